@@ -1,0 +1,83 @@
+"""Bayesian scaling laws of latent skills for language models.
+
+What would a model score that nobody has trained, and how sure are we? See
+:class:`Sloth` (the specification), :class:`Leaderboard` (a table), :class:`Posterior`
+(a fit) and :class:`Forecast`.
+
+>>> import sloth_bayes as sb
+>>> post = sb.load("leaderboard")
+>>> fc = post.forecast(sb.candidates(family="meta-llama-3", params_b=300, tokens_t=15))
+>>> list(fc.frame.columns[-6:])
+['mean', 'median', 'sd', 'lower', 'upper', 'prob']
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Public names and where they live; imported at first use, so that reading a forecast from
+# a posterior that ships imports neither JAX nor Matplotlib.
+_PUBLIC = {
+    "Benchmark": "leaderboard",
+    "Leaderboard": "leaderboard",
+    "load_dataset": "leaderboard",
+    "load_subscores": "leaderboard",
+    "load_corrections": "leaderboard",
+    "datasets": "leaderboard",
+    "Sloth": "spec",
+    "Priors": "spec",
+    "Posterior": "posterior",
+    "load": "posterior",
+    "Diagnostics": "diagnostics",
+    "Forecast": "forecast",
+    "candidates": "forecast",
+    "SlothBayesError": "errors",
+    "DataError": "errors",
+    "UnknownNameError": "errors",
+    "SpecError": "errors",
+    "FileFormatError": "errors",
+    "ConvergenceWarning": "errors",
+    "ExtrapolationWarning": "errors",
+}
+_MODULES = ("plots",)
+
+__all__ = sorted([*_PUBLIC, *_MODULES, "__version__"])
+
+if TYPE_CHECKING:
+    from . import plots
+    from .diagnostics import Diagnostics
+    from .errors import (
+        ConvergenceWarning,
+        DataError,
+        ExtrapolationWarning,
+        FileFormatError,
+        SlothBayesError,
+        SpecError,
+        UnknownNameError,
+    )
+    from .forecast import Forecast, candidates
+    from .leaderboard import (
+        Benchmark,
+        Leaderboard,
+        datasets,
+        load_corrections,
+        load_dataset,
+        load_subscores,
+    )
+    from .posterior import Posterior, load
+    from .spec import Priors, Sloth
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(import_module(f".{_PUBLIC[name]}", __name__), name)
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,5 @@
+"""``python -m sloth_bayes`` is ``sloth-bayes``."""
+
+from .cli import main
+
+main()

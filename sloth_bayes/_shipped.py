@@ -1,0 +1,54 @@
+"""Where the data and posteriors that come with the package lie."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from .errors import FileFormatError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def checkout(package: Path = _PACKAGE) -> Path | None:
+    """The source checkout that `package` is imported from, or None if it is installed."""
+    root = package.parent
+    try:
+        with open(root / "pyproject.toml", "rb") as file:
+            project = tomllib.load(file).get("project", {})
+    except (OSError, tomllib.TOMLDecodeError):
+        return None
+    return root if project.get("name") == "sloth-bayes" else None
+
+
+def shipped(kind: Literal["data", "models"], package: Path = _PACKAGE) -> Path:
+    """The folder of everything of one kind that ships: the wheel's first, then the checkout's.
+
+    Parameters
+    ----------
+    kind
+        ``"data"`` or ``"models"``.
+    package
+        The folder of the imported package; only tests give another one.
+
+    Raises
+    ------
+    FileFormatError
+        Neither folder exists: the installation is damaged.
+
+    Examples
+    --------
+    >>> (shipped("data") / "open_llm_leaderboard" / "models.csv").exists()
+    True
+    """
+    inside = package / "_shipped" / kind
+    if inside.is_dir():
+        return inside
+    root = checkout(package)
+    if root is not None and (root / kind).is_dir():
+        return root / kind
+    raise FileFormatError(
+        f"the folder {kind!r} that ships with sloth-bayes is missing: reinstall the package, "
+        "or import it from a complete checkout."
+    )

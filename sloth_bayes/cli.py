@@ -1,0 +1,781 @@
+"""The command line, ``sloth-bayes``.
+
+Tables for people by default, JSON and CSV for programs; results on standard output,
+warnings and progress on standard error. Exit status: 0 good, 1 not converged, 2 bad
+input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+from typer.core import TyperGroup
+
+from .errors import DataError, FileFormatError, SlothBayesError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from .diagnostics import Diagnostics
+    from .forecast import Forecast
+    from .leaderboard import Leaderboard
+    from .recipes import Recipe
+
+PIPED_WIDTH = 100  # columns, where there is no terminal to ask
+_BAR = 30
+_EXAMPLE = "sloth-bayes forecast --family meta-llama-3 --params 405 --tokens 15"
+_NOT_CONVERGED, _BAD_INPUT, _INTERRUPTED, _CLOSED_PIPE = 1, 2, 130, 141
+# typer bundles click, or depends on it: reached through what it exports
+_ClickException = cast("type[Exception]", typer.BadParameter.__mro__[2])
+
+
+class _Group(TyperGroup):
+    """Turns every error a user can cause into one sentence and an exit status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except BrokenPipeError:
+            # The reader has gone (| head): nothing more may be written, not even at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(_CLOSED_PIPE) from None
+        except KeyboardInterrupt:
+            typer.echo("sloth-bayes: interrupted", err=True)
+            raise typer.Exit(_INTERRUPTED) from None
+        except SlothBayesError as error:
+            _say("error", str(error))
+            raise typer.Exit(_BAD_INPUT) from None
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        standalone = options.get("standalone_mode", True)
+        options["standalone_mode"] = False
+        if not standalone:
+            return super().main(*args, **options)
+        try:
+            status = super().main(*args, **options)
+        except _ClickException as error:  # a misspelt option or command, a missing value
+            context = getattr(error, "ctx", None)
+            where = f" (see {context.command_path} --help)" if context else ""
+            message = getattr(error, "format_message", error.__str__)()
+            _say("error", message.rstrip(".") + where)
+            status = _BAD_INPUT
+        sys.exit(status or 0)
+
+
+app = typer.Typer(
+    cls=_Group,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(rich_markup_mode="rich")
+app.add_typer(data_app, name="data")
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="sloth-bayes")
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from . import __version__
+
+        typer.echo(f"sloth-bayes {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version)
+    ] = False,
+) -> None:
+    """What would a language model score that nobody has trained, and how sure are we?
+
+    Example: [bold]sloth-bayes forecast --family meta-llama-3 --params 405 --tokens 15[/bold]
+    """
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+@data_app.callback(invoke_without_command=True)
+def _data(ctx: typer.Context) -> None:
+    """Tables that ship with the package: list, show, rebuild.
+
+    Example: [bold]sloth-bayes data show open_llm_leaderboard --family qwen2[/bold]
+    """
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+# -- forecast ----------------------------------------------------------------------------
+
+PosteriorOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|FILE", help="A posterior that ships, or a file (ends in .nc or has a /)."
+    ),
+]
+
+
+@app.command()
+def forecast(
+    family: Annotated[
+        list[str] | None, typer.Option(help="Family of the model; repeat for several.")
+    ] = None,
+    params: Annotated[
+        list[str] | None,
+        typer.Option(metavar="B[,B...]", help="Size in billions of parameters."),
+    ] = None,
+    tokens: Annotated[
+        list[str] | None,
+        typer.Option(metavar="T[,T...]", help="Training tokens in trillions."),
+    ] = None,
+    grid: Annotated[
+        bool, typer.Option("--grid", help="Cross families, sizes and tokens; else they pair up.")
+    ] = False,
+    lineage: Annotated[
+        list[str] | None,
+        typer.Option(help="Base family, if the family is new but its base is not."),
+    ] = None,
+    instruct: Annotated[
+        bool | None,
+        typer.Option("--instruct/--base", help="Tuned or base (by default as the family is)."),
+    ] = None,
+    new_family: Annotated[
+        bool, typer.Option("--new-family", help="Accept a family that nobody has seen.")
+    ] = False,
+    benchmarks: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[,NAME...]", help="Benchmarks to show (by default all)."),
+    ] = None,
+    prob: Annotated[float, typer.Option(help="Mass of the interval, between 0 and 1.")] = 0.9,
+    of: Annotated[
+        str,
+        typer.Option(
+            metavar="score|expected",
+            help="What an evaluation would report, or its expectation, without that noise.",
+        ),
+    ] = "score",
+    candidates: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV",
+            help="A table instead of the flags: family, params_b, tokens_t; optional: model, "
+            "lineage, instruct.",
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also draw a figure (.png, .pdf, .svg).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="One CSV row a model and benchmark.")
+    ] = False,
+    posterior: PosteriorOption = "leaderboard",
+    seed: Annotated[int, typer.Option(help="Same seed, same numbers.")] = 0,
+) -> None:
+    """Forecast the scores of models that nobody has trained, with intervals.
+
+    Example: [bold]sloth-bayes forecast --family qwen2 --params 72 --tokens 12 --plot a.png[/bold]
+    """
+    if as_json and as_csv:
+        raise DataError("--json and --csv exclude each other: ask for one of them.")
+    if plot is not None:
+        _check_figure(plot)
+    flags = {"--family": family, "--params": params, "--tokens": tokens, "--lineage": lineage}
+    if candidates is not None:
+        clash = [name for name, value in flags.items() if value]
+        clash += ["--grid"] * grid + ["--instruct/--base"] * (instruct is not None)
+        if clash:
+            raise DataError(f"--candidates replaces {clash[0]}: put it into the table.")
+        rows = _read_candidates(candidates)
+    else:
+        missing = [name for name in ("--family", "--params", "--tokens") if not flags[name]]
+        if missing:
+            raise DataError(
+                f"a forecast needs {' and '.join(missing)} (billions of parameters, trillions "
+                f"of tokens): {_EXAMPLE}"
+            )
+        from .forecast import candidates as make
+
+        families, lineages = _split(family), _split(lineage)
+        sizes = _numbers("--params", params, "billions of parameters")
+        amounts = _numbers("--tokens", tokens, "trillions of tokens")
+        counts = [len(families), len(sizes), len(amounts), len(lineages)]
+        lengths = {name: count for name, count in zip(flags, counts) if count > 1}
+        if len(set(lengths.values())) > 1 and not grid:
+            listed = " and ".join(f"{name} has {n} values" for name, n in lengths.items())
+            raise DataError(f"{listed}: lists must pair up; add --grid to cross them.")
+        rows = make(
+            families, sizes, amounts, lineage=lineages or None, instruct=instruct, grid=grid
+        )
+
+    from .errors import ConvergenceWarning, ExtrapolationWarning
+    from .posterior import load
+
+    post = load(posterior)
+    with warnings.catch_warnings():
+        for kind in (ExtrapolationWarning, ConvergenceWarning):
+            warnings.simplefilter("ignore", kind)  # reported below, as text
+        fc = post.forecast(
+            rows,
+            prob=prob,
+            seed=seed,
+            new_family=new_family,
+            benchmarks=list(dict.fromkeys(_split(benchmarks))) or None,
+        )
+    frame = fc.summary(of=of)
+    notes = list(fc.warnings)
+    converged = post.known_verdict
+    if converged is False:
+        notes.append(
+            f"posterior {posterior!r} has not converged: see sloth-bayes diagnose"
+            + ("" if posterior == "leaderboard" else f" --posterior {posterior}")
+        )
+    for note in notes:
+        _say("warning", note)
+    if as_json:
+        typer.echo(json.dumps(_forecast_json(fc, frame, posterior, seed, of, converged, notes)))
+    elif as_csv:
+        typer.echo(frame.to_csv(index=False), nl=False)
+    else:
+        _print_forecast(fc, frame, posterior, of)
+    if plot is not None:
+        _draw(fc, plot)
+
+
+def _forecast_json(
+    fc: Forecast,
+    frame: pd.DataFrame,
+    name: str,
+    seed: int,
+    of: str,
+    converged: bool | None,
+    notes: list[str],
+) -> dict[str, Any]:
+    from . import __version__
+
+    post = fc._posterior
+    return {
+        "forecast": _records(frame),
+        "meta": {
+            "posterior": name,
+            "method": post.method,
+            "models": len(post.models),
+            "draws": post.n_draws,
+            "converged": converged,
+            "data": str(post.attrs["data"]),
+            "data_fingerprint": str(post.attrs["data_fingerprint"]),
+            "prob": fc.prob,
+            "of": of,
+            "seed": seed,
+            "version": __version__,
+        },
+        "warnings": notes,
+    }
+
+
+def _print_forecast(fc: Forecast, frame: pd.DataFrame, name: str, of: str) -> None:
+    from rich.table import Table
+
+    post, console = fc._posterior, _console()
+    what = "score" if of == "score" else "expected score"
+    labels = max(len(b) for b in fc.draws["benchmark"].values)
+    with_bar = console.width >= labels + _BAR + 32
+    unicode = (console.encoding or "").lower().startswith("utf")
+    rows = frame.to_dict("records")
+    each = len(rows) // len(fc.candidates)
+    for i, who in enumerate(fc.candidates.itertuples()):
+        kind = "tuned" if who.instruct else "base"
+        new = "" if who.family in post.families else " (new)"
+        size = f"{who.params_b:g}B parameters, {who.tokens_t:g}T tokens"
+        console.print(f"{who.family}{new}, {size}, {kind}: {what} in percent", style="bold")
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table.add_column("benchmark")
+        table.add_column("median", justify="right")
+        table.add_column(f"{100 * fc.prob:g}% interval", justify="right", no_wrap=True)
+        if with_bar:
+            table.add_column(f"0{'50':^{_BAR - 4}}100", no_wrap=True)
+        for row in rows[i * each : (i + 1) * each]:
+            low, middle, high = 100 * row["lower"], 100 * row["median"], 100 * row["upper"]
+            cells = [row["benchmark"], f"{middle:.1f}", f"{low:.1f} - {high:4.1f}"]
+            if with_bar:
+                cells.append(_bar(low, middle, high, unicode))
+            table.add_row(*cells)
+        console.print(table)
+        console.print()
+    sizes = post._tree["posterior"].sizes
+    console.print(
+        f"Posterior {name}: {post.method.upper()}, {sizes['chain']} x {sizes['draw']} draws, "
+        f"fitted on {len(post.models)} models of {post.attrs['data']}.",
+        style="dim",
+    )
+
+
+def _bar(low: float, middle: float, high: float, unicode: bool) -> str:
+    """An interval on an axis from 0 to 100."""
+    line, dot, empty = "━●·" if unicode else "=o."
+
+    def cell(value: float) -> int:
+        return min(_BAR - 1, int(value / 100 * _BAR))
+
+    inside = range(cell(low), cell(high) + 1)
+    cells = [line if k in inside else empty for k in range(_BAR)]
+    cells[cell(middle)] = dot
+    return "".join(cells)
+
+
+def _check_figure(path: Path) -> None:
+    kinds = (".png", ".pdf", ".svg")
+    if path.suffix.lower() not in kinds:
+        raise DataError(f"--plot {path}: a figure ends in {', '.join(kinds)}.")
+    _check_folder(path)
+
+
+def _draw(fc: Forecast, path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from ._files import atomic_path
+
+    figure = fc.plot().flat[0].figure
+    try:
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, dpi=160)
+    except OSError as error:
+        raise FileFormatError(f"cannot write {path}: {error.strerror or error}") from None
+    typer.echo(f"wrote {path}", err=True)
+
+
+def _read_candidates(path: Path) -> pd.DataFrame:
+    """A table of candidates, with names filled in and flags made plain."""
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(path, dtype="str", encoding="utf-8-sig", skipinitialspace=True)
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+        raise FileFormatError(f"cannot read {path} as a CSV table: {reason}") from None
+    for column in ("family", "params_b", "tokens_t"):
+        if column not in frame:
+            raise DataError(
+                f"{path} lacks the column {column!r}: candidates have family, params_b (billions) "
+                "and tokens_t (trillions)."
+            )
+        for i, value in enumerate(frame[column]):
+            if pd.isna(value):
+                raise DataError(f"{path}: {column} of row {i + 1} is empty.")
+    for column in ("params_b", "tokens_t"):
+        frame[column] = [
+            _number(f"{path}: {column} of row {i + 1}", v) for i, v in enumerate(frame[column])
+        ]
+    if "instruct" in frame:
+        known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        flags: list[bool | None] = []
+        for i, value in enumerate(frame["instruct"]):
+            flag = None if pd.isna(value) else known.get(value.strip().lower(), value)
+            if isinstance(flag, str):
+                raise DataError(f"{path}: instruct of row {i + 1} is {flag!r}: true or false.")
+            flags.append(flag)
+        frame["instruct"] = pd.Series(flags, dtype=object)
+    if "model" not in frame:
+        frame["model"] = None
+    named = [f"{r.family}-{r.params_b:g}B-{r.tokens_t:g}T" for r in frame.itertuples()]
+    frame["model"] = frame["model"].where(frame["model"].notna(), pd.Series(named, dtype=object))
+    return frame
+
+
+# -- fit ---------------------------------------------------------------------------------
+
+
+@app.command()
+def fit(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RECIPE]",
+            help="A folder with a spec.toml, such as models/leaderboard, or the name of one that "
+            "ships.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="CSV|NAME", help="A table of your own, or a data set that ships."),
+    ] = None,
+    spec: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TOML",
+            help="The specification for --data (by default that of the leaderboard recipe).",
+        ),
+    ] = None,
+    benchmarks: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[,NAME...]",
+            help="Score columns of --data (by default those of the Open LLM Leaderboard).",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where to save the posterior, .nc. Without it, posterior.nc and card.md go into "
+            "the recipe's own folder.",
+        ),
+    ] = None,
+    method: Annotated[str | None, typer.Option(metavar="nuts|svi", help="Inference.")] = None,
+    chains: Annotated[int | None, typer.Option(help="NUTS chains.")] = None,
+    draws: Annotated[int | None, typer.Option(help="Draws a chain.")] = None,
+    warmup: Annotated[int | None, typer.Option(help="Warm-up iterations a chain.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of a variational fit.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same numbers.")] = None,
+    progress: Annotated[
+        bool | None,
+        typer.Option("--progress/--no-progress", help="Progress bar (by default in a terminal)."),
+    ] = None,
+) -> None:
+    """Fit a recipe, or your own table; save the posterior; say whether it converged.
+
+    Example: [bold]sloth-bayes fit --data mine.csv --out mine.nc --method svi[/bold]
+    """
+    from .design import design
+    from .recipes import CARD, POSTERIOR, write_card
+
+    asked = {
+        "method": method, "chains": chains, "draws": draws, "warmup": warmup, "steps": steps,
+        "seed": seed,
+    }  # fmt: skip
+    changes: dict[str, Any] = {k: v for k, v in asked.items() if v is not None}
+    plan, table = _plan(recipe, data, spec, _split(benchmarks))
+    target = _own_folder(recipe, plan, changes) / POSTERIOR if out is None else out
+    if target.suffix != ".nc":
+        raise DataError(f"--out {target}: a posterior is a netCDF file, its name ends in .nc.")
+    _check_folder(target)
+
+    options = dataclasses.replace(plan.fit, **changes)
+    laid_out = design(table, plan.spec.inputs)
+    typer.echo(
+        f"{plan.name}: {len(laid_out.models)} models of {table.name}, {laid_out.n_observed} scores "
+        f"on {len(laid_out.benchmarks)} benchmarks."
+    )
+    if laid_out.left_out:
+        typer.echo(
+            f"Left out, without size or tokens: {', '.join(laid_out.left_out)} "
+            f"({len(laid_out.left_out)} models)."
+        )
+    effort = (
+        f"{options.chains} chains x {options.draws} draws after {options.warmup}"
+        if options.method == "nuts"
+        else f"{options.steps} steps"
+    )
+    typer.echo(f"Fitting by {options.method.upper()}, {effort}, seed {options.seed} ...")
+    start = time.perf_counter()
+    post = plan.spec.fit(table, **options.arguments(), progress=progress)
+    seconds = time.perf_counter() - start
+    found = post.diagnostics()
+    if out is None:
+        kept = post.slim(min(options.slim_draws, post.n_draws))
+        card = write_card(post, found, seconds, target.with_name(CARD), kept=kept.n_draws)
+        saved = [str(kept.save(target)), str(card)]
+    else:
+        saved = [str(post.save(target))]
+    typer.echo(f"Fitted in {seconds:.0f} s. {found.messages[0]}")
+    for message in found.messages[1:]:
+        typer.echo(f"- {message}")
+    typer.echo(f"Saved {' and '.join(saved)}.")
+    if not found.ok:
+        _say("warning", f"not converged: {target} is saved, but do not rely on its intervals")
+        raise typer.Exit(_NOT_CONVERGED)
+
+
+def _plan(
+    recipe: str | None, data: str | None, spec: Path | None, benchmarks: list[str]
+) -> tuple[Recipe, Leaderboard]:
+    """What to fit, and on which table."""
+    from .leaderboard import Leaderboard, load_dataset
+    from .recipes import FitOptions, Recipe, load
+    from .spec import Sloth
+
+    if recipe is not None:
+        given = {"--data": data, "--spec": spec, "--benchmarks": benchmarks}
+        clash = [name for name, value in given.items() if value]
+        if clash:
+            raise DataError(
+                f"{clash[0]} does not go with a recipe, whose spec.toml says it: to fit its "
+                "specification to a table of your own, use --data CSV --spec TOML."
+            )
+        plan = load(recipe)
+        return plan, plan.data()
+    if data is None:
+        raise DataError(
+            "fit needs a recipe or --data: sloth-bayes fit models/leaderboard, or "
+            "sloth-bayes fit --data mine.csv --out mine.nc"
+        )
+    if data.lower().endswith(".csv") or "/" in data or os.sep in data:
+        table = Leaderboard.from_csv(data, benchmarks or None)
+    else:
+        table = load_dataset(data)
+        table = table.select(benchmarks=benchmarks) if benchmarks else table
+    chosen = Sloth() if spec is None else Sloth.from_toml(spec)
+    return Recipe(Path(data).stem, chosen, Path(), FitOptions()), table
+
+
+def _own_folder(recipe: str | None, plan: Recipe, changes: dict[str, Any]) -> Path:
+    """The folder of a recipe, if the fit may be written there."""
+    from . import _shipped
+    from .recipes import is_path
+
+    if recipe is None:
+        raise DataError("say where to save the posterior: --out FILE.nc")
+    package = Path(_shipped.__file__).resolve().parent
+    if not is_path(recipe) or package in plan.folder.resolve().parents:
+        raise DataError(
+            f"recipe {plan.name!r} ships with the package and is read-only: add --out FILE.nc "
+            "(in a checkout, give its folder: models/" + plan.name + ")"
+        )
+    if changes:
+        raise DataError(
+            f"--{next(iter(changes))} departs from {plan.folder / 'spec.toml'}: change it there, "
+            "or add --out FILE.nc"
+        )
+    return plan.folder
+
+
+# -- diagnose ----------------------------------------------------------------------------
+
+
+@app.command()
+def diagnose(
+    posterior: PosteriorOption = "leaderboard",
+    top: Annotated[int, typer.Option(min=0, help="How many of the worst quantities.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Say whether a posterior has converged, and show its worst quantities.
+
+    Example: [bold]sloth-bayes diagnose --posterior mine.nc --top 20[/bold]
+    """
+    from .posterior import load
+
+    found = load(posterior).diagnostics()
+    if as_json:
+        worst = _records(found.table.head(top))
+        summary = {"ok": found.ok, "messages": list(found.messages), "worst": worst}
+        typer.echo(json.dumps(summary))
+    else:
+        _print_diagnostics(found, top)
+    if not found.ok:
+        raise typer.Exit(_NOT_CONVERGED)
+
+
+def _print_diagnostics(found: Diagnostics, top: int) -> None:
+    from rich.table import Table
+
+    console = _console()
+    for message in found.messages:
+        console.print(message)
+    worst = found.table.head(top)
+    if worst.empty:
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("quantity", overflow="fold")
+    for name in ("R-hat", "bulk ESS", "tail ESS", "MCSE"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in worst.to_dict("records"):
+        table.add_row(
+            row["quantity"],
+            _plain(row["r_hat"], ".3f"),
+            _plain(row["ess_bulk"], ".0f"),
+            _plain(row["ess_tail"], ".0f"),
+            _plain(row["mcse"], ".2g"),
+        )
+    console.print(f"\nThe worst of {len(found.table)} quantities:", style="bold")
+    console.print(table)
+
+
+# -- data --------------------------------------------------------------------------------
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """List the data sets that ship.
+
+    Example: [bold]sloth-bayes data list[/bold]
+    """
+    from rich.table import Table
+
+    from .leaderboard import datasets
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    columns = ("name", "models", "benchmarks", "scores", "licence", "title")
+    for name in columns:
+        table.add_column(name, justify="right" if name in columns[1:4] else "left")
+    for row in datasets().to_dict("records"):
+        table.add_row(*(str(row[name]) for name in columns))
+    _console().print(table)
+
+
+@data_app.command("show")
+def data_show(
+    name: Annotated[str, typer.Argument(help="A data set that ships.", show_default=False)],
+    family: Annotated[
+        list[str] | None, typer.Option(help="Show the scores of this family; repeatable.")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="The rows as CSV.")] = False,
+) -> None:
+    """Show a data set: its benchmarks and families, or the scores of one family.
+
+    Example: [bold]sloth-bayes data show open_llm_leaderboard --family qwen2[/bold]
+    """
+    from .leaderboard import load_dataset
+
+    data = load_dataset(name)
+    chosen = data.select(families=_split(family)) if family else data
+    if as_csv:
+        typer.echo(chosen.frame.to_csv(index=False), nl=False)
+    elif family:
+        _print_scores(chosen)
+    else:
+        _print_dataset(data)
+
+
+def _print_scores(data: Leaderboard) -> None:
+    """Scores of some models in percent, one table a leaderboard, to fit a narrow page."""
+    from rich.table import Table
+
+    console = _console()
+    frame = data.frame.sort_values(["family", "params_b"])
+    boards = dict.fromkeys(b.leaderboard for b in data.benchmarks)
+    for board in boards:
+        names = [b.name for b in data.benchmarks if b.leaderboard == board]
+        title = "" if board is None else f" {board}"
+        console.print(f"{data.name}{title}: scores in percent", style="bold")
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table.add_column("model", overflow="fold")
+        for column in ("params B", "tokens T", *names):
+            table.add_column(column, justify="right")
+        for _, row in frame.iterrows():
+            sizes = [_plain(row["params_b"]), _plain(row["tokens_t"])]
+            table.add_row(row["model"], *sizes, *(_plain(100 * row[n], ".1f") for n in names))
+        console.print(table)
+        console.print()
+
+
+def _print_dataset(data: Leaderboard) -> None:
+    from rich.table import Table
+
+    from .leaderboard import datasets
+
+    console, frame = _console(), data.frame
+    about = datasets().set_index("name").loc[data.name]
+    console.print(str(about["title"]), style="bold")
+    console.print(
+        f"{len(data)} models, {len(data.families)} families, {len(data.benchmarks)} benchmarks, "
+        f"{data.n_scores} scores; {about['licence']}; {about['source']}; "
+        f"fingerprint {data.fingerprint}\n"
+    )
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("benchmark", "leaderboard", "chance %", "questions", "scores", "range %"):
+        table.add_column(column, justify="left" if column == "benchmark" else "right")
+    for b in data.benchmarks:
+        scores = 100 * frame[b.name]
+        table.add_row(
+            b.name,
+            b.leaderboard or "-",
+            f"{100 * b.chance:.1f}",
+            str(b.n_questions or "-"),
+            str(int(scores.notna().sum())),
+            f"{scores.min():.1f} - {scores.max():.1f}",
+        )
+    console.print(table)
+    console.print("\nfamilies: " + ", ".join(data.families))
+
+
+@data_app.command("build")
+def data_build(
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder to write to (by default the checkout's data/)."),
+    ] = None,
+) -> None:
+    """Rebuild the tidy tables from the raw files kept beside them.
+
+    Example: [bold]sloth-bayes data build --out tidy[/bold]
+    """
+    from .databuild import build
+
+    for path in build(out):
+        typer.echo(f"wrote {path}")
+
+
+# -- shared ------------------------------------------------------------------------------
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
+    return Console(width=width, highlight=False, markup=False, emoji=False)
+
+
+def _say(kind: str, text: str) -> None:
+    """One line on standard error."""
+    with contextlib.suppress(BrokenPipeError):
+        typer.echo(f"sloth-bayes: {kind}: {' '.join(text.split())}", err=True)
+
+
+def _split(values: list[str] | None) -> list[str]:
+    """Repeated options and comma lists, as one list."""
+    return [part.strip() for value in values or [] for part in value.split(",") if part.strip()]
+
+
+def _numbers(option: str, values: list[str] | None, unit: str) -> list[float]:
+    return [_number(f"{option} (in {unit})", value) for value in _split(values)]
+
+
+def _number(what: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise DataError(f"{what} takes plain numbers, such as 7 or 0.5, not {text!r}") from None
+
+
+def _plain(value: float, form: str = "g") -> str:
+    return "-" if math.isnan(value) else format(value, form)
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON values: NaN and infinities, which JSON lacks, become null."""
+    return [
+        {
+            str(k): None if isinstance(v, float) and not math.isfinite(v) else v
+            for k, v in row.items()
+        }
+        for row in frame.to_dict("records")
+    ]
+
+
+def _check_folder(path: Path) -> None:
+    """Before any work: can the file be written at all?"""
+    if not path.parent.is_dir():
+        raise FileFormatError(f"cannot write {path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise FileFormatError(f"cannot write {path}: it is a folder")

@@ -1,0 +1,269 @@
+"""Has the fit converged, and if not, what to do about it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from .posterior import Posterior
+
+R_HAT_MOST, R_HAT_ALL = 1.01, 1.02  # for 99% of the quantities, and for every one
+ESS_LEAST = 400  # bulk and tail, over all chains (Vehtari et al., 2021)
+E_BFMI_LEAST = 0.3
+K_HAT_MOST = 0.7
+
+# Quantities that do not depend on the rotation or sign of the skills.
+_SCALARS_AND_BENCHMARKS = (
+    "slope_scale", "lineage_share", "residual_share", "model_scale", "sampling_fraction",
+    "residual_scale", "lower", "upper", "link_shape", "noise_scale", "bias",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnostics:
+    """Convergence of a fit.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        One row a quantity (quantity, r_hat, ess_bulk, ess_tail, mcse), worst first. Only
+        identified quantities are listed: every observed cell's expected score;
+        asymptotes, link, noise and all scales; and, free of the rotation of skills, the
+        products of loadings with each other (``loading[a, b]``), with the family and
+        lineage effects, the slopes and the instruct effect. ``mcse`` is the Monte Carlo
+        standard error of the mean, in the quantity's own unit.
+    ok : bool
+        True if NUTS has converged, or the ELBO of SVI has. How close an SVI guide then is
+        to the posterior is what PSIS k-hat in the messages says.
+    messages : tuple of str
+        The verdict and, where something is wrong, what to do about it.
+    """
+
+    table: pd.DataFrame
+    ok: bool
+    messages: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(self.messages)
+
+    def to_dataset(self) -> xr.Dataset:
+        """As a dataset, to travel inside a file."""
+        data = {c: ("quantity", self.table[c].to_numpy(np.float32)) for c in self.table.columns[1:]}
+        return xr.Dataset(
+            data,
+            coords={"quantity": self.table["quantity"].to_numpy(str)},
+            attrs={"ok": int(self.ok), "messages": json.dumps(self.messages)},
+        )
+
+    @classmethod
+    def from_dataset(cls, data: xr.Dataset) -> Diagnostics:
+        """The inverse of :meth:`to_dataset`."""
+        table = data.to_dataframe().reset_index()
+        return cls(table, bool(data.attrs["ok"]), tuple(json.loads(data.attrs["messages"])))
+
+
+def diagnose(post: Posterior) -> Diagnostics:
+    """Diagnostics of a posterior; of the full fit, if the posterior was slimmed or saved.
+
+    Raises nothing: a fit that did not converge is described, with the remedy.
+    """
+    if "convergence" in post._tree.children:
+        return Diagnostics.from_dataset(post._tree["convergence"].to_dataset())
+    if post.method == "prior":
+        empty = pd.DataFrame(columns=["quantity", "r_hat", "ess_bulk", "ess_tail", "mcse"])
+        return Diagnostics(empty, True, ("Independent draws from the prior: nothing to converge.",))
+    table = _table(identified(post))
+    if post.method == "svi":
+        ok, messages = _verdict_svi(post)
+    else:
+        ok, messages = _verdict_nuts(post, table)
+    found = Diagnostics(table, ok, tuple(messages))
+    # Kept with the posterior: it is slow to compute, and must survive slimming.
+    post._tree["convergence"] = xr.DataTree(found.to_dataset())
+    return found
+
+
+def identified(post: Posterior) -> xr.Dataset:
+    """The identified quantities of a posterior, each with dims chain, draw, quantity."""
+    data = post._tree["posterior"].to_dataset()
+    out: dict[str, xr.DataArray] = {}
+
+    def add(name: str, array: xr.DataArray, *dims: str) -> None:
+        if not dims:
+            labels = [name]
+            array = array.expand_dims("quantity", axis=-1)
+        else:
+            index = array.transpose("chain", "draw", *dims).stack(quantity=dims)
+            labels = [
+                f"{name}[{', '.join(map(str, key if isinstance(key, tuple) else (key,)))}]"
+                for key in index["quantity"].values
+            ]
+            array = index.drop_vars(["quantity", *dims])
+        out[name] = array.rename(quantity=f"in_{name}").assign_coords({f"in_{name}": labels})
+
+    expected = post.expected_scores()
+    pair = [
+        f"{m}, {b}" for m, b in zip(expected["obs_model"].values, expected["obs_benchmark"].values)
+    ]
+    expected = expected.drop_vars(["observation", "obs_model", "obs_benchmark"])
+    add("expected", expected.rename(observation="cell").assign_coords(cell=pair), "cell")
+    for name in _SCALARS_AND_BENCHMARKS:
+        if name in data and float(data[name].std()) > 0:
+            add(name, data[name], *[str(d) for d in data[name].dims[2:]])
+    for name in ("residual", "residual_lineage"):
+        if name in data:
+            add(name, data[name], *[str(d) for d in data[name].dims[2:]])
+
+    loading = data["loading"]
+    if post.spec.loadings == "free":
+        other = loading.rename(benchmark="with")
+        gram = xr.dot(loading, other, dim="skill")
+        upper = np.array(
+            [f"{a}, {b}" for i, a in enumerate(post.benchmarks) for b in post.benchmarks[i:]]
+        )
+        i, j = np.triu_indices(len(post.benchmarks))
+        gram = gram.transpose("chain", "draw", "benchmark", "with").values[..., i, j]
+        pairs = xr.DataArray(gram, dims=("chain", "draw", "pair"), coords={"pair": upper})
+        add("loading", pairs, "pair")
+    for name, dims in (
+        ("family_effect", ("family",)), ("lineage_effect", ("lineage",)),
+        ("slope", ("input",)), ("instruct", ()),
+    ):  # fmt: skip
+        if name in data:
+            add(name, xr.dot(data[name], loading, dim="skill"), *dims, "benchmark")
+    return xr.Dataset(out)
+
+
+def _table(quantities: xr.Dataset) -> pd.DataFrame:
+    from arviz_stats import ess, mcse, rhat
+
+    names = [str(n) for n in quantities.data_vars]
+    # Split in pieces and run side by side: NumPy and SciPy release the interpreter.
+    pieces = []
+    for name in names:
+        array = quantities[name]
+        dim = str(array.dims[-1])
+        for first in range(0, array.sizes[dim], 200):
+            piece = array.isel({dim: slice(first, first + 200)}).astype(np.float64)
+            pieces.append(piece.rename({dim: "quantity"}).rename("value").to_dataset())
+
+    def one(data: xr.Dataset) -> pd.DataFrame:
+        columns = {
+            "r_hat": rhat(data),
+            "ess_bulk": ess(data, method="bulk"),
+            "ess_tail": ess(data, method="tail"),
+            "mcse": mcse(data, method="mean"),
+        }
+        frame = {k: v["value"].values for k, v in columns.items()}
+        return pd.DataFrame({"quantity": data["quantity"].values, **frame})
+
+    with ThreadPoolExecutor() as pool:
+        table = pd.concat(pool.map(one, pieces), ignore_index=True)
+    worst = np.fmax(
+        table["r_hat"] - 1, 0.01 * ESS_LEAST / table[["ess_bulk", "ess_tail"]].min(axis=1)
+    )
+    worst = worst.fillna(np.inf)  # a quantity without a finite draw is the worst there is
+    return table.iloc[np.argsort(-worst.to_numpy(), kind="stable")].reset_index(drop=True)
+
+
+def _verdict_nuts(post: Posterior, table: pd.DataFrame) -> tuple[bool, list[str]]:
+    stats = post._tree["sample_stats"].to_dataset()
+    chains, draws = stats.sizes["chain"], stats.sizes["draw"]
+    diverging = int(stats["diverging"].sum())
+    saturated = float(stats["reached_max_tree_depth"].mean())
+    energy = stats["energy"].values.astype(float)
+    bfmi = (np.diff(energy, axis=1) ** 2).mean(1) / energy.var(1)
+    r_hat, worst = table["r_hat"], table.iloc[0]["quantity"]
+    bulk, tail = table["ess_bulk"].min(), table["ess_tail"].min()
+    problems: list[str] = []
+    broken = table[~np.isfinite(table[["r_hat", "ess_bulk", "ess_tail"]]).all(axis=1)]
+    if chains > 1 and len(broken):
+        problems.append(
+            f"{len(broken)} quantities have no finite R-hat or ESS (the first: "
+            f"{broken.iloc[0]['quantity']}): some draws are not finite. Do: another seed, or "
+            "tighter priors."
+        )
+    if chains < 2:
+        problems.append("One chain cannot show convergence: fit at least two, better four.")
+    elif not (r_hat.quantile(0.99) <= R_HAT_MOST and r_hat.max() <= R_HAT_ALL):
+        share = (r_hat > R_HAT_MOST).mean()
+        advice = (
+            "run longer (double warmup and draws)"
+            if r_hat.max() < 1.1
+            else "the chains are in different places: more starts (starts=8), or fewer skills"
+        )
+        problems.append(
+            f"The chains disagree: R-hat up to {r_hat.max():.3f}, above {R_HAT_MOST} for "
+            f"{share:.1%} of {len(table)} quantities (worst: {worst}). Do: {advice}."
+        )
+    low = table[table[["ess_bulk", "ess_tail"]].min(axis=1) < ESS_LEAST]
+    if len(low):
+        need = ESS_LEAST / max(min(bulk, tail), 1)
+        problems.append(
+            f"Too few effective draws for {len(low)} of {len(table)} quantities: smallest bulk "
+            f"ESS {bulk:.0f}, tail ESS {tail:.0f}, wanted {ESS_LEAST}. Do: about {need:.1f} times "
+            f"as many draws (draws={int(np.ceil(draws * need / 100) * 100)}); medians are usable "
+            "sooner than interval ends."
+        )
+    if diverging:
+        problems.append(
+            f"{diverging} divergent transitions of {chains * draws}: some region was not explored. "
+            "Do: target_accept=0.95, or tighter priors."
+        )
+    if saturated > 0.01:
+        problems.append(
+            f"{saturated:.1%} of the iterations hit the maximal tree depth: slow, not wrong. "
+            "Do: a longer warmup, or max_tree_depth + 1."
+        )
+    if bfmi.min() < E_BFMI_LEAST:
+        problems.append(
+            f"E-BFMI is {bfmi.min():.2f} in a chain, below {E_BFMI_LEAST}: heavy tails explored "
+            "slowly. Do: a longer warmup, or tighter priors on the scales."
+        )
+    summary = (
+        f"NUTS, {chains} chains x {draws} draws: R-hat at most {r_hat.max():.3f}, bulk ESS at "
+        f"least {bulk:.0f}, tail ESS at least {tail:.0f} over {len(table)} identified quantities; "
+        f"{diverging} divergences, E-BFMI at least {bfmi.min():.2f}."
+    )
+    verdict = "Converged." if not problems else "NOT converged."
+    return not problems, [f"{verdict} {summary}", *problems]
+
+
+def _verdict_svi(post: Posterior) -> tuple[bool, list[str]]:
+    from arviz_stats.base import array_stats
+
+    stats = post._tree["sample_stats"].to_dataset()
+    elbo = stats["elbo"].values.astype(float)
+    tenth = max(1, len(elbo) // 10)
+    last, before = elbo[-tenth:], elbo[-2 * tenth : -tenth]
+    change = last.mean() - before.mean()
+    error = np.sqrt(last.var() / tenth + before.var() / tenth)
+    rising = change > max(1.0, 3 * error)
+    _, k_hat = array_stats.psislw(-stats["log_weight"].values.ravel().astype(float))
+    messages = []
+    if not np.isfinite(change):
+        messages.append(
+            "NOT converged. The ELBO is not finite. Do: another seed, or tighter priors."
+        )
+    elif rising:
+        messages.append(
+            f"NOT converged. The ELBO was still rising by {change:.1f} over the last tenth of the "
+            f"steps. Do: steps={2 * len(elbo)}."
+        )
+    else:
+        messages.append(f"The ELBO has converged (last tenth: {change:+.1f}, noise {error:.1f}).")
+    k = float(k_hat)
+    if k > K_HAT_MOST:
+        messages.append(
+            f"PSIS k-hat of the guide is {k:.2f}, above {K_HAT_MOST}: the guide is not the "
+            "posterior. Take it as a first look: its intervals tend to be too narrow, and a "
+            "median can be outside those of NUTS. Do: method='nuts' for numbers that matter."
+        )
+    else:
+        messages.append(f"PSIS k-hat of the guide is {k:.2f}: the guide is close to the posterior.")
+    return bool(np.isfinite(change)) and not rising, messages

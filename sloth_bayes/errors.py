@@ -1,0 +1,66 @@
+"""Exceptions and warnings of the package, and the wording they share.
+
+Every error a user can cause is a :class:`SlothBayesError`; the command line turns
+them into one sentence on standard error and exit status 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SlothBayesError(Exception):
+    """Base class of every error that bad input can cause."""
+
+
+class DataError(SlothBayesError, ValueError):
+    """A table, a row or a score that the package cannot accept."""
+
+
+class UnknownNameError(SlothBayesError, KeyError):
+    """A family, benchmark, posterior or option that does not exist."""
+
+    def __str__(self) -> str:  # KeyError would show the repr of the message
+        return str(self.args[0]) if self.args else ""
+
+
+class SpecError(SlothBayesError, ValueError):
+    """A specification that contradicts itself or names an unknown choice."""
+
+
+class FileFormatError(SlothBayesError, OSError):
+    """A file that is missing, truncated, foreign, or of another version."""
+
+    def __str__(self) -> str:  # OSError formats its arguments as errno, strerror
+        return str(self.args[0]) if self.args else ""
+
+
+class ConvergenceWarning(UserWarning):
+    """A fit whose draws should not be relied upon yet."""
+
+
+class ExtrapolationWarning(UserWarning):
+    """A forecast outside the sizes or tokens that the posterior has seen."""
+
+
+def near(name: object, known: Iterable[str], n: int = 3) -> list[str]:
+    """The names in `known` most like `name`, ignoring case; best first."""
+    by_lower = {k.lower(): k for k in known}
+    close = difflib.get_close_matches(str(name).lower(), by_lower, n=n, cutoff=0.5)
+    return [by_lower[c] for c in close]
+
+
+def unknown(kind: str, name: object, known: Iterable[str], remedy: str = "") -> UnknownNameError:
+    """An error that names what was asked for and what would have been accepted."""
+    known = list(known)
+    close = near(name, known)
+    if close:
+        hint = f"did you mean {' or '.join(repr(c) for c in close)}?"
+    elif not known:
+        hint = "none is there yet."
+    elif len(known) <= 12:
+        hint = f"known: {', '.join(known)}."
+    else:
+        hint = f"{len(known)} are known, the first: {', '.join(known[:5])}, ..."
+    return UnknownNameError(f"unknown {kind} {name!r}: {hint}{' ' + remedy if remedy else ''}")

@@ -1,0 +1,574 @@
+"""Forecasts: the scores of models nobody has trained, as distributions.
+
+Held fixed: the candidate's size, tokens and family. Random: every parameter of the
+posterior; the family's own effects, from the population, if the family is new; the
+model-level effect of the candidate; and, for the score, the observation noise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from . import law
+from .errors import ConvergenceWarning, DataError, ExtrapolationWarning, unknown
+from .posterior import Effects, Posterior, draw_scores
+
+_FRAME = ["model", "family", "params_b", "tokens_t", "benchmark"]
+
+
+def candidates(
+    family: str | list[str] = "new family",
+    params_b: float | list[float] = 7.0,
+    tokens_t: float | list[float] = 2.0,
+    *,
+    lineage: str | list[str] | None = None,
+    instruct: bool | list[bool] | None = None,
+    model: str | list[str] | None = None,
+    grid: bool = False,
+) -> pd.DataFrame:
+    """A table of models to forecast.
+
+    Parameters
+    ----------
+    family, params_b, tokens_t
+        Family, size in billions of parameters, training tokens in trillions: single
+        values or lists, which pair up like NumPy broadcasting (lists of one length).
+    lineage, instruct
+        Base family and whether instruction-tuned; by default what the posterior knows
+        about the family.
+    model
+        Names; by default ``family-sizeB-tokensT``.
+    grid
+        Cross the lists instead of pairing them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns model, family, params_b, tokens_t, and lineage and instruct if given.
+
+    Raises
+    ------
+    DataError
+        If lists to be paired differ in length, or a size or token count is not positive
+        and finite.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> sb.candidates(family="qwen2", params_b=[72, 200], tokens_t=[7, 15])["model"].tolist()
+    ['qwen2-72B-7T', 'qwen2-200B-15T']
+    >>> len(sb.candidates(family="qwen2", params_b=[72, 200], tokens_t=[7, 15], grid=True))
+    4
+    """
+    columns: dict[str, Any] = {"family": family, "params_b": params_b, "tokens_t": tokens_t}
+    for name, value in (("lineage", lineage), ("instruct", instruct)):
+        if value is not None:
+            columns[name] = value
+    if model is not None and not grid:
+        columns["model"] = model
+    arrays = {k: np.atleast_1d(np.asarray(v)) for k, v in columns.items()}
+    for name, values in arrays.items():
+        if values.ndim > 1 or values.size == 0:
+            raise DataError(f"candidates: {name} must be one value or a flat list of some")
+    if grid:
+        crossed = pd.MultiIndex.from_product(list(arrays.values()), names=list(arrays))
+        frame = crossed.to_frame(index=False)
+        if model is not None:
+            frame["model"] = model
+    else:
+        lengths = {k: v.size for k, v in arrays.items() if v.size > 1}
+        if len(set(lengths.values())) > 1:
+            listed = ", ".join(f"{k} has {n}" for k, n in lengths.items())
+            raise DataError(f"candidates: lists must pair up, but {listed}; use grid=True to cross")
+        size = max([1, *lengths.values()])
+        frame = pd.DataFrame({k: np.resize(v, size) for k, v in arrays.items()})
+    frame = _with_numbers(frame)
+    if "model" not in frame:
+        names = [
+            f"{f}-{p:g}B-{t:g}T" for f, p, t in zip(frame.family, frame.params_b, frame.tokens_t)
+        ]
+        if "instruct" in frame and frame["instruct"].nunique() > 1:
+            names = [f"{n}-tuned" if i else n for n, i in zip(names, frame["instruct"])]
+        frame["model"] = names
+    order = ["model", "family", "lineage", "instruct", "params_b", "tokens_t"]
+    return frame[[c for c in order if c in frame]]
+
+
+class Forecast:
+    """Forecast scores of some candidates.
+
+    Attributes
+    ----------
+    draws : xarray.Dataset
+        ``score`` (posterior predictive, in [0, 1]) and ``expected`` (the expected score
+        without observation noise), dims chain, draw, model, benchmark.
+    candidates : pandas.DataFrame
+        The models, one a row, with lineage and instruct filled in.
+    prob : float
+        Mass of the central interval in :attr:`frame`.
+    warnings : list of str
+        What to keep in mind: extrapolation, families never seen.
+    """
+
+    def __init__(
+        self,
+        draws: xr.Dataset,
+        candidates: pd.DataFrame,
+        prob: float,
+        warnings: list[str],
+        posterior: Posterior,
+    ) -> None:
+        self.draws = draws
+        self.candidates = candidates
+        self.prob = prob
+        self.warnings = warnings
+        self._posterior = posterior
+
+    def __repr__(self) -> str:
+        sizes = self.draws.sizes
+        return (
+            f"<sloth_bayes.Forecast: {sizes['model']} model(s) x {sizes['benchmark']} "
+            f"benchmark(s), {sizes['chain'] * sizes['draw']} draws, {self.prob:.0%} intervals>"
+        )
+
+    def _repr_html_(self) -> str:
+        return self.frame.to_html(index=False, float_format="{:.3f}".format, max_rows=24)
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The score, tidy: one row per model and benchmark, with its central interval."""
+        return self.summary()
+
+    def summary(self, of: str = "score", prob: float | None = None) -> pd.DataFrame:
+        """Mean, median, standard deviation and central interval.
+
+        Parameters
+        ----------
+        of
+            ``"score"``: what an evaluation would report, before rounding; ``"expected"``:
+            the expected score, without the noise of a single evaluation.
+        prob
+            Mass of the interval; that of the forecast by default.
+
+        Returns
+        -------
+        pandas.DataFrame
+            model, family, params_b, tokens_t, benchmark, mean, median, sd, lower, upper,
+            prob; scores in [0, 1].
+
+        Raises
+        ------
+        UnknownNameError
+            If `of` is neither.
+        DataError
+            If `prob` is not between 0 and 1.
+        """
+        if of not in ("score", "expected"):
+            raise unknown("summary", of, ["score", "expected"])
+        prob = check_prob(self.prob if prob is None else prob)
+        values = self.draws[of].transpose("chain", "draw", "model", "benchmark").values
+        values = values.reshape(-1, *values.shape[2:])
+        lower, median, upper = np.quantile(
+            values, [(1 - prob) / 2, 0.5, (1 + prob) / 2], axis=0, overwrite_input=False
+        )
+        names = [str(b) for b in self.draws["benchmark"].values]
+        repeated = self.candidates.loc[
+            self.candidates.index.repeat(len(names)), ["model", "family", "params_b", "tokens_t"]
+        ].reset_index(drop=True)
+        repeated["benchmark"] = names * len(self.candidates)
+        statistics = {
+            "mean": values.mean(0, dtype=np.float64),
+            "median": median,
+            "sd": values.std(0, dtype=np.float64),
+            "lower": lower,
+            "upper": upper,
+        }
+        for name, array in statistics.items():
+            repeated[name] = array.ravel().astype(float)
+        repeated["prob"] = prob
+        return repeated[[*_FRAME, *statistics, "prob"]]
+
+    def plot(self, benchmarks: list[str] | None = None, **options: Any) -> np.ndarray[Any, Any]:
+        """Score against size with its interval; see :func:`sloth_bayes.plots.forecast`.
+
+        Returns
+        -------
+        numpy.ndarray of matplotlib.axes.Axes
+        """
+        from . import plots
+
+        axes: np.ndarray[Any, Any] = plots.forecast(self, benchmarks=benchmarks, **options)
+        return axes
+
+
+def forecast(
+    post: Posterior,
+    frame: pd.DataFrame,
+    prob: float = 0.9,
+    seed: int = 0,
+    *,
+    new_family: bool = False,
+    benchmarks: str | list[str] | None = None,
+) -> Forecast:
+    """Forecast the scores of candidates.
+
+    Parameters
+    ----------
+    post
+        The posterior.
+    frame
+        One row a model: model, family, params_b (billions), tokens_t (trillions);
+        lineage and instruct are optional (see :func:`candidates`). A row that repeats a
+        model of the fit (same name, family, size and tokens) is forecast with that
+        model's own effect; any other model draws its effect from the population.
+    prob
+        Mass of the central interval.
+    seed
+        Seed of everything that is not in the posterior's draws. A candidate's draws
+        depend on the seed and on what the candidate is, not on the other rows.
+    new_family
+        Accept families the posterior has not seen, drawn from the population of lineages
+        (candidates of one new family share its draw). A new family of a known lineage (or
+        of its lineage's name) is drawn around that lineage; with its lineage given it is
+        accepted without `new_family`.
+    benchmarks
+        Benchmark or benchmarks to keep; all by default.
+
+    Returns
+    -------
+    Forecast
+
+    Raises
+    ------
+    UnknownNameError
+        For a family or benchmark that the posterior does not know.
+    DataError
+        For a missing column, an unknown size or number of tokens, or nonsense numbers.
+
+    Warns
+    -----
+    ExtrapolationWarning
+        If a candidate is larger, or smaller, or trained on more or fewer tokens than any
+        model of the fit; the message says by how much.
+    ConvergenceWarning
+        If the diagnostics have been computed (a posterior that ships has them) and say
+        that the fit has not converged.
+    """
+    prob = check_prob(prob)
+    rows = _complete(post, frame, new_family)
+    names = post.benchmarks
+    benchmarks = [benchmarks] if isinstance(benchmarks, str) else benchmarks
+    if benchmarks is not None and len(benchmarks) == 0:
+        raise DataError("no benchmark is asked for: leave benchmarks out for all of them")
+    for name in benchmarks or []:
+        if name not in names:
+            raise unknown("benchmark", name, names)
+    benchmarks = list(dict.fromkeys(benchmarks or names))
+    keep = [names.index(b) for b in benchmarks]
+
+    notes = _extrapolation(post, rows)
+    for note in notes:
+        warnings.warn(note, ExtrapolationWarning, stacklevel=3)
+    if post.known_verdict is False:
+        warnings.warn(
+            "the posterior has not converged: see its diagnostics()",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    unseen = [f for f in rows["family"].unique() if f not in post.families]
+    for family in unseen:
+        lineage = str(rows.loc[rows["family"] == family, "lineage"].iloc[0])
+        known = lineage in post.lineages
+        notes.append(
+            f"family {family!r} was never seen: drawn from "
+            + (f"its lineage {lineage!r}" if known else "the population of lineages")
+        )
+
+    who = _effects(post, rows, seed)
+    shape = (post.n_draws, len(rows), len(keep))
+    expected, score = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    keys = [_key(seed, "noise", *_identity(row)) for row in rows.itertuples()]
+    for block in post._blocks(len(rows)):
+        mu, sd = post._cells(who, block)
+        expected[:, block] = mu[:, :, keep]
+        for i in range(block.start, block.stop):
+            # All benchmarks are drawn whichever are kept, so that asking for one of them
+            # gives the numbers that asking for all gives.
+            local = i - block.start
+            drawn = draw_scores(mu[:, local], sd[:, local], post.spec.df, _rng(keys[i]))
+            score[:, i] = drawn[:, keep]
+
+    sizes = post._tree["posterior"].sizes
+    dims = ("chain", "draw", "model", "benchmark")
+    full = (sizes["chain"], sizes["draw"], *shape[1:])
+    draws = xr.Dataset(
+        {"score": (dims, score.reshape(full)), "expected": (dims, expected.reshape(full))},
+        coords={
+            "chain": post._tree["posterior"]["chain"].values,
+            "draw": post._tree["posterior"]["draw"].values,
+            "model": rows["model"].to_numpy(str),
+            "benchmark": [names[k] for k in keep],
+        },
+    )
+    return Forecast(draws, rows, prob, notes, post)
+
+
+def check_prob(prob: float) -> float:
+    """An interval's mass, or an error that says what was meant."""
+    if not isinstance(prob, int | float) or not 0 < prob < 1:
+        raise DataError(f"prob must lie between 0 and 1 (0.9 for a 90% interval), not {prob!r}")
+    return float(prob)
+
+
+def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    """A copy with sizes and tokens as numbers, or an error naming the candidate."""
+    frame = frame.copy()
+    for column, unit in (
+        ("params_b", "billions of parameters"),
+        ("tokens_t", "trillions of tokens"),
+    ):
+        values = pd.to_numeric(frame[column], errors="coerce").to_numpy(float)
+        for i in np.flatnonzero(~(np.isfinite(values) & (values > 0))):
+            name = frame["model"].iloc[i] if "model" in frame else f"row {i + 1}"
+            given = frame[column].iloc[i]
+            if pd.isna(given):
+                raise DataError(
+                    f"{column} of candidate {str(name)!r} is missing: a forecast needs {unit}"
+                )
+            raise DataError(
+                f"{column} of candidate {str(name)!r} is {given}: it must be positive and finite, "
+                f"in {unit}"
+            )
+        frame[column] = values
+    return frame
+
+
+def _complete(post: Posterior, frame: pd.DataFrame, new_family: bool) -> pd.DataFrame:
+    """Check the candidates and fill in lineage and instruct from the posterior."""
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError("candidates must be a DataFrame: see sloth_bayes.candidates")
+    if frame.empty:
+        raise DataError("there is no candidate to forecast: the table is empty")
+    for column in ("model", "family", "params_b", "tokens_t"):
+        if column not in frame:
+            raise DataError(
+                f"the candidates lack the column {column!r}: see sloth_bayes.candidates"
+            )
+    rows = _with_numbers(frame.reset_index(drop=True))
+    constant = post._tree["constant_data"].to_dataset()
+    lineage_of = dict(zip(post.families, constant["lineage_of_family"].values.astype(str)))
+    instruct_of = (
+        pd.Series(constant["instruct"].values, index=constant["family_of_model"].values.astype(str))
+        .groupby(level=0)
+        .mean()
+        .gt(0.5)
+        .to_dict()
+    )
+    rows["family"] = rows["family"].astype(str)
+    rows["model"] = rows["model"].astype(str)
+    given = rows["lineage"] if "lineage" in rows else pd.Series([None] * len(rows))
+    lineages, flags = [], []
+    for i, family in enumerate(rows["family"]):
+        asked = given.iloc[i]
+        asked = None if asked is None or pd.isna(asked) else str(asked)
+        known = lineage_of.get(family)
+        if known is not None and asked not in (None, known):
+            raise DataError(f"family {family!r} is of lineage {known!r}, not {asked!r}")
+        if known is None and not new_family and asked not in post.lineages:
+            raise unknown(
+                "family",
+                family,
+                post.families,
+                "A family nobody has seen is forecast with new_family=True "
+                "(--new-family), or by naming a known lineage.",
+            )
+        lineages.append(known or asked or family)
+        flag = rows["instruct"].iloc[i] if "instruct" in rows else None
+        if flag is None or pd.isna(flag):
+            flags.append(instruct_of.get(family, False))
+        elif flag in (True, False):
+            flags.append(bool(flag))
+        else:
+            raise DataError(
+                f"instruct of candidate {rows['model'].iloc[i]!r} is {flag!r}: it must be True, "
+                "False or missing"
+            )
+    rows["lineage"], rows["instruct"] = lineages, flags
+    for name in rows["model"][rows["model"].duplicated()]:
+        raise DataError(
+            f"candidate {name!r} is there twice: give each candidate a name of its own in the "
+            "column 'model'"
+        )
+    counts = rows.groupby("family")["lineage"].nunique()
+    for family in counts.index[counts > 1]:
+        both = sorted(set(rows.loc[rows["family"] == family, "lineage"]))
+        raise DataError(
+            f"family {family!r} is given two lineages, {both[0]!r} and {both[1]!r}: a family "
+            "belongs to one lineage"
+        )
+    return rows[["model", "family", "lineage", "instruct", "params_b", "tokens_t"]]
+
+
+def _extrapolation(post: Posterior, rows: pd.DataFrame) -> list[str]:
+    """One sentence for each input that leaves the range of the fit."""
+    notes = []
+    constant = post._tree["constant_data"].to_dataset()
+    for column, what, unit in (("params_b", "size", "B"), ("tokens_t", "tokens", "T")):
+        if column == "tokens_t" and post.spec.inputs == "size":
+            continue
+        seen = constant[column].values
+        low, high = float(np.nanmin(seen)), float(np.nanmax(seen))
+        for row in rows.itertuples():
+            value = getattr(row, column)
+            if value > high * 1.0001:
+                notes.append(
+                    f"{row.model}: {what} {value:g}{unit} is {value / high:.3g} times the "
+                    f"largest in the data ({high:g}{unit}): the interval relies on the law"
+                )
+            elif value < low * 0.9999:
+                notes.append(
+                    f"{row.model}: {what} {value:g}{unit} is {low / value:.3g} times below the "
+                    f"smallest in the data ({low:g}{unit}): the interval relies on the law"
+                )
+    return notes
+
+
+def _identity(row: Any) -> tuple[str, ...]:
+    """What a candidate is: draws that belong to it alone are keyed by this."""
+    return (
+        row.model, row.family, row.lineage, str(bool(row.instruct)),
+        repr(float(row.params_b)), repr(float(row.tokens_t)),
+    )  # fmt: skip
+
+
+def _key(seed: int, *parts: str) -> int:
+    digest = hashlib.blake2b("\x1f".join([str(int(seed)), *parts]).encode(), digest_size=16)
+    return int.from_bytes(digest.digest(), "little")
+
+
+def _rng(key: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(key))
+
+
+def _effects(post: Posterior, rows: pd.DataFrame, seed: int) -> Effects:
+    """Family, lineage and model effects of the candidates, drawn where not in the posterior."""
+    v, spec, p = post._draws, post.spec, post.spec.priors
+    constant = post._tree["constant_data"].to_dataset()
+    draws, d, n_inputs = post.n_draws, v["loading"].shape[-1], v["slope"].shape[-2]
+    families, lineages = post.families, post.lineages
+    share = v["lineage_share"] if "lineage_share" in v else np.zeros(draws, np.float32)
+
+    def normal(kind: str, name: str, *shape: int) -> np.ndarray:
+        return _rng(_key(seed, kind, name)).standard_normal((draws, *shape), dtype=np.float32)
+
+    def columns(share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.sqrt(share)[:, None], np.sqrt(1 - share)[:, None]
+
+    # One entry per distinct family: those of the posterior, or new draws.
+    family_of: dict[str, np.ndarray] = {}
+    residual_of: dict[str, np.ndarray] = {}
+    slope_of: dict[str, np.ndarray] = {}
+    pairs = dict(zip(rows["family"], rows["lineage"]))
+    for family, lineage in pairs.items():
+        f = families.index(family) if family in families else None
+        k = lineages.index(lineage) if lineage in lineages else None
+        if spec.intercept == "shared":
+            family_of[family] = np.zeros((draws, d), np.float32)
+        elif f is not None:
+            family_of[family] = v["family_effect"][:, f]
+        else:
+            up, own = columns(share)
+            whole = own * normal("family", family, d)
+            if "lineage_effect" in v:
+                whole = p.family * whole + (
+                    v["lineage_effect"][:, k]
+                    if k is not None
+                    else p.family * up * normal("lineage", lineage, d)
+                )
+            else:
+                whole = p.family * whole
+            family_of[family] = whole
+        if "residual" in v:
+            if f is not None:
+                residual_of[family] = v["residual"][:, f]
+            else:
+                n_bench, tau = len(post.benchmarks), v["residual_scale"]
+                part = v.get("residual_share", np.zeros(draws, np.float32))
+                up, own = columns(part)
+                whole = tau * own * normal("residual", family, n_bench)
+                if "residual_lineage" in v:
+                    whole = whole + (
+                        v["residual_lineage"][:, k]
+                        if k is not None
+                        else tau * up * normal("residual lineage", lineage, n_bench)
+                    )
+                residual_of[family] = whole
+        if "slope_lineage" in v:
+            if k is not None:
+                slope_of[family] = v["slope_lineage"][:, k]
+            else:
+                relative = np.array(spec.input_scales, np.float32) / np.float32(p.doubling)
+                scale = v["slope_scale"][:, None, None] * relative[:, None]
+                slope_of[family] = scale * normal("slope", lineage, n_inputs, d)
+        elif "slope_family" in v:
+            if f is not None:
+                slope_of[family] = v["slope_family"][:, f]
+            else:
+                scale = np.array(spec.input_scales, np.float32)[:, None]
+                slope_of[family] = scale * normal("slope", family, n_inputs, d)
+
+    model_effect = None
+    if "model_effect" in v:
+        known = {
+            (m, f, float(s), float(t)): i
+            for i, (m, f, s, t) in enumerate(
+                zip(
+                    post.models,
+                    constant["family_of_model"].values.astype(str),
+                    constant["params_b"].values,
+                    constant["tokens_t"].values,
+                )
+            )
+        }
+        each = []
+        for row in rows.itertuples():
+            at = known.get((row.model, row.family, float(row.params_b), float(row.tokens_t)))
+            if at is not None:
+                each.append(v["model_effect"][:, at])
+            else:
+                noise = _rng(_key(seed, "model", *_identity(row))).standard_normal(
+                    (draws, d), dtype=np.float32
+                )
+                each.append(v["model_scale"][:, None] * noise)
+        model_effect = np.stack(each, axis=1)
+
+    order = rows["family"]
+
+    def gather(table: dict[str, np.ndarray]) -> np.ndarray | None:
+        return np.stack([table[f] for f in order], axis=1) if table else None
+
+    centre = constant["centre"].values
+    inputs = law.raw_inputs(
+        spec.inputs,
+        np.log(rows["params_b"].to_numpy(float)),
+        np.log(rows["tokens_t"].to_numpy(float)),
+        centre,
+        np,
+    ).astype(np.float32)
+    family = gather(family_of)
+    assert family is not None
+    return Effects(
+        inputs=inputs,
+        instruct=rows["instruct"].to_numpy(bool).astype(np.float32),
+        family=family,
+        residual=gather(residual_of),
+        slope_deviation=gather(slope_of),
+        model_effect=model_effect,
+    )

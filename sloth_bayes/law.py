@@ -1,0 +1,255 @@
+"""The law's equations, once, for NumPy and JAX arrays alike.
+
+Functions that need an array namespace take it as ``xp`` (``numpy`` or ``jax.numpy``); all do
+nothing but arithmetic, and broadcast. The generative model calls them with JAX arrays,
+forecasts with NumPy draws, so that what is fitted is what is forecast.
+
+Notation follows Maia Polo et al. (2024, arXiv 2412.06540), section 3: skills ``theta``,
+loadings ``lambda``, lower asymptotes ``gamma``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+Array = Any  # numpy.ndarray or jax.Array: JAX must not be imported to read draws
+
+INPUTS: dict[str, tuple[str, ...]] = {
+    "translog": ("log_size", "log_tokens", "log_size*log_tokens"),
+    "loglinear": ("log_size", "log_tokens"),
+    "size": ("log_size",),
+    "flops": ("log_flops",),
+}
+LINKS: tuple[str, ...] = ("logistic", "richards")
+STUDENT_T_DF: tuple[int, ...] = (2, 3, 4, 5, 6, 8, 10)
+
+
+def raw_inputs(kind: str, log_size: Array, log_tokens: Array, centre: Array, xp: Any) -> Array:
+    """Inputs of the law, in doublings from a reference size and number of tokens.
+
+    Parameters
+    ----------
+    kind
+        A key of :data:`INPUTS`.
+    log_size, log_tokens
+        Natural logs of parameters (billions) and training tokens (trillions), any shape.
+    centre
+        ``(2,)``: natural logs of the reference size and of the reference tokens.
+
+    Returns
+    -------
+    array, shape ``(*shape, n_inputs)``
+        ``log2`` of size and tokens relative to the reference, and their product for the
+        translog law (paper, section 3.1); one unit is one doubling.
+    """
+    size = (log_size - centre[0]) / math.log(2)
+    tokens = (log_tokens - centre[1]) / math.log(2)
+    columns = {
+        "translog": lambda: (size, tokens, size * tokens),
+        "loglinear": lambda: (size, tokens),
+        "size": lambda: (size,),
+        "flops": lambda: (size + tokens,),
+    }[kind]()
+    return xp.stack(columns, axis=-1)
+
+
+def skills(
+    family: Array,
+    slope: Array,
+    inputs: Array,
+    *,
+    slope_deviation: Array | None = None,
+    instruct: Array | None = None,
+    is_instruct: Array | None = None,
+    model_effect: Array | None = None,
+) -> Array:
+    """Latent skills ``theta`` of M models (paper, section 3.1, with pooled deviations).
+
+    Parameters
+    ----------
+    family
+        ``(..., M, d)`` effect of each model's family; leading dimensions are draws.
+    slope
+        ``(..., P, d)`` shared effect of the inputs.
+    inputs
+        ``(M, P)`` inputs, see :func:`raw_inputs`.
+    slope_deviation
+        ``(..., M, P, d)`` deviation of the slope for each model's lineage or family.
+    instruct, is_instruct
+        ``(..., d)`` effect of instruction tuning, and ``(M,)`` 0 or 1.
+    model_effect
+        ``(..., M, d)`` effect of each single model.
+
+    Returns
+    -------
+    array, shape ``(..., M, d)``
+    """
+    theta = family + inputs @ slope
+    if slope_deviation is not None:
+        theta = theta + (inputs[:, None, :] @ slope_deviation)[..., 0, :]
+    if instruct is not None and is_instruct is not None:
+        theta = theta + is_instruct[:, None] * instruct[..., None, :]
+    if model_effect is not None:
+        theta = theta + model_effect
+    return theta
+
+
+def predictor(theta: Array, loading: Array, residual: Array | None, xp: Any) -> Array:
+    """Predictor less its bias, ``(..., M, J)``: loadings times skills, plus residuals.
+
+    `theta` is ``(..., M, d)``, `loading` ``(..., J, d)``, `residual` ``(..., M, J)``.
+    """
+    eta = theta @ xp.swapaxes(loading, -1, -2)
+    return eta if residual is None else eta + residual
+
+
+def link(kind: str, eta: Array, shape: Array, xp: Any) -> Array:
+    """Monotone link from the predictor to the fraction of the range above chance.
+
+    ``logistic`` ignores `shape`. ``richards`` raises a logistic to the power `shape` and
+    re-centres and re-scales the predictor so that the value at 0 is 1/2 and the slope
+    there 1/4 whatever the shape: location and scale then belong to the bias and the
+    loadings alone, and shape 1 is the logistic link. A shape above 1 leaves the floor
+    sharply and nears the ceiling slowly; below 1, the reverse.
+    """
+    if kind == "logistic":
+        return 0.5 * (1.0 + xp.tanh(0.5 * eta))
+    root = xp.exp(-math.log(2) / shape)
+    location = xp.log(root / (1.0 - root))
+    scale = 1.0 / (2.0 * shape * (1.0 - root))
+    return xp.exp(-shape * xp.logaddexp(0.0, -(location + scale * eta)))
+
+
+def expected(fraction: Array, lower: Array, upper: Array) -> Array:
+    """Expected score ``mu``: the link's fraction of the way from floor to ceiling."""
+    return lower + (upper - lower) * fraction
+
+
+def noise_sd(
+    kind: str,
+    mu: Array,
+    fraction: Array,
+    noise_scale: Array,
+    sampling_fraction: Array,
+    inverse_n: Array,
+    xp: Any,
+) -> Array:
+    """Scale of the heavy-tailed observation noise.
+
+    The variance adds the benchmark's own noise to `sampling_fraction` times the binomial
+    variance ``mu (1 - mu) / N``. With ``kind="proportional"`` the benchmark's own noise is
+    that of the predictor, seen through a logistic slope: full in the middle of the range
+    and a tenth of it at floor and ceiling; ``"constant"`` leaves it flat.
+    """
+    own = noise_scale
+    if kind == "proportional":
+        own = noise_scale * (0.1 + 0.9 * 4.0 * fraction * (1.0 - fraction))
+    binomial = xp.clip(mu * (1.0 - mu), 1e-4, None) * inverse_n
+    return xp.sqrt(own**2 + sampling_fraction * binomial)
+
+
+def student_t_logpdf(z: Array, df: float, xp: Any) -> Array:
+    """Log density of a standard Student-t (normal if `df` is infinite)."""
+    if math.isinf(df):
+        return -0.5 * z**2 - 0.5 * math.log(2 * math.pi)
+    constant = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * math.log(df * math.pi)
+    return constant - (df + 1) / 2 * xp.log1p(z**2 / df)
+
+
+def student_t_logcdf(z: Array, df: float, xp: Any) -> Array:
+    """Log distribution function of a standard Student-t with an integer `df`.
+
+    Near the centre, the finite sums of Abramowitz and Stegun 26.7.3-4; in the left tail,
+    where those cancel, the series of the incomplete beta function in ``df / (df + z^2)``
+    (26.5.4), below a third there. Both hold in single precision and have gradients in
+    `z`, which the incomplete beta function itself lacks in JAX.
+    """
+    if math.isinf(df):
+        from scipy.stats import norm
+
+        if xp is np:
+            return norm.logcdf(z)
+        from jax.scipy.stats import norm as jax_norm
+
+        return jax_norm.logcdf(z)
+    df = int(df)
+    border = -1.5 * math.sqrt(df)
+    near = xp.where(z < border, border, z)
+    cos2 = 1.0 / (1.0 + near**2 / df)
+    sin = near / math.sqrt(df) * xp.sqrt(cos2)
+    term, total = xp.ones_like(near), xp.zeros_like(near)
+    if df % 2 == 0:
+        for k in range(df // 2):
+            total = total + term
+            term = term * cos2 * (2 * k + 1) / (2 * k + 2)
+        inner = sin * total
+    else:
+        for k in range((df - 1) // 2):
+            total = total + term
+            term = term * cos2 * (2 * k + 2) / (2 * k + 3)
+        inner = 2 / math.pi * (xp.arctan(near / math.sqrt(df)) + sin * xp.sqrt(cos2) * total)
+    centre = xp.log(0.5 + 0.5 * inner)
+
+    half = df / 2
+    log_beta = math.lgamma(half) + math.lgamma(0.5) - math.lgamma(half + 0.5)
+    far = xp.where(z < border, z, border)
+    x = df / (df + far**2)
+    coefficient, series = 1.0, xp.ones_like(far)
+    power = xp.ones_like(far)
+    for k in range(1, 13):
+        coefficient *= (k - 0.5) / k
+        power = power * x
+        series = series + coefficient * half / (half + k) * power
+    tail = math.log(0.5) + half * xp.log(x) - math.log(half) - log_beta + xp.log(series)
+    return xp.where(z < border, tail, centre)
+
+
+def log_likelihood(
+    score: Array,
+    mu: Array,
+    sd: Array,
+    df: float,
+    rounding: Array,
+    xp: Any,
+    *,
+    rounded: bool = True,
+    floor: bool = True,
+    ceiling: bool = True,
+) -> Array:
+    """Log density of a score that is Student-t around `mu`, clipped to [0, 1] and rounded.
+
+    A score published to a step `rounding` stands for the interval of half a step either
+    side, so its density is the average over that interval; a score whose interval touches
+    0 or 1 stands for everything beyond (a Tobit model: scores below chance are ordinary,
+    scores below 0 do not exist).
+
+    Parameters
+    ----------
+    score, mu, sd
+        Score, expected score and noise scale, in [0, 1], broadcast together.
+    rounding
+        Step of the published score; 0 where it is not rounded.
+    rounded, floor, ceiling
+        False promises that no score is rounded, touches 0, or touches 1: the same value
+        for less work.
+    """
+    half = 0.5 * rounding
+    z = (score - mu) / sd
+    density = student_t_logpdf(z, df, xp) - xp.log(sd)
+    log_step = xp.log(xp.where(rounding > 0, rounding, 1.0))
+    if rounded:
+        # Mirrored into the left tail, where log probabilities keep their digits.
+        left = -xp.abs(z)
+        upper = student_t_logcdf(left + half / sd, df, xp)
+        below = xp.clip(student_t_logcdf(left - half / sd, df, xp) - upper, None, -1e-6)
+        density = xp.where(rounding > 0, upper + xp.log(-xp.expm1(below)) - log_step, density)
+    if ceiling:
+        beyond = student_t_logcdf((mu - score + half) / sd, df, xp) - log_step
+        density = xp.where(score + half >= 1 - 1e-9, beyond, density)
+    if floor:
+        beyond = student_t_logcdf((score + half - mu) / sd, df, xp) - log_step
+        density = xp.where(score - half <= 1e-9, beyond, density)
+    return density

@@ -1,0 +1,395 @@
+"""The generative model, in NumPyro.
+
+For model ``m`` of family ``f`` and lineage ``l``, benchmark ``j`` and ``d`` skills
+(notation of Maia Polo et al., 2024, section 3):
+
+    x_m     = doublings of size, of tokens, and their product
+    alpha_f ~ Normal(a_l, (1 - rho) I_d),                           a_l ~ Normal(0, rho I_d)
+    theta_m = alpha_f + delta instruct_m + (beta + beta_l) x_m + eps_m
+    u_fj    ~ Normal(v_lj, (1 - rho) tau_j^2),                      v_lj ~ Normal(0, rho tau_j^2)
+    eta_mj  = lambda_j . theta_m + u_fj + b_j
+    mu_mj   = gamma_j + (upper_j - gamma_j) link_j(eta_mj)
+    y_mj    ~ Student-t(df, mu_mj, sigma_mj), clipped to [0, 1] and rounded
+    sigma_mj^2 = (own noise)^2 + phi mu_mj (1 - mu_mj) / N_j
+
+How the unidentified directions are settled, and why each choice leaves every forecast
+untouched:
+
+* **Scale of skills against loadings**: family effects have unit variance by definition.
+* **Rotation and sign of skills**: the priors of ``alpha``, ``delta``, ``beta``, ``beta_l``,
+  ``eps`` and of the rows of ``lambda`` are all isotropic over skills, so the posterior
+  depends on ``lambda`` only through ``lambda lambda'``. For any orthogonal ``Q`` (J, J),
+  the first ``d`` rows of ``Q lambda`` are a lower-triangular matrix ``L`` with a positive
+  diagonal, times a rotation. We sample ``L``: its off-diagonal entries are normal and its
+  diagonal entries chi with ``d, d - 1, ..., 1`` degrees of freedom, which is exactly the
+  law of the triangular factor of a matrix of independent normals (Bartlett's
+  decomposition). ``Q``, the *anchor* of the coordinates, is therefore a choice of
+  coordinates, not a prior; a fit takes it from a first approximation of ``lambda``
+  (:func:`sloth_bayes.inference.anchor`), so that no diagonal entry is near zero, where
+  the sign of a skill would be undecided.
+* **Geometry**: data pin the products ``lambda alpha``, so ``lambda`` and ``alpha`` alone
+  are a ridge. What is sampled are skills in *anchor units*, ``alpha L'`` (logits along the
+  rows of ``Q``), whose prior covariance is proportional to ``L L'``; the remaining rows of
+  ``Q lambda`` are sampled as ``K = (Q lambda)_rest L^-1``. The same model, with a round
+  posterior.
+* **Translation of skills against the bias**: the intercept that is sampled is the
+  *average predictor of a benchmark's observed scores*; the bias ``b_j`` follows from it.
+  Shifting all families by a constant then changes nothing that the data can see.
+* **Location and scale of the trained link**: see :func:`sloth_bayes.law.link`.
+* **Residual against skills**: told apart by their priors: skills move benchmarks jointly,
+  residuals one by one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+
+from . import law
+from .design import Arrays
+from .spec import Sloth
+
+
+class Sizes(NamedTuple):
+    """Static sizes of a fit: what a compiled program depends on."""
+
+    models: int
+    benchmarks: int
+    families: int
+    lineages: int
+    inputs: int
+    skills: int
+    # Benchmarks whose scores need the same terms of the likelihood: their indices, and
+    # whether they are rounded, touch 0, touch 1 (see law.log_likelihood).
+    columns: tuple[tuple[tuple[int, ...], tuple[bool, bool, bool]], ...]
+
+
+def sizes(spec: Sloth, arrays: Arrays) -> Sizes:
+    """Static sizes of a fit of `spec` to `arrays`."""
+    models, benchmarks = arrays.score.shape
+    half = 0.5 * arrays.rounding
+    seen = arrays.observed > 0
+    needs: dict[tuple[bool, bool, bool], list[int]] = {}
+    for j in range(benchmarks):
+        score = arrays.score[seen[:, j], j]
+        key = (
+            bool(arrays.rounding[j] > 0),
+            bool((score - half[j] <= 1e-6).any()),
+            bool((score + half[j] >= 1 - 1e-6).any()),
+        )
+        needs.setdefault(key, []).append(j)
+    return Sizes(
+        models=models,
+        benchmarks=benchmarks,
+        families=arrays.lineage_of_family.shape[0],
+        lineages=int(arrays.lineage_of_model.max()) + 1,
+        inputs=arrays.inputs.shape[1],
+        skills=n_skills(spec, benchmarks),
+        columns=tuple((tuple(v), k) for k, v in sorted(needs.items())),
+    )
+
+
+def n_skills(spec: Sloth, benchmarks: int) -> int:
+    """Number of skills: one per benchmark with identity loadings, never more than that."""
+    return benchmarks if spec.loadings == "identity" else min(spec.n_skills, benchmarks)
+
+
+def _normal(name: str, shape: tuple[int, ...]) -> Any:
+    return numpyro.sample(name, dist.Normal(0.0, 1.0).expand(shape).to_event(len(shape)))
+
+
+def _half_normal(name: str, scale: float) -> Any:
+    return numpyro.sample(name, dist.HalfNormal(scale))
+
+
+class MatrixRows(dist.Distribution):
+    """Rows ``k = z L^-1`` with standard normal ``z``: `rows` of them, given the triangle."""
+
+    support = dist.constraints.independent(dist.constraints.real, 2)
+
+    def __init__(self, triangle: Any, inverse: Any, rows: int) -> None:
+        self.triangle, self.inverse = triangle, inverse
+        super().__init__(batch_shape=(), event_shape=(rows, triangle.shape[0]))
+
+    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
+        """Draw rows."""
+        return jax.random.normal(key, (*sample_shape, *self.event_shape)) @ self.inverse
+
+    def log_prob(self, value: Any) -> Any:
+        """Joint log density of all rows."""
+        z = value @ self.triangle
+        rows, width = self.event_shape
+        log_det = jnp.log(jnp.diag(self.triangle)).sum()
+        return -0.5 * (z**2).sum() + rows * (log_det - 0.5 * width * math.log(2 * math.pi))
+
+
+class Rows(dist.Distribution):
+    """Independent normal rows: mean `loc`, covariance ``spread^2 tril tril'``."""
+
+    support = dist.constraints.independent(dist.constraints.real, 2)
+
+    def __init__(self, loc: Any, tril: Any, shape: tuple[int, int], spread: Any = 1.0) -> None:
+        self.loc, self.tril = loc, tril
+        self.spread = jnp.broadcast_to(spread, (shape[0], 1))
+        super().__init__(batch_shape=(), event_shape=shape)
+
+    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
+        """Draw rows."""
+        noise = jax.random.normal(key, (*sample_shape, *self.event_shape))
+        return self.loc + self.spread * (noise @ self.tril.T)
+
+    def log_prob(self, value: Any) -> Any:
+        """Joint log density of all rows."""
+        # One inverse of a (d, d) triangle, then a matrix product: d is small, rows are many.
+        inverse = jax.scipy.linalg.solve_triangular(
+            self.tril, jnp.eye(self.tril.shape[0]), lower=True
+        )
+        z = ((value - self.loc) / self.spread) @ inverse.T
+        rows, width = self.event_shape
+        log_det = rows * jnp.log(jnp.diag(self.tril)).sum() + width * jnp.log(self.spread).sum()
+        return -0.5 * (z**2).sum() - log_det - 0.5 * rows * width * math.log(2 * math.pi)
+
+
+def sample_loadings(spec: Sloth, n: Sizes, anchor: Any) -> tuple[Any, Any]:
+    """Loadings (J, d) per anchor unit, and the triangle (d, d) of anchor units per skill.
+
+    Their product is the loading per unit of skill. Both are identities with identity
+    loadings.
+    """
+    d, scale = n.skills, spec.priors.loading
+    if spec.loadings == "identity":
+        return jnp.eye(d), jnp.eye(d)
+    concentration = 0.5 * jnp.arange(d, 0, -1.0)
+    squared = numpyro.sample("loading_diagonal", dist.Gamma(concentration, 0.5).to_event(1))
+    below = _normal("loading_below", (d * (d - 1) // 2,)) if d > 1 else jnp.zeros(0)
+    triangle = jnp.diag(jnp.sqrt(squared)).at[jnp.tril_indices(d, -1)].set(below)
+    top = jnp.eye(d)
+    if n.benchmarks > d:
+        inverse = jax.scipy.linalg.solve_triangular(triangle, jnp.eye(d), lower=True)
+        rest = numpyro.sample("loading_rest", MatrixRows(triangle, inverse, n.benchmarks - d))
+        top = jnp.concatenate([top, rest])
+    return anchor.T @ top, scale * triangle
+
+
+def _nested(
+    name: str, n: Sizes, arrays: Arrays, tril: Any, share: Any, centred: bool
+) -> tuple[Any, Any]:
+    """Lineage part (L, width) and whole effect (F, width) of families.
+
+    The whole effect has covariance ``tril tril'``: a lineage part of `share` of it, plus
+    the family's own. The only family of a lineage cannot tell its two parts apart, so its
+    whole effect is what is sampled, and its lineage part is drawn given the whole: a sum
+    of two free parts would be a long thin ridge. Families that share a lineage are
+    sampled around it (`centred`, where data are plenty) or as standardised deviations.
+    """
+    width = tril.shape[0]
+    if share is None:
+        if centred:
+            return None, numpyro.sample(f"{name}_raw", Rows(0.0, tril, (n.families, width)))
+        return None, _normal(f"{name}_raw", (n.families, width)) @ tril.T
+    lineage_of = arrays.lineage_of_family
+    size = jnp.zeros(n.lineages).at[lineage_of].add(1.0)
+    alone = (size == 1)[:, None]
+    single = alone[lineage_of]
+    up, own = jnp.sqrt(share), jnp.sqrt(1 - share)
+    if centred:
+        # A lineage of one family is drawn around its family: see above.
+        raw = numpyro.sample(f"{name}_lineage_raw", Rows(0.0, tril, (n.lineages, width)))
+        location = jnp.where(single, 0.0, up * raw[lineage_of])
+        spread = jnp.where(single, 1.0, own)
+        around = Rows(location, tril, (n.families, width), spread)
+        whole = numpyro.sample(f"{name}_raw", around)
+    else:
+        raw = _normal(f"{name}_lineage_raw", (n.lineages, width)) @ tril.T
+        z = _normal(f"{name}_raw", (n.families, width)) @ tril.T
+        whole = jnp.where(single, z, up * raw[lineage_of] + own * z)
+    of_single = jnp.zeros((n.lineages, width)).at[lineage_of].set(whole)
+    conditional = share * of_single + up * own * raw
+    return jnp.where(alone, conditional, up * raw), whole
+
+
+def parameters(spec: Sloth, n: Sizes, arrays: Arrays) -> dict[str, Any]:
+    """Sample every parameter, with skills in anchor units (see the module)."""
+    p, d = spec.priors, n.skills
+    loading, unit = sample_loadings(spec, n, jnp.asarray(arrays.anchor))
+    out: dict[str, Any] = {"loading": loading, "unit": unit}
+    x_scale = jnp.array(spec.input_scales)
+
+    out["slope"] = numpyro.sample("slope_raw", Rows(0.0, unit, (n.inputs, d), x_scale[:, None]))
+    if spec.slopes == "pooled":
+        out["slope_scale"] = _half_normal("slope_scale", p.slope_deviation)
+        # The interaction deviates in proportion to its own prior scale.
+        relative = x_scale / p.doubling
+        raw = _normal("slope_lineage_raw", (n.lineages, n.inputs, d)) @ unit.T
+        out["slope_lineage"] = out["slope_scale"] * relative[:, None] * raw
+    elif spec.slopes == "family":
+        raw = _normal("slope_family_raw", (n.families, n.inputs, d)) @ unit.T
+        out["slope_family"] = x_scale[:, None] * raw
+
+    if spec.instruct == "shared":
+        out["instruct"] = numpyro.sample("instruct_raw", Rows(0.0, p.instruct * unit, (1, d)))[0]
+
+    def share(name: str) -> Any:
+        if spec.intercept != "lineage":
+            return None
+        a, b = 4 * p.lineage_share, 4 * (1 - p.lineage_share)
+        out[name] = numpyro.sample(name, dist.Beta(a, b))
+        return out[name]
+
+    if spec.intercept != "shared":
+        lineage, out["family"] = _nested(
+            "family", n, arrays, p.family * unit, share("lineage_share"), centred=True
+        )
+        if lineage is not None:
+            out["lineage"] = lineage
+
+    if spec.residual == "family":
+        overall = _half_normal("residual_scale_overall", p.residual)
+        spread = 0.5 * _normal("residual_scale_raw", (n.benchmarks,))
+        tau = out["residual_scale"] = overall * jnp.exp(spread)
+        lineage, out["residual"] = _nested(
+            "residual", n, arrays, jnp.diag(tau), share("residual_share"), centred=False
+        )
+        if lineage is not None:
+            out["residual_lineage"] = lineage
+
+    if spec.model_effect == "pooled":
+        out["model_scale"] = _half_normal("model_scale", p.model_effect)
+        raw = _normal("model_raw", (n.models, d)) @ unit.T
+        out["model_effect"] = out["model_scale"] * raw
+
+    chance = jnp.asarray(arrays.chance)
+    out["level"] = p.level * _normal("level_raw", (n.benchmarks,))
+    if spec.lower == "estimated":
+        around = dist.TruncatedNormal(chance, p.lower, low=0.0).to_event(1)
+        out["lower"] = numpyro.sample("lower", around)
+    else:
+        out["lower"] = chance
+    if spec.upper == "estimated":
+        shortfall = dist.Beta(1.0, 1 / p.ceiling - 1).expand((n.benchmarks,)).to_event(1)
+        out["upper"] = 1 - (1 - out["lower"]) * numpyro.sample("ceiling", shortfall)
+    else:
+        out["upper"] = jnp.ones(n.benchmarks)
+    out["link_shape"] = jnp.ones(n.benchmarks)
+    if spec.link == "richards":
+        out["link_shape"] = jnp.exp(p.link_shape * _normal("link_shape_raw", (n.benchmarks,)))
+
+    overall = numpyro.sample("noise_overall", dist.LogNormal(jnp.log(p.noise), 0.7))
+    spread = p.noise_spread * _normal("noise_raw", (n.benchmarks,))
+    out["noise_scale"] = overall * jnp.exp(spread)
+    prior = dist.LogNormal(jnp.log(p.sampling_fraction), 0.5)
+    out["sampling_fraction"] = numpyro.sample("sampling_fraction", prior)
+    return out
+
+
+def assemble(values: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
+    """Skills and bias of a draw: the named quantities that every later layer reads.
+
+    Returns
+    -------
+    dict
+        `values`, with ``skill`` (M, d), ``bias`` (J,) and ``predictor`` (M, J) beside them.
+    """
+    out = dict(values)
+    d = values["loading"].shape[1]
+    f = arrays.family_of_model
+    families = arrays.lineage_of_family.shape[0]
+    family = out.setdefault("family", jnp.zeros((families, d)))
+
+    deviation = None
+    if "slope_lineage" in values:
+        deviation = values["slope_lineage"][arrays.lineage_of_model]
+    elif "slope_family" in values:
+        deviation = values["slope_family"][f]
+    out["skill"] = law.skills(
+        family[f],
+        values["slope"],
+        arrays.inputs,
+        slope_deviation=deviation,
+        instruct=values.get("instruct"),
+        is_instruct=arrays.instruct,
+        model_effect=values.get("model_effect"),
+    )
+    residual = values["residual"][f] if "residual" in values else None
+    predictor = law.predictor(out["skill"], values["loading"], residual, jnp)
+    count = jnp.maximum(arrays.observed.sum(0), 1.0)
+    out["bias"] = values["level"] - (arrays.observed * predictor).sum(0) / count
+    out["predictor"] = predictor + out["bias"]
+    return out
+
+
+def cells(spec: Sloth, values: dict[str, Any], arrays: Arrays) -> tuple[Any, Any]:
+    """Expected score and noise scale of every model x benchmark cell, each (M, J)."""
+    fraction = law.link(spec.link, values["predictor"], values["link_shape"], jnp)
+    mu = law.expected(fraction, values["lower"], values["upper"])
+    sd = law.noise_sd(
+        spec.noise,
+        mu,
+        fraction,
+        values["noise_scale"],
+        values["sampling_fraction"],
+        arrays.inverse_n,
+        jnp,
+    )
+    return mu, sd
+
+
+def model(spec: Sloth, n: Sizes, arrays: Arrays) -> None:
+    """The joint density of parameters and scores; see the module for the mathematics.
+
+    Parameters
+    ----------
+    spec
+        The specification (static).
+    n
+        Static sizes.
+    arrays
+        The data; only cells with ``observed == 1`` enter the likelihood.
+    """
+    values = assemble(parameters(spec, n, arrays), arrays)
+    mu, sd = cells(spec, values, arrays)
+    total = jnp.zeros(())
+    for indices, (rounded, floor, ceiling) in n.columns:
+        j = np.array(indices)
+        observed = arrays.observed[:, j]
+        logp = law.log_likelihood(
+            arrays.score[:, j],
+            mu[:, j],
+            sd[:, j],
+            spec.df,
+            jnp.asarray(arrays.rounding)[j],
+            jnp,
+            rounded=rounded,
+            floor=floor,
+            ceiling=ceiling,
+        )
+        # Cells without a score are held at a harmless value: their gradient must be 0, not NaN.
+        total = total + (observed * jnp.where(observed > 0, logp, 0.0)).sum()
+    numpyro.factor("scores", total)
+
+
+def draw_values(spec: Sloth, n: Sizes, arrays: Arrays, sites: dict[str, Any]) -> dict[str, Any]:
+    """The named quantities of one draw, per unit of skill, from its sample sites."""
+    with numpyro.handlers.block(), numpyro.handlers.substitute(data=sites):
+        values = parameters(spec, n, arrays)
+    return per_skill(assemble(values, arrays))
+
+
+def per_skill(values: dict[str, Any]) -> dict[str, Any]:
+    """Turn anchor units into units of skill: the same predictor, family effects of unit sd."""
+    unit = values["unit"]
+    d = unit.shape[0]
+    inverse = jax.scipy.linalg.solve_triangular(unit, jnp.eye(d), lower=True)
+    out = {k: v for k, v in values.items() if k != "unit"}
+    out["loading"] = values["loading"] @ unit
+    for name in ("slope", "slope_lineage", "slope_family", "instruct", "family", "lineage",
+                 "model_effect", "skill"):  # fmt: skip
+        if name in values:
+            out[name] = values[name] @ inverse.T
+    return out

@@ -1,0 +1,566 @@
+"""The posterior: labelled draws, what can be recomputed from them, and its file.
+
+The draws live in an :class:`xarray.DataTree` in ArviZ's schema. Only what was sampled is
+stored; ``log_likelihood`` and ``posterior_predictive`` are recomputed exactly (same seed)
+when they are asked for. Reading draws needs neither JAX nor NumPyro.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from . import law
+from ._files import atomic_path
+from ._shipped import shipped
+from .errors import DataError, FileFormatError, unknown
+from .spec import Sloth
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .design import Design
+    from .diagnostics import Diagnostics
+    from .forecast import Forecast
+
+FORMAT = "sloth_bayes posterior"
+FORMAT_VERSION = 1
+STORED = ("posterior", "sample_stats", "observed_data", "constant_data", "convergence")
+_CELLS = 4_000_000  # draws x models x benchmarks evaluated at once: 16 MB an array
+
+# Dimensions of every posterior variable, after chain and draw.
+DIMS: dict[str, tuple[str, ...]] = {
+    "loading": ("benchmark", "skill"),
+    "bias": ("benchmark",),
+    "slope": ("input", "skill"),
+    "slope_scale": (),
+    "slope_lineage": ("lineage", "input", "skill"),
+    "slope_family": ("family", "input", "skill"),
+    "instruct": ("skill",),
+    "lineage_share": (),
+    "lineage_effect": ("lineage", "skill"),
+    "family_effect": ("family", "skill"),
+    "residual_scale": ("benchmark",),
+    "residual_share": (),
+    "residual_lineage": ("lineage", "benchmark"),
+    "residual": ("family", "benchmark"),
+    "model_scale": (),
+    "model_effect": ("model", "skill"),
+    "lower": ("benchmark",),
+    "upper": ("benchmark",),
+    "link_shape": ("benchmark",),
+    "noise_scale": ("benchmark",),
+    "sampling_fraction": (),
+}
+_FROM_MODEL = {"lineage_effect": "lineage", "family_effect": "family"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Effects:
+    """What is drawn for each of M models, S draws: the arguments of the law."""
+
+    inputs: np.ndarray  # (M, P)
+    instruct: np.ndarray  # (M,)
+    family: np.ndarray  # (S, M, d)
+    residual: np.ndarray | None  # (S, M, J)
+    slope_deviation: np.ndarray | None  # (S, M, P, d)
+    model_effect: np.ndarray | None  # (S, M, d)
+
+
+class Posterior:
+    """Draws of every parameter given a table, and what follows from them.
+
+    Made by :meth:`sloth_bayes.Sloth.fit` or :func:`sloth_bayes.load`, not by hand.
+
+    Attributes
+    ----------
+    spec : Sloth
+        The specification that was fitted.
+    """
+
+    def __init__(self, tree: xr.DataTree, spec: Sloth) -> None:
+        self._tree = tree
+        self.spec = spec
+
+    # -- what is in it -----------------------------------------------------------------
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """What was fitted, how and with which versions: plain values."""
+        return {str(k): _plain(v) for k, v in self._tree.attrs.items()}
+
+    @property
+    def method(self) -> str:
+        """``"nuts"``, ``"svi"`` or ``"prior"``."""
+        return str(self._tree.attrs["method"])
+
+    def _coord(self, name: str) -> list[str]:
+        return [str(v) for v in self._tree["constant_data"].to_dataset()[name].values]
+
+    @property
+    def benchmarks(self) -> list[str]:
+        """Names of the benchmarks, in the order of the table."""
+        return self._coord("benchmark")
+
+    @property
+    def families(self) -> list[str]:
+        """Families with at least one model in the fit, sorted."""
+        return self._coord("family")
+
+    @property
+    def lineages(self) -> list[str]:
+        """Lineages with at least one model in the fit, sorted."""
+        return self._coord("lineage")
+
+    @property
+    def models(self) -> list[str]:
+        """Models in the fit, sorted."""
+        return self._coord("model")
+
+    @property
+    def n_draws(self) -> int:
+        """Draws of all chains together."""
+        sizes = self._tree["posterior"].sizes
+        return int(sizes["chain"] * sizes["draw"])
+
+    def __repr__(self) -> str:
+        sizes = self._tree["posterior"].sizes
+        return (
+            f"<sloth_bayes.Posterior by {self.method.upper()}: {sizes['chain']} chain(s) x "
+            f"{sizes['draw']} draws; {len(self.models)} models, {len(self.families)} families, "
+            f"{len(self.benchmarks)} benchmarks, {self.attrs['n_scores']} scores>"
+        )
+
+    @cached_property
+    def data_tree(self) -> xr.DataTree:
+        """Everything, as ArviZ expects it.
+
+        Groups ``posterior``, ``sample_stats``, ``observed_data``, ``constant_data``,
+        ``log_likelihood`` and ``posterior_predictive``; the last two, and
+        ``observed_data``, hold ``score`` over the dimension ``observation`` (observed
+        cells only) with coordinates ``obs_model`` and ``obs_benchmark``.
+
+        Examples
+        --------
+        >>> import sloth_bayes as sb
+        >>> sorted(sb.load("leaderboard").data_tree.children)[:2]
+        ['constant_data', 'convergence']
+        """
+        tree = self._tree.copy()
+        mu, sd = self._observed_cells()
+        data = self._tree["observed_data"].to_dataset()
+        score = data["score"].values
+        rounding = self._per_observation("rounding")
+        log_likelihood = law.log_likelihood(score, mu, sd, self.spec.df, rounding, np)
+        rng = np.random.default_rng([int(self.attrs["seed"]), 1])
+        predictive = draw_scores(mu, sd, self.spec.df, rng)
+        step = np.where(rounding > 0, rounding, 1.0)
+        predictive = np.where(rounding > 0, np.round(predictive / step) * step, predictive)
+        for group, values in (
+            ("log_likelihood", log_likelihood),
+            ("posterior_predictive", predictive),
+        ):
+            tree[group] = xr.DataTree(self._observation_dataset("score", values))
+        return tree
+
+    def expected_scores(self) -> xr.DataArray:
+        """Expected score of every observed cell: chain, draw, observation."""
+        mu, _ = self._observed_cells()
+        return self._observation_dataset("expected", mu)["expected"]
+
+    def _observation_dataset(self, name: str, values: np.ndarray) -> xr.Dataset:
+        sizes = self._tree["posterior"].sizes
+        shape = (sizes["chain"], sizes["draw"], values.shape[-1])
+        data = self._tree["observed_data"].to_dataset()
+        coords = {
+            "chain": self._tree["posterior"]["chain"].values,
+            "draw": self._tree["posterior"]["draw"].values,
+            **{k: data.coords[k] for k in ("observation", "obs_model", "obs_benchmark")},
+        }
+        array = values.reshape(shape).astype(np.float32)
+        return xr.Dataset({name: (("chain", "draw", "observation"), array)}, coords=coords)
+
+    def _per_observation(self, name: str) -> np.ndarray:
+        constant = self._tree["constant_data"].to_dataset()
+        which = self._tree["observed_data"]["obs_benchmark"].values
+        return constant[name].sel(benchmark=which).values
+
+    # -- the law at the draws ------------------------------------------------------------
+
+    @cached_property
+    def _draws(self) -> dict[str, np.ndarray]:
+        """Posterior variables with chain and draw merged, ``(S, ...)``."""
+        data = self._tree["posterior"].to_dataset()
+        return {str(k): v.values.reshape(-1, *v.shape[2:]) for k, v in data.data_vars.items()}
+
+    def _cells(self, who: Effects, rows: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+        """Expected score and noise scale ``(S, M, J)`` of the models in `rows`."""
+        v, spec = self._draws, self.spec
+
+        def part(a: np.ndarray | None) -> np.ndarray | None:
+            return None if a is None else a[:, rows]
+
+        theta = law.skills(
+            who.family[:, rows],
+            v["slope"],
+            who.inputs[rows],
+            slope_deviation=part(who.slope_deviation),
+            instruct=v.get("instruct"),
+            is_instruct=who.instruct[rows],
+            model_effect=part(who.model_effect),
+        )
+        eta = law.predictor(theta, v["loading"], part(who.residual), np) + v["bias"][:, None]
+        fraction = law.link(spec.link, eta, v["link_shape"][:, None], np)
+        mu = law.expected(fraction, v["lower"][:, None], v["upper"][:, None])
+        sd = law.noise_sd(
+            spec.noise,
+            mu,
+            fraction,
+            v["noise_scale"][:, None],
+            v["sampling_fraction"][:, None, None],
+            self._tree["constant_data"]["inverse_n"].values,
+            np,
+        )
+        return mu, sd
+
+    def _blocks(self, n_models: int) -> Iterator[slice]:
+        """Slices of models small enough to evaluate at once."""
+        size = max(1, _CELLS // (self.n_draws * len(self.benchmarks)))
+        for first in range(0, n_models, size):
+            yield slice(first, min(first + size, n_models))
+
+    def _known_effects(self) -> Effects:
+        """The effects of the models in the fit."""
+        v = self._draws
+        constant = self._tree["constant_data"].to_dataset()
+        family = np.searchsorted(self.families, constant["family_of_model"].values.astype(str))
+        lineage = np.searchsorted(self.lineages, constant["lineage_of_model"].values.astype(str))
+        deviation = None
+        if "slope_lineage" in v:
+            deviation = v["slope_lineage"][:, lineage]
+        elif "slope_family" in v:
+            deviation = v["slope_family"][:, family]
+        return Effects(
+            inputs=constant["inputs"].values,
+            instruct=constant["instruct"].values.astype(np.float32),
+            family=v["family_effect"][:, family],
+            residual=v["residual"][:, family] if "residual" in v else None,
+            slope_deviation=deviation,
+            model_effect=v.get("model_effect"),
+        )
+
+    def _observed_cells(self) -> tuple[np.ndarray, np.ndarray]:
+        """Expected score and noise scale of the observed cells, each ``(S, observation)``."""
+        who = self._known_effects()
+        data = self._tree["observed_data"].to_dataset()
+        row = np.searchsorted(self.models, data["obs_model"].values.astype(str))
+        column = np.array([self.benchmarks.index(b) for b in data["obs_benchmark"].values])
+        mu = np.empty((self.n_draws, row.size), np.float32)
+        sd = np.empty_like(mu)
+        for rows in self._blocks(len(self.models)):
+            here = np.flatnonzero((row >= rows.start) & (row < rows.stop))
+            m, s = self._cells(who, rows)
+            mu[:, here] = m[:, row[here] - rows.start, column[here]]
+            sd[:, here] = s[:, row[here] - rows.start, column[here]]
+        return mu, sd
+
+    # -- what users ask --------------------------------------------------------------------
+
+    def forecast(
+        self,
+        candidates: pd.DataFrame,
+        prob: float = 0.9,
+        seed: int = 0,
+        *,
+        new_family: bool = False,
+        benchmarks: str | list[str] | None = None,
+    ) -> Forecast:
+        """Forecast the scores of models nobody has trained.
+
+        See :func:`sloth_bayes.forecast.forecast` for what is held fixed, what is random,
+        and every argument.
+        """
+        from .forecast import forecast
+
+        return forecast(
+            self, candidates, prob=prob, seed=seed, new_family=new_family, benchmarks=benchmarks
+        )
+
+    def diagnostics(self) -> Diagnostics:
+        """Has the fit converged? See :class:`sloth_bayes.diagnostics.Diagnostics`."""
+        from .diagnostics import diagnose
+
+        return diagnose(self)
+
+    @property
+    def known_verdict(self) -> bool | None:
+        """The verdict of the diagnostics if they travel along, else None."""
+        if "convergence" not in self._tree.children:
+            return None
+        return bool(self._tree["convergence"].attrs["ok"])
+
+    def slim(self, draws: int = 1000) -> Posterior:
+        """A smaller posterior for shipping: fewer draws, fewer digits, the same verdict.
+
+        Draws are thinned evenly within chains to at least `draws` in all and rounded to
+        9 significant bits (0.2%: below 0.04 posterior standard deviations for nearly
+        all). The diagnostics of the full fit travel along and are reported as such.
+
+        Parameters
+        ----------
+        draws
+            Draws to keep, over all chains.
+
+        Raises
+        ------
+        DataError
+            If there are fewer than `draws`.
+        """
+        if not 1 <= draws <= self.n_draws:
+            raise DataError(f"cannot keep {draws} of {self.n_draws} draws")
+        convergence = self.diagnostics()
+        chains = self._tree["posterior"].sizes["chain"]
+        each = self._tree["posterior"].sizes["draw"]
+        keep = np.linspace(0, each - 1, -(-draws // chains)).round().astype(int)
+        posterior = self._tree["posterior"].to_dataset().isel(draw=keep)
+        groups = {
+            "posterior": posterior.map(_round_bits, keep_attrs=True),
+            "observed_data": self._tree["observed_data"].to_dataset(),
+            "constant_data": self._tree["constant_data"].to_dataset(),
+            "convergence": convergence.to_dataset(),
+        }
+        tree = xr.DataTree.from_dict(groups)
+        tree.attrs = {
+            **self._tree.attrs,
+            "slimmed_from": self.attrs.get("slimmed_from", self.n_draws),
+        }
+        return Posterior(tree, self.spec)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the posterior to a netCDF file, atomically.
+
+        Derived groups are not written: they are recomputed exactly. An existing file is
+        replaced only once the new one is complete.
+
+        Returns
+        -------
+        pathlib.Path
+            The file written.
+
+        Raises
+        ------
+        FileFormatError
+            If the file cannot be written.
+        """
+        path = Path(path)
+        tree = xr.DataTree.from_dict(
+            {k: v.to_dataset() for k, v in self._tree.children.items() if k in STORED}
+        )
+        tree.attrs = {
+            **self._tree.attrs,
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+        }
+        encoding = {
+            f"/{group}": {
+                str(name): _compressed(var) for name, var in node.to_dataset().variables.items()
+            }
+            for group, node in tree.children.items()
+        }
+        try:
+            with atomic_path(path) as tmp:
+                tree.to_netcdf(tmp, engine="h5netcdf", encoding=encoding)
+        except OSError as error:
+            raise FileFormatError(f"cannot write {path}: {error}") from None
+        return path
+
+
+def load(name: str | Path = "leaderboard") -> Posterior:
+    """Load a posterior that ships, or one that was saved.
+
+    Parameters
+    ----------
+    name
+        A path (it has a separator or ends in ``.nc``), or the name of a posterior that
+        ships: ``"leaderboard"``.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, truncated, foreign, or of a newer version.
+    UnknownNameError
+        If no posterior of that name ships.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> post = sb.load("leaderboard")
+    >>> len(post.benchmarks)
+    12
+    """
+    asked = str(name)
+    if isinstance(name, Path) or asked.endswith(".nc") or "/" in asked or os.sep in asked:
+        path = Path(name)
+    else:
+        root = shipped("models")
+        fitted = sorted(p.parent.name for p in root.glob("*/posterior.nc"))
+        if asked not in fitted:
+            raise unknown("posterior", asked, fitted, "A path ends in .nc or has a separator.")
+        path = root / asked / "posterior.nc"
+    if not path.is_file():
+        raise FileFormatError(f"there is no posterior file {path}")
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as tree:
+            tree = tree.load()
+    except Exception as error:
+        raise FileFormatError(
+            f"{path} cannot be read as a posterior ({type(error).__name__}): it is truncated "
+            "or not a netCDF file; fit or copy it again"
+        ) from None
+    attrs = tree.attrs
+    if attrs.get("format") != FORMAT:
+        raise FileFormatError(f"{path} was not written by Posterior.save of sloth_bayes")
+    try:
+        version = int(attrs["format_version"])
+        text = str(attrs["spec"])
+    except (KeyError, ValueError):
+        raise FileFormatError(
+            f"{path} does not say its format version or specification: it is damaged; fit or "
+            "copy it again"
+        ) from None
+    if version != FORMAT_VERSION:
+        raise FileFormatError(
+            f"{path} has format version {version}, this package reads {FORMAT_VERSION}: "
+            + ("upgrade sloth-bayes" if version > FORMAT_VERSION else "fit it again")
+        )
+    missing = {"posterior", "observed_data", "constant_data"} - set(tree.children)
+    if missing:
+        raise FileFormatError(f"{path} lacks {', '.join(sorted(missing))}: fit it again")
+    spec = Sloth.from_toml(text)
+    tree.attrs = {k: v for k, v in attrs.items() if k not in ("format", "format_version")}
+    return Posterior(tree, spec)
+
+
+def draw_scores(mu: np.ndarray, sd: np.ndarray, df: float, rng: np.random.Generator) -> np.ndarray:
+    """Scores around expected ones: Student-t noise, clipped to [0, 1]."""
+    noise = rng.standard_normal(mu.shape, dtype=np.float32)
+    if np.isfinite(df):
+        noise /= np.sqrt(rng.standard_gamma(df / 2, mu.shape, dtype=np.float32) * (2 / df))
+    return np.clip(mu + sd * noise, 0.0, 1.0)
+
+
+def build(
+    spec: Sloth,
+    design: Design,
+    values: dict[str, np.ndarray],
+    *,
+    chains: int,
+    sample_stats: xr.Dataset | None,
+    attrs: dict[str, Any],
+) -> Posterior:
+    """Label the draws of a fit.
+
+    Parameters
+    ----------
+    values
+        The quantities of :func:`sloth_bayes.model.draw_values`, chains one after another
+        along the first axis.
+    """
+    a = design.arrays
+    n_draws = len(values["bias"]) // chains
+    coords: dict[str, Any] = {
+        "chain": np.arange(chains),
+        "draw": np.arange(n_draws),
+        "benchmark": list(design.benchmarks),
+        "skill": [f"skill {k + 1}" for k in range(values["loading"].shape[-1])],
+        "input": list(law.INPUTS[spec.inputs]),
+        "family": list(design.families),
+        "lineage": list(design.lineages),
+        "model": list(design.models),
+    }
+    variables = {}
+    for name, dims in DIMS.items():
+        source = values.get(_FROM_MODEL.get(name, name))
+        if source is not None:
+            array = np.asarray(source, np.float32).reshape(chains, n_draws, *source.shape[1:])
+            variables[name] = (("chain", "draw", *dims), array)
+    used = {d for dims, _ in variables.values() for d in dims}
+    posterior = xr.Dataset(variables, coords={k: v for k, v in coords.items() if k in used})
+
+    row, column = np.nonzero(np.asarray(a.observed) > 0)
+    observed = xr.Dataset(
+        {
+            "score": (
+                "observation",
+                design.table[list(design.benchmarks)].to_numpy(float)[row, column],
+            )
+        },
+        coords={
+            "observation": np.arange(row.size),
+            "obs_model": ("observation", np.asarray(design.models)[row]),
+            "obs_benchmark": ("observation", np.asarray(design.benchmarks)[column]),
+        },
+    )
+    table = design.table
+    families, lineages = np.asarray(design.families), np.asarray(design.lineages)
+    constant = xr.Dataset(
+        {
+            "params_b": ("model", table["params_b"].to_numpy(float)),
+            "tokens_t": ("model", table["tokens_t"].to_numpy(float)),
+            "instruct": ("model", table["instruct"].to_numpy(bool).astype(np.int8)),
+            "inputs": (("model", "input"), np.asarray(a.inputs)),
+            "family_of_model": ("model", families[np.asarray(a.family_of_model)]),
+            "lineage_of_model": ("model", lineages[np.asarray(a.lineage_of_model)]),
+            "lineage_of_family": ("family", lineages[np.asarray(a.lineage_of_family)]),
+            "chance": ("benchmark", np.asarray(a.chance)),
+            "inverse_n": ("benchmark", np.asarray(a.inverse_n)),
+            "rounding": ("benchmark", np.asarray(a.rounding)),
+            "centre": ("centre_of", np.asarray(design.centre, float)),
+        },
+        coords={
+            **{k: coords[k] for k in ("benchmark", "input", "family", "lineage", "model")},
+            "centre_of": ["log_size", "log_tokens"],
+        },
+    )
+    groups = {"posterior": posterior, "observed_data": observed, "constant_data": constant}
+    if sample_stats is not None:
+        groups["sample_stats"] = sample_stats
+    tree = xr.DataTree.from_dict(groups)
+    clean = {
+        k: json.dumps(v) if isinstance(v, dict | list | tuple) else v for k, v in attrs.items()
+    }
+    tree.attrs = {**clean, "n_scores": int(row.size), "spec": spec.to_toml()}
+    return Posterior(tree, spec)
+
+
+def _compressed(var: xr.Variable) -> dict[str, Any]:
+    """How a variable is stored: names as compressible characters, large arrays deflated."""
+    if var.dtype.kind in "UO":
+        return {"dtype": "S1", "zlib": True, "complevel": 6}
+    return {"zlib": True, "complevel": 6, "shuffle": True} if var.size > 100 else {}
+
+
+def _plain(value: Any) -> Any:
+    """A file's attribute as a plain Python value: numbers, text, or the JSON it holds."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, str) and value[:1] in "[{":
+        return json.loads(value)
+    return value
+
+
+def _round_bits(array: xr.DataArray, bits: int = 8) -> xr.DataArray:
+    """Round single-precision numbers to `bits` stored bits of mantissa."""
+    whole = np.ascontiguousarray(array.values.astype(np.float32)).view(np.uint32)
+    drop = 23 - bits
+    half = np.uint32(1 << (drop - 1))
+    mask = np.uint32((0xFFFFFFFF >> drop) << drop)
+    return array.copy(data=((whole + half) & mask).view(np.float32).reshape(array.shape))

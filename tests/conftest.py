@@ -1,0 +1,136 @@
+"""A small table with known truth, and its fits, shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import sloth_bayes as sb
+
+BENCHMARKS = [
+    sb.Benchmark("Reading", chance=0.25, n_questions=2000),
+    sb.Benchmark("Maths", chance=0.0, n_questions=1000),
+    sb.Benchmark("Facts", chance=0.25, n_questions=5000),
+    sb.Benchmark("Code", chance=0.0, n_questions=500, rounding=0.01),
+]
+NAMES = [b.name for b in BENCHMARKS]
+
+# family, lineage, tuned, tokens, sizes
+FAMILIES = [
+    ("alder", "alder", False, 1.0, (0.5, 1.0, 2.0, 4.0, 8.0)),
+    ("birch", "birch", False, 2.0, (1.0, 3.0, 7.0, 13.0, 30.0)),
+    ("birch-chat", "birch", True, 2.0, (1.0, 3.0, 7.0, 13.0)),
+    ("cedar", "cedar", False, 6.0, (0.5, 1.5, 7.0, 14.0, 40.0)),
+    ("cedar-chat", "cedar", True, 6.0, (0.5, 1.5, 7.0, 14.0, 40.0)),
+]
+FIT = {
+    "chains": 2,
+    "warmup": 200,
+    "draws": 200,
+    "steps": 600,
+    "starts": 2,
+    "max_tree_depth": 7,
+    "progress": False,
+}
+# variational starts as in FIT, so that their program is compiled once
+QUICK = {
+    "method": "svi",
+    "steps": 600,
+    "starts": 1,
+    "chains": 2,
+    "draws": 100,
+    "progress": False,
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep compiled programs between fits, runs and subprocesses: most of the time goes there."""
+    cache = getattr(config, "cache", None)
+    if cache is not None:
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache.mkdir("jax")))
+
+
+class Truth(NamedTuple):
+    """A table drawn from the prior, with the expected scores of models left out of it."""
+
+    table: sb.Leaderboard
+    held_out: pd.DataFrame  # candidates: larger models of the same families
+    expected: np.ndarray  # (held-out models, benchmarks)
+
+
+def layout() -> pd.DataFrame:
+    """Models without scores, one a row."""
+    return pd.DataFrame(
+        [
+            {
+                "model": f"{family}-{size:g}b",
+                "family": family,
+                "lineage": lineage,
+                "instruct": tuned,
+                "params_b": size,
+                "tokens_t": tokens,
+            }
+            for family, lineage, tuned, tokens, sizes in FAMILIES
+            for size in sizes
+        ]
+    )
+
+
+def leaderboard(scores: np.ndarray, rows: pd.DataFrame | None = None) -> sb.Leaderboard:
+    """A table of the layout with `scores`, ``(models, benchmarks)``."""
+    rows = layout() if rows is None else rows
+    frame = rows.assign(**dict(zip(NAMES, np.asarray(scores, float).T)))
+    return sb.Leaderboard.from_frame(frame, benchmarks=BENCHMARKS, name="tiny")
+
+
+def simulate(spec: sb.Sloth, seed: int) -> Truth:
+    """One table drawn from the prior of `spec`, through the package's own prior."""
+    rows = layout()
+    scores = np.full((len(rows), len(NAMES)), 0.5)
+    scores[3, 0] = scores[8, 1] = scores[8, 3] = scores[17, 2] = np.nan
+    prior = spec.prior(leaderboard(scores), draws=20, seed=seed)
+    drawn = prior.data_tree["posterior_predictive"]["score"].values[0, -1]
+    scores[np.isfinite(scores)] = drawn
+    larger = sb.candidates(
+        family=[f for f, *_ in FAMILIES],
+        params_b=[2 * sizes[-1] for *_, sizes in FAMILIES],
+        tokens_t=[tokens for *_, tokens, _ in FAMILIES],
+    )
+    with pytest.warns(sb.ExtrapolationWarning):
+        expected = prior.forecast(larger, seed=seed).draws["expected"].values[0, -1]
+    return Truth(leaderboard(scores), larger, expected)
+
+
+@pytest.fixture(scope="session")
+def tiny_spec() -> sb.Sloth:
+    return sb.Sloth(n_skills=2)
+
+
+@pytest.fixture(scope="session")
+def tiny_truth(tiny_spec: sb.Sloth) -> Truth:
+    return simulate(tiny_spec, seed=3)
+
+
+@pytest.fixture(scope="session")
+def tiny_table(tiny_truth: Truth) -> sb.Leaderboard:
+    return tiny_truth.table
+
+
+@pytest.fixture(scope="session")
+def tiny_posterior(tiny_spec: sb.Sloth, tiny_table: sb.Leaderboard) -> sb.Posterior:
+    """NUTS, long enough for sensible numbers, not for convergence."""
+    return tiny_spec.fit(tiny_table, seed=1, **FIT)
+
+
+@pytest.fixture(scope="session")
+def tiny_svi(tiny_spec: sb.Sloth, tiny_table: sb.Leaderboard) -> sb.Posterior:
+    return tiny_spec.fit(tiny_table, **QUICK)
+
+
+@pytest.fixture(scope="session")
+def tiny_prior(tiny_spec: sb.Sloth, tiny_table: sb.Leaderboard) -> sb.Posterior:
+    return tiny_spec.prior(tiny_table, draws=4000, seed=5)
