@@ -36,7 +36,7 @@ from numpyro.infer import hmc
 from numpyro.infer.util import constrain_fn, potential_energy, unconstrain_fn
 from tqdm.auto import tqdm
 
-from . import model
+from . import _interrupt, model
 from .design import Arrays, design
 from .errors import DataError, SpecError
 from .leaderboard import Leaderboard
@@ -94,6 +94,7 @@ class Program(NamedTuple):
     nuts_chunk: Callable[..., Any]
     slopes: Callable[..., Any]  # gradients of the potential at rows of parameters
     values: Callable[[Any, Arrays], dict[str, Any]]
+    cells: Callable[[Any, Arrays], tuple[Any, Any]]  # of every model, hidden or not
     log_density: Callable[[Any, Guide, Arrays], Any]
     compiled: dict[str, Any]
 
@@ -222,6 +223,16 @@ def program(
         return jax.lax.map(one, x, batch_size=50)
 
     @jax.jit
+    def cells(x: Any, arrays: Arrays) -> tuple[Any, Any]:
+        """Expected score and noise scale (n, M, J) at rows of parameters."""
+
+        def one(x: Any) -> tuple[Any, Any]:
+            constrained = constrain_fn(law, (arrays,), {}, unravel(x))
+            return model.draw_cells(spec, n, arrays, constrained)
+
+        return jax.lax.map(one, x, batch_size=50)
+
+    @jax.jit
     def log_density(x: Any, guide: Guide, arrays: Arrays) -> tuple[Any, Any]:
         """Log joint density of draws, and log density of the guide there."""
         e = (x - guide.mean) / jnp.exp(guide.log_scale)
@@ -241,6 +252,7 @@ def program(
         nuts_chunk=nuts_chunk,
         slopes=slopes,
         values=values,
+        cells=cells,
         log_density=log_density,
         compiled={},
     )
@@ -296,6 +308,7 @@ def _side_by_side(tasks: list[Callable[[threading.Event], Any]]) -> list[Any]:
         futures = [pool.submit(task, stop) for task in tasks]
         try:
             while wait(futures, timeout=0.2).not_done:
+                _interrupt.check()
                 if any(f.done() and f.exception() for f in futures):
                     stop.set()
             return [f.result() for f in futures]
@@ -303,6 +316,7 @@ def _side_by_side(tasks: list[Callable[[threading.Event], Any]]) -> list[Any]:
             stop.set()
 
 
+@_interrupt.held()
 def fit(
     spec: Sloth,
     data: Leaderboard,

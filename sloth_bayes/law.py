@@ -176,6 +176,11 @@ def student_t_logcdf(z: Array, df: float, xp: Any) -> Array:
 
         return jax_norm.logcdf(z)
     df = int(df)
+    if df == 4:  # (1 + s)^2 (2 - s) / 4 with s = z / sqrt(4 + z^2): see student_t_log_interval
+        root = xp.sqrt(4.0 + z**2)
+        s = z / root
+        one_plus = xp.where(z < 0, 4.0 / (root * (root + xp.abs(z))), 1.0 + s)
+        return 2.0 * xp.log(one_plus) + xp.log(0.25 * (2.0 - s))
     border = -1.5 * math.sqrt(df)
     near = xp.where(z < border, border, z)
     cos2 = 1.0 / (1.0 + near**2 / df)
@@ -205,6 +210,34 @@ def student_t_logcdf(z: Array, df: float, xp: Any) -> Array:
         series = series + coefficient * half / (half + k) * power
     tail = math.log(0.5) + half * xp.log(x) - math.log(half) - log_beta + xp.log(series)
     return xp.where(z < border, tail, centre)
+
+
+def student_t_log_interval(z: Array, half: Array, df: float, xp: Any) -> Array:
+    """Log probability that a standard Student-t lies within `half` of `z`.
+
+    With 4 degrees of freedom, the default, in closed form: the distribution function is
+    ``1/2 + 3/4 s - 1/4 s^3`` with ``s = z / sqrt(4 + z^2)``, and the difference of two
+    values is a product of factors that each keep their digits in the tail.
+    """
+    left = -xp.abs(z)  # mirrored into the left tail, where small probabilities keep digits
+    lower, upper = left - half, left + half
+    if df != 4:
+        log_upper = student_t_logcdf(upper, df, xp)
+        below = xp.clip(student_t_logcdf(lower, df, xp) - log_upper, None, -1e-6)
+        return log_upper + xp.log(-xp.expm1(below))
+    root_l, root_u = xp.sqrt(4.0 + lower**2), xp.sqrt(4.0 + upper**2)
+    s_l, s_u = lower / root_l, upper / root_u
+    c_l, c_u = 4.0 / root_l**2, 4.0 / root_u**2  # 1 - s^2
+    one_side = upper < 0
+    # s_u - s_l = (upper root_l - lower root_u) / (root_l root_u), made rational on one side
+    crossed = upper * root_l + lower * root_u
+    rational = 16.0 * left * half / xp.where(one_side, crossed, 1.0)
+    difference = xp.where(one_side, rational, upper * root_l - lower * root_u) / (root_l * root_u)
+    product = s_u * s_l
+    rest = xp.where(
+        one_side, (c_l + c_u - c_l * c_u) / (1.0 + xp.where(one_side, product, 0.0)), 1.0 - product
+    )
+    return xp.log(difference) + xp.log(0.25 * (c_l + c_u + rest))
 
 
 def log_likelihood(
@@ -241,11 +274,10 @@ def log_likelihood(
     density = student_t_logpdf(z, df, xp) - xp.log(sd)
     log_step = xp.log(xp.where(rounding > 0, rounding, 1.0))
     if rounded:
-        # Mirrored into the left tail, where log probabilities keep their digits.
-        left = -xp.abs(z)
-        upper = student_t_logcdf(left + half / sd, df, xp)
-        below = xp.clip(student_t_logcdf(left - half / sd, df, xp) - upper, None, -1e-6)
-        density = xp.where(rounding > 0, upper + xp.log(-xp.expm1(below)) - log_step, density)
+        # Cells of no rounding step are held at a harmless one: their gradient must be 0.
+        width = xp.where(rounding > 0, half, 1.0) / sd
+        inside = student_t_log_interval(z, width, df, xp) - log_step
+        density = xp.where(rounding > 0, inside, density)
     if ceiling:
         beyond = student_t_logcdf((mu - score + half) / sd, df, xp) - log_step
         density = xp.where(score + half >= 1 - 1e-9, beyond, density)

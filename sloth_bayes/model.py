@@ -374,6 +374,19 @@ def model(spec: Sloth, n: Sizes, arrays: Arrays) -> None:
     numpyro.factor("scores", total)
 
 
+def draw_cells(
+    spec: Sloth, n: Sizes, arrays: Arrays, sites: dict[str, Any]
+) -> tuple[Any, Any]:
+    """Expected score and noise scale (M, J) of one draw, from its sample sites.
+
+    Of every model, whether or not its scores were observed: that of a hidden one is a
+    forecast, since its own effects then follow their priors given everything else.
+    """
+    with numpyro.handlers.block(), numpyro.handlers.substitute(data=sites):
+        values = parameters(spec, n, arrays)
+    return cells(spec, assemble(values, arrays), arrays)
+
+
 def draw_values(spec: Sloth, n: Sizes, arrays: Arrays, sites: dict[str, Any]) -> dict[str, Any]:
     """The named quantities of one draw, per unit of skill, from its sample sites."""
     with numpyro.handlers.block(), numpyro.handlers.substitute(data=sites):
