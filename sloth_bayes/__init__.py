@@ -34,6 +34,10 @@ _PUBLIC = {
     "Diagnostics": "diagnostics",
     "Forecast": "forecast",
     "candidates": "forecast",
+    "cross_validate": "evaluation",
+    "Evaluation": "evaluation",
+    "load_evaluation": "evaluation",
+    "Fold": "protocols",
     "SlothBayesError": "errors",
     "DataError": "errors",
     "UnknownNameError": "errors",
@@ -42,12 +46,12 @@ _PUBLIC = {
     "ConvergenceWarning": "errors",
     "ExtrapolationWarning": "errors",
 }
-_MODULES = ("plots",)
+_MODULES = ("baselines", "evaluation", "plots", "protocols")
 
 __all__ = sorted([*_PUBLIC, *_MODULES, "__version__"])
 
 if TYPE_CHECKING:
-    from . import plots
+    from . import baselines, evaluation, plots, protocols
     from .diagnostics import Diagnostics
     from .errors import (
         ConvergenceWarning,
@@ -58,6 +62,7 @@ if TYPE_CHECKING:
         SpecError,
         UnknownNameError,
     )
+    from .evaluation import Evaluation, cross_validate, load_evaluation
     from .forecast import Forecast, candidates
     from .leaderboard import (
         Benchmark,
@@ -68,6 +73,7 @@ if TYPE_CHECKING:
         load_subscores,
     )
     from .posterior import Posterior, load
+    from .protocols import Fold
     from .spec import Priors, Sloth
 
 

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from .diagnostics import Diagnostics
+    from .evaluation import Evaluation
     from .forecast import Forecast
     from .leaderboard import Leaderboard
     from .recipes import Recipe
+    from .scoreboard import Scoreboard
 
 PIPED_WIDTH = 100  # columns, where there is no terminal to ask
 _BAR = 30
@@ -609,6 +611,196 @@ def _print_diagnostics(found: Diagnostics, top: int) -> None:
         )
     console.print(f"\nThe worst of {len(found.table)} quantities:", style="bold")
     console.print(table)
+
+
+# -- evaluate ----------------------------------------------------------------------------
+
+
+@app.command()
+def evaluate(
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="[RECIPE]",
+            help="The specification: a recipe that ships, a folder with a spec.toml, or a baseline "
+            "(--baselines lists them).",
+        ),
+    ] = "leaderboard",
+    protocol: Annotated[
+        str,
+        typer.Option(
+            metavar="published|lineage|family|YYYY-MM",
+            help="The published folds; one fold a lineage or family; or families released since "
+            "a month.",
+        ),
+    ] = "published",
+    hide: Annotated[
+        str,
+        typer.Option(
+            metavar="strict|family", help="Hide relatives of the test models, or only the models."
+        ),
+    ] = "strict",
+    observed: Annotated[
+        int, typer.Option(min=0, help="Models of a test family that stay visible (not published).")
+    ] = 1,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CSV|NAME",
+            help="A table (by default the leaderboard: as published for the published folds, else "
+            "corrected).",
+        ),
+    ] = None,
+    benchmarks: Annotated[
+        list[str] | None, typer.Option(metavar="NAME[,NAME...]", help="Score columns of --data.")
+    ] = None,
+    method: Annotated[str, typer.Option(metavar="svi|nuts", help="Inference.")] = "svi",
+    steps: Annotated[int | None, typer.Option(help="Steps of a variational fit.")] = None,
+    draws: Annotated[int | None, typer.Option(help="Draws (of each chain).")] = None,
+    warmup: Annotated[int | None, typer.Option(help="Warm-up iterations of a chain.")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same numbers.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Keep every forecast here; a run that was interrupted goes on from it.",
+        ),
+    ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="The scoreboard: strict, twins visible, every lineage, time splits, and all "
+            "baselines. Needs --out.",
+        ),
+    ] = False,
+    list_baselines: Annotated[
+        bool, typer.Option("--baselines", help="List the baselines and leave.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    progress: Annotated[
+        bool | None,
+        typer.Option("--progress/--no-progress", help="Progress bar (by default in a terminal)."),
+    ] = None,
+) -> None:
+    """Forecast models that were hidden from the fit, and score the forecasts.
+
+    Example: [bold]sloth-bayes evaluate --protocol 2024-03 --out since-2024-03[/bold]
+    """
+    from . import baselines, recipes, scoreboard
+    from .evaluation import cross_validate
+
+    if list_baselines:
+        typer.echo("\n".join(baselines.names()))
+        return
+    asked = {"steps": steps, "draws": draws, "warmup": warmup}
+    options = {k: v for k, v in asked.items() if v is not None}
+    if everything:
+        if out is None:
+            raise DataError("--all writes many files: say where with --out FOLDER.")
+        board = scoreboard.run(
+            recipes.load(recipe).spec, out, method=method, seed=seed, progress=progress,
+            say=lambda text: _say("evaluating", text), **options,
+        )  # fmt: skip
+        if as_json:
+            typer.echo(json.dumps({"scoreboard": _records(board.table)}))
+        else:
+            _print_scoreboard(board)
+        return
+    table = _evaluation_table(data, protocol, _split(benchmarks))
+    folds = _evaluation_folds(table, protocol, hide, observed)
+    begun = time.perf_counter()
+    if recipe in baselines.names():
+        found = baselines.evaluate(recipe, table, folds, seed=seed)
+        if out is not None:
+            found.save(out)
+    else:
+        found = cross_validate(
+            recipes.load(recipe).spec, table, folds, method=method, seed=seed, out=out,
+            progress=progress, **options,
+        )  # fmt: skip
+    failed = found.not_converged()
+    if as_json:
+        summary = _records(found.summary().reset_index())
+        typer.echo(json.dumps({"summary": summary, "not_converged": failed, "about": found.about}))
+    else:
+        _print_evaluation(found)
+        _say("time", f"{time.perf_counter() - begun:.0f} s")
+    if failed:
+        _say("warning", f"{len(failed)} fits did not converge: {', '.join(failed[:5])}. Try "
+             f"--steps {2 * int(found.about['options'].get('steps', 2000))}, or more --warmup and "
+             "--draws with nuts.")  # fmt: skip
+        raise typer.Exit(_NOT_CONVERGED)
+
+
+def _evaluation_table(data: str | None, protocol: str, benchmarks: list[str]) -> Leaderboard:
+    from .leaderboard import Leaderboard, datasets, load_dataset
+
+    name = data or "open_llm_leaderboard"
+    if name in list(datasets()["name"]):
+        table = load_dataset(name, corrected=protocol != "published")
+        return table.select(benchmarks=benchmarks) if benchmarks else table
+    return Leaderboard.from_csv(name, benchmarks=benchmarks or None)
+
+
+def _evaluation_folds(table: Leaderboard, protocol: str, hide: str, observed: int) -> Any:
+    from . import protocols
+    from .errors import unknown
+
+    if hide not in ("strict", "family"):
+        raise unknown("way to hide", hide, ["strict", "family"])
+    way: Any = hide
+    if protocol == "published":
+        return protocols.published(table, way)
+    if protocol in ("lineage", "family"):
+        return protocols.leave_group_out(table, protocol, observed, hide=way)
+    if protocol[:1].isdigit():
+        return protocols.time_split(table, protocol, observed)
+    raise unknown("protocol", protocol, ["published", "lineage", "family"], "Or a month, YYYY-MM.")
+
+
+def _print_evaluation(found: Evaluation) -> None:
+    from rich.table import Table
+
+    console = _console()
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("setting", no_wrap=True)
+    heads = ("observed", "folds", "scores", "MAE", "CRPS", "log score", "in 50%", "in 90%",
+             "90% width")  # fmt: skip
+    for name in heads:
+        table.add_column(name, justify="right", no_wrap=True)
+    for (setting, n), row in found.summary().iterrows():  # type: ignore[misc]
+        table.add_row(
+            str(setting), "" if setting == "all" else str(n), str(int(row["folds"])),
+            str(int(row["cells"])), _plain(row["mae"], ".2f"), _plain(row["crps"], ".2f"),
+            _plain(row["log_score"], ".2f"), _plain(100 * row["cover_50"], ".0f"),
+            _plain(100 * row["cover_90"], ".0f"), _plain(row["width_90"], ".1f"),
+        )  # fmt: skip
+    console.print(f"{found.about['label']}: forecasts of hidden models", style="bold")
+    console.print(table)
+    console.print(
+        "\nMAE, CRPS and width in percentage points, averaged over folds; log score in nats; "
+        "coverage in percent of scores."
+    )
+
+
+def _print_scoreboard(board: Scoreboard) -> None:
+    from rich.table import Table
+
+    console = _console()
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+    shown = [c for c in board.table.columns if "/" in c or c in ("mean", "crps")]
+    for name in ("method", "by", *shown):
+        table.add_column(name.replace("lb_", ""), justify="right" if name in shown else "left")
+    for row in board.table.to_dict("records"):
+        table.add_row(row["method"], row["source"], *(_plain(row[c], ".2f") for c in shown))
+    console.print("Mean absolute error in percentage points", style="bold")
+    console.print(table)
+    for name, part in board.parts.items():
+        console.print(f"\n{name}")
+        _print_evaluation(part)
+    console.print("\nOurs less the best single published configuration, points", style="bold")
+    console.print(board.differences.round(2).to_string())
 
 
 # -- data --------------------------------------------------------------------------------

@@ -20,8 +20,8 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -51,6 +51,7 @@ _NOT_FINITE = (
     "the optimisation found no finite density: check the table for extreme sizes or tokens, or "
     "narrow the priors"
 )
+_TRACING = threading.Lock()  # tracing is not thread-safe in numpyro
 _LARGE = 6000  # parameters beyond which the curvature is not measured
 
 
@@ -96,16 +97,17 @@ class Program(NamedTuple):
     values: Callable[[Any, Arrays], dict[str, Any]]
     cells: Callable[[Any, Arrays], tuple[Any, Any]]  # of every model, hidden or not
     log_density: Callable[[Any, Guide, Arrays], Any]
-    compiled: dict[str, Any]
+    compiled: dict[Any, Any]
 
     def ready(self, name: str, *args: Any) -> Any:
-        """A function compiled for arguments like these, once.
-
-        Threads call what this returns: tracing is not thread-safe in numpyro.
-        """
-        if name not in self.compiled:
-            self.compiled[name] = getattr(self, name).lower(*args).compile()
-        return self.compiled[name]
+        """A function compiled for arguments like these, once; threads may ask at once."""
+        leaves, structure = jax.tree.flatten(args)
+        shapes = tuple((np.shape(x), np.result_type(x).name) for x in leaves)
+        key = (name, structure, shapes)
+        with _TRACING:
+            if key not in self.compiled:
+                self.compiled[key] = getattr(self, name).lower(*args).compile()
+            return self.compiled[key]
 
 
 @functools.lru_cache(maxsize=32)
@@ -114,17 +116,7 @@ def program(
 ) -> Program:
     """Trace the model once and define the functions that ``jit`` compiles at first use."""
     law = functools.partial(model.model, spec, n)
-    dummy = _dummy(n)
-
-    def unconstrained() -> dict[str, Any]:
-        seeded = handlers.seed(law, jax.random.PRNGKey(0))
-        trace = handlers.trace(seeded).get_trace(dummy)
-        sites = {k: v["value"] for k, v in trace.items() if v["type"] == "sample"}
-        sites = {k: v for k, v in sites.items() if not trace[k]["is_observed"]}
-        return unconstrain_fn(law, (dummy,), {}, sites)
-
-    sites = {k: np.zeros(v.shape, np.float32) for k, v in jax.eval_shape(unconstrained).items()}
-    flat, unravel = ravel_pytree(sites)
+    flat, unravel = ravel_pytree(unconstrained_sites(spec, n))
     size = flat.size
 
     def potential(x: Any, arrays: Arrays) -> Any:
@@ -258,6 +250,20 @@ def program(
     )
 
 
+def unconstrained_sites(spec: Sloth, n: model.Sizes) -> dict[str, Any]:
+    """Zeros in the shapes of all unconstrained parameters."""
+    law, dummy = functools.partial(model.model, spec, n), _dummy(n)
+
+    def unconstrained() -> dict[str, Any]:
+        seeded = handlers.seed(law, jax.random.PRNGKey(0))
+        trace = handlers.trace(seeded).get_trace(dummy)
+        sites = {k: v["value"] for k, v in trace.items() if v["type"] == "sample"}
+        sites = {k: v for k, v in sites.items() if not trace[k]["is_observed"]}
+        return unconstrain_fn(law, (dummy,), {}, sites)
+
+    return {k: np.zeros(v.shape, np.float32) for k, v in jax.eval_shape(unconstrained).items()}
+
+
 def _dummy(n: model.Sizes) -> Arrays:
     """Arrays of the right shapes, to trace the model without data."""
     m, j, f = n.models, n.benchmarks, n.families
@@ -288,7 +294,7 @@ def _workers() -> int:
 
 
 @contextmanager
-def _bar(total: int, label: str, progress: bool | None) -> Iterator[Callable[[int], None]]:
+def progress_bar(total: int, label: str, progress: bool | None) -> Iterator[Callable[[int], None]]:
     """A progress bar on standard error; by default only where a person can see it."""
     disable = None if progress is None else not progress
     lock = threading.Lock()
@@ -301,19 +307,35 @@ def _bar(total: int, label: str, progress: bool | None) -> Iterator[Callable[[in
         yield advance
 
 
-def _side_by_side(tasks: list[Callable[[threading.Event], Any]]) -> list[Any]:
-    """Run tasks in threads, as many as there are cores; Ctrl-C stops them between chunks."""
-    stop = threading.Event()
+def side_by_side(
+    tasks: Sequence[Callable[[], Any]], stop: threading.Event | None = None
+) -> Iterator[tuple[int, Any]]:
+    """Run tasks in threads, as many as there are cores: results as they come, numbered.
+
+    `stop` is set on Ctrl-C or an error, for tasks that look at it; tasks that have not
+    begun are dropped.
+    """
+    stop = stop or threading.Event()
     with ThreadPoolExecutor(min(len(tasks), _workers())) as pool:
-        futures = [pool.submit(task, stop) for task in tasks]
+        futures = {pool.submit(task): i for i, task in enumerate(tasks)}
         try:
-            while wait(futures, timeout=0.2).not_done:
+            left = set(futures)
+            while left:
+                done, left = wait(left, timeout=0.2, return_when=FIRST_COMPLETED)
                 _interrupt.check()
-                if any(f.done() and f.exception() for f in futures):
-                    stop.set()
-            return [f.result() for f in futures]
+                for future in done:
+                    yield futures[future], future.result()
         finally:
             stop.set()
+            for future in futures:
+                future.cancel()
+
+
+def _side_by_side(tasks: list[Callable[[threading.Event], Any]]) -> list[Any]:
+    """Run tasks that look at an event; Ctrl-C stops them between chunks."""
+    stop = threading.Event()
+    results = dict(side_by_side([functools.partial(task, stop) for task in tasks], stop))
+    return [results[i] for i in range(len(tasks))]
 
 
 @_interrupt.held()
@@ -408,7 +430,7 @@ def fit(
         **_provenance(data),
     }
     if method == "svi":
-        with _bar(1, "SVI", progress) as advance:
+        with progress_bar(1, "SVI", progress) as advance:
             guide, loss = p.refine(keys[1], guide, arrays)
             x = p.draw(guide, keys[2], chains * draws)
             log_p, log_q = p.log_density(x, guide, arrays)
@@ -459,7 +481,7 @@ def _nuts(
     key, first = jax.random.split(key)
     x = list(p.draw(guide, first, chains))
     rounds = [*(_PILOTS if follow else ()), warmup + draws]
-    with _bar(chains * sum(rounds), "NUTS", progress) as advance:
+    with progress_bar(chains * sum(rounds), "NUTS", progress) as advance:
         for i, length in enumerate(rounds):
             key, here = jax.random.split(key)
             keys = jax.random.split(here, chains)
@@ -544,7 +566,7 @@ def _starts(
     first, *keys = jax.random.split(key, starts + 1)
     free = spec.loadings == "free"
     optimise = p.ready("start", first, arrays)
-    with _bar(starts + free, "starts", progress) as advance:
+    with progress_bar(starts + free, "starts", progress) as advance:
 
         def run(stop: threading.Event, key: Any) -> tuple[Guide, float]:
             guide, loss = jax.block_until_ready(optimise(key, arrays))
@@ -562,6 +584,136 @@ def _starts(
     if not np.isfinite(max(elbos)):
         raise DataError(_NOT_FINITE)
     return arrays, results[int(np.argmax(elbos))][0], elbos
+
+
+# -- hidden scores -----------------------------------------------------------------------
+
+_HIDDEN: dict[str, dict[str, Any]] = {
+    "svi": {"steps": 2000, "starts": 1, "rank": 10, "draws": 1000},
+    "nuts": {
+        "steps": 2000, "chains": 2, "warmup": 300, "draws": 500, "target_accept": 0.8,
+        "max_tree_depth": 10,
+    },
+}  # fmt: skip
+
+
+def hidden_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
+    """All options of :func:`forecast_hidden`, or an error that lists them."""
+    if method not in _HIDDEN:
+        raise SpecError(f"method={method!r} is not a choice; method takes {', '.join(_HIDDEN)}")
+    known = _HIDDEN[method]
+    for name, value in options.items():
+        if name not in known:
+            raise SpecError(f"{method} takes {', '.join(known)} here, not {name!r}")
+        if isinstance(known[name], int) and (
+            isinstance(value, bool) or not isinstance(value, int) or value < 1
+        ):
+            raise SpecError(f"{name} must be a whole number of at least 1, not {value!r}")
+    return known | options
+
+
+def _hidden_program(spec: Sloth, n: model.Sizes, o: dict[str, Any]) -> Program:
+    with _TRACING:
+        return program(
+            spec, n, o["steps"], o.get("rank", 1), o.get("warmup", 20), o.get("max_tree_depth", 10),
+            o.get("target_accept", 0.8),
+        )  # fmt: skip
+
+
+def common_anchor(
+    spec: Sloth, n: model.Sizes, arrays: Arrays, method: str, seed: int, options: dict[str, Any]
+) -> np.ndarray:
+    """Coordinates of the skills (:func:`anchor`) from the scores that `arrays` shows."""
+    if spec.loadings != "free":
+        return np.asarray(arrays.anchor)
+    p = _hidden_program(spec, n, hidden_options(method, options))
+    key = jax.random.PRNGKey(seed)
+    guide, _ = p.ready("start", key, arrays)(key, arrays)
+    x = guide.mean[None]
+    loading = np.asarray(p.ready("values", x, arrays)(x, arrays)["loading"][0])
+    if not np.isfinite(loading).all():
+        raise DataError(_NOT_FINITE)
+    return anchor(loading)
+
+
+def forecast_hidden(
+    spec: Sloth,
+    n: model.Sizes,
+    arrays: Arrays,
+    rows: list[int],
+    method: str = "svi",
+    seed: int = 0,
+    **options: Any,
+) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+    """Fit what `arrays` shows and forecast some of its models: one fold.
+
+    Parameters
+    ----------
+    spec, n
+        The specification, and the sizes of the full table (one program for all folds).
+    arrays
+        The table with the fold's scores hidden, and the anchor.
+    rows
+        Models to forecast.
+    method
+        ``"svi"`` or ``"nuts"``.
+    seed
+        Seed of the fold.
+    **options
+        ``"svi"``: ``steps`` of each optimisation, ``starts`` (each is refined, and the
+        draws are shared out among them: an average over where optimisations end),
+        ``rank`` of the guide, ``draws`` in all. ``"nuts"``: ``steps``, ``chains``,
+        ``warmup``, ``draws`` of each chain, ``target_accept``, ``max_tree_depth``.
+
+    Returns
+    -------
+    mu, sd : numpy.ndarray
+        ``(S, rows, J)`` expected scores and noise scales.
+    notes : dict
+        ``converged`` (1 or 0) and ``elbo`` or ``r_hat`` (largest, of the expected scores).
+
+    Raises
+    ------
+    SpecError
+        If the method or an option is unknown.
+    DataError
+        If no optimisation found a finite density.
+    """
+    o = hidden_options(method, options)
+    svi = method == "svi"
+    p = _hidden_program(spec, n, o)
+    keys = jax.random.split(jax.random.PRNGKey(seed), 3)
+    parts, elbos, rising = [], [], []
+    starts = o["starts"] if svi else 1
+    for k in range(starts):
+        first, second, third = (jax.random.fold_in(key, k) for key in keys)
+        guide, loss = p.ready("start", first, arrays)(first, arrays)
+        if svi:
+            guide, loss = p.ready("refine", second, guide, arrays)(second, guide, arrays)
+            share = o["draws"] // starts + (k < o["draws"] % starts)
+            parts.append(p.draw(guide, third, share))
+            tenth = max(1, o["steps"] // 10)
+            late = -np.asarray(loss, float)[-2 * tenth :].reshape(2, -1)
+            elbos.append(late[1].mean())
+            noise = 3 * np.sqrt(late.var(1).sum() / tenth)
+            rising.append(late[1].mean() - late[0].mean() > max(1.0, noise))
+    if svi:
+        x = jnp.concatenate(parts)
+    else:
+        chains = _nuts(
+            p, guide, arrays, keys[2], o["chains"], o["warmup"], o["draws"], progress=False
+        )
+        x = jnp.asarray(chains[0].reshape(-1, p.size))
+    mu, sd = (np.asarray(v)[:, rows] for v in p.ready("cells", x, arrays)(x, arrays))
+    if not np.isfinite(mu).all():
+        raise DataError(_NOT_FINITE)
+    if svi:
+        return mu, sd, {"converged": float(not any(rising)), "elbo": float(np.mean(elbos))}
+    from arviz_stats.base import array_stats
+
+    shaped = mu.reshape(o["chains"], o["draws"], -1)
+    r_hat = float(np.nanmax(array_stats.rhat(shaped, chain_axis=0, draw_axis=1)))
+    return mu, sd, {"converged": float(r_hat <= 1.05), "r_hat": r_hat}
 
 
 def anchor(loading: np.ndarray) -> np.ndarray:

@@ -177,41 +177,75 @@ def sample_loadings(spec: Sloth, n: Sizes, anchor: Any) -> tuple[Any, Any]:
     return anchor.T @ top, scale * triangle
 
 
-def _nested(
-    name: str, n: Sizes, arrays: Arrays, tril: Any, share: Any, centred: bool
-) -> tuple[Any, Any]:
-    """Lineage part (L, width) and whole effect (F, width) of families.
+def _partly_centred(name: str, loc: Any, scale: Any, centring: Any) -> Any:
+    """Independent ``Normal(loc, scale)`` effects, centred as far as data inform each one.
+
+    With `centring` 1 the effect itself is sampled, with 0 its standardised deviation; in
+    between (Papaspiliopoulos, Roberts and Skoeld, 2003) a compromise. An effect that data
+    pin down must not be a product of two unknowns: mean-field guides then shrink the
+    scale to nothing, and NUTS follows a ridge. One without data must not be tied to its
+    scale: that is a funnel.
+    """
+    spread = scale**centring
+    start = jnp.broadcast_to(centring * loc, centring.shape)
+    raw = numpyro.sample(name, dist.Normal(start, spread).to_event(centring.ndim))
+    return loc + (raw - start) * scale ** (1 - centring)
+
+
+def _nested_skills(n: Sizes, arrays: Arrays, tril: Any, share: Any) -> tuple[Any, Any]:
+    """Lineage part (L, d) and whole effect (F, d) of families on the skills, centred.
 
     The whole effect has covariance ``tril tril'``: a lineage part of `share` of it, plus
     the family's own. The only family of a lineage cannot tell its two parts apart, so its
     whole effect is what is sampled, and its lineage part is drawn given the whole: a sum
-    of two free parts would be a long thin ridge. Families that share a lineage are
-    sampled around it (`centred`, where data are plenty) or as standardised deviations.
+    of two free parts would be a long thin ridge.
     """
     width = tril.shape[0]
     if share is None:
-        if centred:
-            return None, numpyro.sample(f"{name}_raw", Rows(0.0, tril, (n.families, width)))
-        return None, _normal(f"{name}_raw", (n.families, width)) @ tril.T
+        return None, numpyro.sample("family_raw", Rows(0.0, tril, (n.families, width)))
+    alone, single, lineage_of = _singles(n, arrays)
+    up, own = jnp.sqrt(share), jnp.sqrt(1 - share)
+    raw = numpyro.sample("family_lineage_raw", Rows(0.0, tril, (n.lineages, width)))
+    location = jnp.where(single, 0.0, up * raw[lineage_of])
+    spread = jnp.where(single, 1.0, own)
+    around = Rows(location, tril, (n.families, width), spread)
+    whole = numpyro.sample("family_raw", around)
+    return _lineage_part(n, arrays, whole, raw, share, alone), whole
+
+
+def _nested_residuals(n: Sizes, arrays: Arrays, tau: Any, share: Any) -> tuple[Any, Any]:
+    """Lineage part (L, J) and whole (F, J) of the family x benchmark residuals.
+
+    Nested as :func:`_nested_skills`, and centred by how many scores each one has.
+    """
+    count = jnp.zeros((n.families, n.benchmarks)).at[arrays.family_of_model].add(arrays.observed)
+    centring = count / (count + 1.0)
+    if share is None:
+        return None, _partly_centred("residual_raw", 0.0, tau, centring)
+    alone, single, lineage_of = _singles(n, arrays)
+    up, own = jnp.sqrt(share), jnp.sqrt(1 - share)
+    of_lineage = jnp.zeros((n.lineages, n.benchmarks)).at[lineage_of].add(centring)
+    of_lineage = jnp.where(alone, 0.0, of_lineage / (of_lineage + 1.0))
+    raw = _partly_centred("residual_lineage_raw", 0.0, tau, of_lineage)
+    location = jnp.where(single, 0.0, up * raw[lineage_of])
+    scale = tau * jnp.where(single, 1.0, own)
+    whole = _partly_centred("residual_raw", location, scale, centring)
+    return _lineage_part(n, arrays, whole, raw, share, alone), whole
+
+
+def _singles(n: Sizes, arrays: Arrays) -> tuple[Any, Any, Any]:
+    """Lineages (L, 1) and families (F, 1) that are alone, and the lineage of each family."""
     lineage_of = arrays.lineage_of_family
     size = jnp.zeros(n.lineages).at[lineage_of].add(1.0)
     alone = (size == 1)[:, None]
-    single = alone[lineage_of]
+    return alone, alone[lineage_of], lineage_of
+
+
+def _lineage_part(n: Sizes, arrays: Arrays, whole: Any, raw: Any, share: Any, alone: Any) -> Any:
+    """What a lineage's families have in common; of a single family, drawn given its whole."""
+    of_single = jnp.zeros((n.lineages, whole.shape[1])).at[arrays.lineage_of_family].set(whole)
     up, own = jnp.sqrt(share), jnp.sqrt(1 - share)
-    if centred:
-        # A lineage of one family is drawn around its family: see above.
-        raw = numpyro.sample(f"{name}_lineage_raw", Rows(0.0, tril, (n.lineages, width)))
-        location = jnp.where(single, 0.0, up * raw[lineage_of])
-        spread = jnp.where(single, 1.0, own)
-        around = Rows(location, tril, (n.families, width), spread)
-        whole = numpyro.sample(f"{name}_raw", around)
-    else:
-        raw = _normal(f"{name}_lineage_raw", (n.lineages, width)) @ tril.T
-        z = _normal(f"{name}_raw", (n.families, width)) @ tril.T
-        whole = jnp.where(single, z, up * raw[lineage_of] + own * z)
-    of_single = jnp.zeros((n.lineages, width)).at[lineage_of].set(whole)
-    conditional = share * of_single + up * own * raw
-    return jnp.where(alone, conditional, up * raw), whole
+    return jnp.where(alone, share * of_single + up * own * raw, up * raw)
 
 
 def parameters(spec: Sloth, n: Sizes, arrays: Arrays) -> dict[str, Any]:
@@ -220,14 +254,21 @@ def parameters(spec: Sloth, n: Sizes, arrays: Arrays) -> dict[str, Any]:
     loading, unit = sample_loadings(spec, n, jnp.asarray(arrays.anchor))
     out: dict[str, Any] = {"loading": loading, "unit": unit}
     x_scale = jnp.array(spec.input_scales)
+    seen = (jnp.asarray(arrays.observed).sum(1) > 0).astype(float)  # models with a score
 
     out["slope"] = numpyro.sample("slope_raw", Rows(0.0, unit, (n.inputs, d), x_scale[:, None]))
     if spec.slopes == "pooled":
         out["slope_scale"] = _half_normal("slope_scale", p.slope_deviation)
         # The interaction deviates in proportion to its own prior scale.
         relative = x_scale / p.doubling
-        raw = _normal("slope_lineage_raw", (n.lineages, n.inputs, d)) @ unit.T
-        out["slope_lineage"] = out["slope_scale"] * relative[:, None] * raw
+        # One model of a lineage says nothing of a slope, a few say much.
+        models = jnp.zeros(n.lineages).at[arrays.lineage_of_model].add(seen)
+        more = jnp.clip(models - 1.0, 0.0, None)
+        centring = (more / (more + 1.0))[:, None, None]
+        spread = jnp.broadcast_to(out["slope_scale"] ** centring, (n.lineages, n.inputs, 1))
+        rows = Rows(0.0, unit, (n.lineages * n.inputs, d), spread.reshape(-1, 1))
+        raw = numpyro.sample("slope_lineage_raw", rows).reshape(n.lineages, n.inputs, d)
+        out["slope_lineage"] = out["slope_scale"] ** (1 - centring) * relative[:, None] * raw
     elif spec.slopes == "family":
         raw = _normal("slope_family_raw", (n.families, n.inputs, d)) @ unit.T
         out["slope_family"] = x_scale[:, None] * raw
@@ -243,9 +284,7 @@ def parameters(spec: Sloth, n: Sizes, arrays: Arrays) -> dict[str, Any]:
         return out[name]
 
     if spec.intercept != "shared":
-        lineage, out["family"] = _nested(
-            "family", n, arrays, p.family * unit, share("lineage_share"), centred=True
-        )
+        lineage, out["family"] = _nested_skills(n, arrays, p.family * unit, share("lineage_share"))
         if lineage is not None:
             out["lineage"] = lineage
 
@@ -253,16 +292,17 @@ def parameters(spec: Sloth, n: Sizes, arrays: Arrays) -> dict[str, Any]:
         overall = _half_normal("residual_scale_overall", p.residual)
         spread = 0.5 * _normal("residual_scale_raw", (n.benchmarks,))
         tau = out["residual_scale"] = overall * jnp.exp(spread)
-        lineage, out["residual"] = _nested(
-            "residual", n, arrays, jnp.diag(tau), share("residual_share"), centred=False
-        )
+        lineage, out["residual"] = _nested_residuals(n, arrays, tau, share("residual_share"))
         if lineage is not None:
             out["residual_lineage"] = lineage
 
     if spec.model_effect == "pooled":
         out["model_scale"] = _half_normal("model_scale", p.model_effect)
-        raw = _normal("model_raw", (n.models, d)) @ unit.T
-        out["model_effect"] = out["model_scale"] * raw
+        scored = arrays.observed.sum(1)
+        centring = (scored / (scored + 4.0))[:, None]
+        spread = out["model_scale"] ** centring
+        raw = numpyro.sample("model_raw", Rows(0.0, unit, (n.models, d), spread))
+        out["model_effect"] = out["model_scale"] ** (1 - centring) * raw
 
     chance = jnp.asarray(arrays.chance)
     out["level"] = p.level * _normal("level_raw", (n.benchmarks,))
@@ -374,9 +414,7 @@ def model(spec: Sloth, n: Sizes, arrays: Arrays) -> None:
     numpyro.factor("scores", total)
 
 
-def draw_cells(
-    spec: Sloth, n: Sizes, arrays: Arrays, sites: dict[str, Any]
-) -> tuple[Any, Any]:
+def draw_cells(spec: Sloth, n: Sizes, arrays: Arrays, sites: dict[str, Any]) -> tuple[Any, Any]:
     """Expected score and noise scale (M, J) of one draw, from its sample sites.
 
     Of every model, whether or not its scores were observed: that of a hidden one is a

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from .evaluation import Evaluation
     from .forecast import Forecast
 
 STYLE: dict[str, Any] = {
@@ -166,6 +167,77 @@ def forecast(
         else:
             axes[-1].legend(handles=handles, loc="best", fontsize=7)
     return axes
+
+
+def calibration(
+    found: Evaluation, ax: Axes | np.ndarray | None = None, by: str | None = None
+) -> np.ndarray:
+    """Are the intervals right? Calibration curve with its band, and PIT histogram.
+
+    Parameters
+    ----------
+    found
+        An evaluation with draws (not a baseline).
+    ax
+        Two axes to draw on.
+    by
+        ``"setting"`` draws a curve for each setting as well; the band stays that of all
+        scores.
+
+    Returns
+    -------
+    numpy.ndarray of matplotlib.axes.Axes
+        The curve, and the histogram.
+
+    Raises
+    ------
+    DataError
+        If the evaluation has no draws.
+    UnknownNameError
+        If `by` is something else.
+    """
+    if by not in (None, "setting"):
+        raise unknown("grouping", str(by), ["setting"])
+    curve = found.calibration()
+    u = found.frame["pit"].dropna().to_numpy(float)
+    with plt.rc_context(STYLE):
+        if ax is None:
+            _, axes = plt.subplots(1, 2, figsize=(7.2, 3.2), layout="constrained")
+        else:
+            axes = _given(ax, 2)
+        left, right = axes
+        level = 100 * curve["level"]
+        left.fill_between(
+            level, 100 * curve["lower"], 100 * curve["upper"], color="#cccccc", lw=0,
+            label="95% band, if scores were independent",
+        )  # fmt: skip
+        left.plot([0, 100], [0, 100], color="#777777", lw=0.8)
+        if by == "setting":
+            for i, (name, group) in enumerate(found.frame.groupby("setting", sort=False)):
+                pit = group["pit"].dropna().to_numpy(float)
+                share = (pit[:, None] <= curve["level"].to_numpy()).mean(0)
+                colour = COLOURS[(i + 1) % len(COLOURS)]
+                left.plot(level, 100 * share, color=colour, lw=1, label=str(name))
+        left.plot(level, 100 * curve["observed"], color=COLOURS[0], label="all scores")
+        left.set(
+            xlim=(0, 100), ylim=(0, 100), aspect="equal", title="Calibration",
+            xlabel="Forecast probability (%)", ylabel="Scores at or below (%)",
+        )  # fmt: skip
+        left.legend(loc="upper left", fontsize=7)
+        bins = 20
+        counts, edges = np.histogram(u, bins=bins, range=(0, 1))
+        right.bar(
+            edges[:-1] * 100, counts, width=100 / bins, align="edge", color=COLOURS[5],
+            edgecolor="white",
+        )  # fmt: skip
+        mean, sd = u.size / bins, np.sqrt(u.size * (1 / bins) * (1 - 1 / bins))
+        right.axhspan(mean - 1.96 * sd, mean + 1.96 * sd, color="#555555", alpha=0.2, lw=0)
+        right.axhline(mean, color="#555555", lw=0.8)
+        right.set(
+            xlim=(0, 100), title="Where scores fell in their forecasts",
+            xlabel="PIT (%)", ylabel="Scores",
+        )  # fmt: skip
+    return np.asarray(axes)
 
 
 def _series(candidates: pd.DataFrame) -> list[_Series]:

@@ -7,7 +7,7 @@ that a test can prove from the masks that nothing leaks, and any method can be h
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -109,9 +109,10 @@ def published(data: Leaderboard, hide: Hide = "strict") -> tuple[Fold, ...]:
             rows = _complete(data, benchmarks)
             rows = rows[rows.groupby("family")["model"].transform("size") > int(n_text)]
             for group in groups:
+                name, n = "+".join(group), int(n_text)
                 folds.append(
                     _smallest_observed(
-                        data, rows, setting, "+".join(group), group, int(n_text), benchmarks, hide
+                        data, rows, setting, name, group, n, benchmarks, hide, spare=True
                     )
                 )
     order = {name: i for i, name in enumerate(protocol["benchmarks"])}
@@ -124,7 +125,7 @@ def leave_group_out(
     n_observed: int = 1,
     benchmarks: Iterable[str] | None = None,
     hide: Hide = "strict",
-    setting: str | None = None,
+    setting: str = "leave-group-out",
 ) -> tuple[Fold, ...]:
     """One fold a group of families: the smallest models visible, the larger ones forecast.
 
@@ -145,7 +146,7 @@ def leave_group_out(
     hide
         As in :func:`published`: ``"strict"`` hides every other row of the lineages tested.
     setting
-        Name of the setting; ``"leave-group-out"`` by default.
+        Name of the setting.
 
     Raises
     ------
@@ -175,7 +176,7 @@ def leave_group_out(
         raise DataError(f"no family has more than {n_observed} usable models: nothing to forecast")
     return tuple(
         _smallest_observed(
-            data, rows, setting or "leave-group-out", group, by_group[group], n_observed, names, hide
+            data, rows, setting, group, by_group[group], n_observed, names, hide, spare=False
         )
         for group in sorted(by_group)
     )
@@ -212,7 +213,7 @@ def time_split(
     """
     names = _benchmarks(data, benchmarks)
     try:
-        start = pd.Timestamp(f"{month}-01")
+        start = pd.Period(month, freq="M")
     except ValueError:
         raise DataError(f"month must read YYYY-MM, not {month!r}") from None
     released = data.releases
@@ -293,8 +294,12 @@ def _smallest_observed(
     n_observed: int,
     benchmarks: tuple[str, ...],
     hide: Hide,
+    spare: bool,
 ) -> Fold:
-    """The fold that tests `families`, given the rows that the protocol keeps."""
+    """The fold that tests `families`, given the rows that the protocol keeps.
+
+    `spare` keeps visible the relatives that the protocol itself trains on.
+    """
     if hide not in _HIDE:
         raise unknown("way to hide", hide, list(_HIDE))
     mine = rows[rows["family"].isin(families)]
@@ -303,23 +308,15 @@ def _smallest_observed(
         raise DataError(f"the table has too few complete models of {', '.join(absent)}")
     observed = _smallest(mine, n_observed)
     test = tuple(m for m in mine["model"] if m not in observed)
-    kept = tuple(m for m in rows["model"] if m not in test)
-    hidden: Callable[[pd.DataFrame], pd.Series]
     frame = data.frame
     if hide == "strict":
-        relatives = frame["lineage"].isin(mine["lineage"])
-        # the published protocol's own rows; where every usable row would be one, none is
-        spared = kept if setting.startswith("lb_") else observed
-        hide_these = relatives & ~frame["model"].isin([*observed, *spared])
+        kept = set(rows["model"]) - set(test) if spare else set(observed)
+        hide_these = frame["lineage"].isin(mine["lineage"]) & ~frame["model"].isin(kept)
     else:
         hide_these = frame["model"].isin(test)
-    return Fold(
-        setting=setting,
-        n_observed=n_observed,
-        name=name,
-        test=test,
-        observed=observed,
-        hidden=tuple(frame.loc[hide_these, "model"]),
-        benchmarks=benchmarks,
-        complete=kept if setting.startswith("lb_") else (),
-    )
+    hidden = tuple(frame.loc[hide_these, "model"])
+    if spare:
+        complete = tuple(m for m in rows["model"] if m not in test)
+    else:
+        complete = _complete_training(data, benchmarks, hidden)
+    return Fold(setting, n_observed, name, test, observed, hidden, benchmarks, complete)

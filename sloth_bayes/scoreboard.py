@@ -1,0 +1,180 @@
+"""The scoreboard: every method's errors on the published protocol, and ours beside them.
+
+``sloth-bayes evaluate --all`` runs it and keeps each part in a folder of its own, so that an
+interrupted run goes on where it was and every figure can be traced to its forecasts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from . import baselines
+from ._files import atomic_path
+from .errors import FileFormatError
+from .evaluation import (
+    CELLS,
+    Evaluation,
+    cross_validate,
+    load_evaluation,
+    paired,
+    published_errors,
+)
+from .leaderboard import load_dataset
+from .protocols import leave_group_out, time_split
+from .spec import Sloth
+
+BEST_PUBLISHED = "Sloth d=4, family intercept, trained link"
+MONTHS = ("2023-09", "2024-03")  # time splits: before and after the year of Llama 2 and Qwen1.5
+PARTS = ("strict", "loose", "lineages", *(f"since-{m}" for m in MONTHS))
+
+
+@dataclasses.dataclass(frozen=True)
+class Scoreboard:
+    """What ``evaluate --all`` found.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        One row a method: mean absolute error (points) in each setting and their mean,
+        CRPS, 90% interval score, 90% and 50% coverage and mean 90% width where there are intervals;
+        ``source`` says whether the numbers are the authors' or computed here.
+    folds : pandas.DataFrame
+        setting, n_observed, fold, method, source, mae: what the table averages.
+    differences : pandas.DataFrame
+        Ours minus the best single published configuration, by setting, with its standard
+        error by family bootstrap.
+    parts : dict of str to Evaluation
+        Our evaluations: ``strict`` (the headline), ``loose`` (tuned twins visible),
+        ``lineages`` (corrected table, every lineage in turn) and the time splits.
+    """
+
+    table: pd.DataFrame
+    folds: pd.DataFrame
+    differences: pd.DataFrame
+    parts: dict[str, Evaluation]
+
+
+def run(
+    spec: Sloth,
+    out: str | Path,
+    *,
+    method: str = "svi",
+    seed: int = 0,
+    progress: bool | None = None,
+    say: Callable[[str], None] = lambda text: None,
+    only: Sequence[str] | None = None,
+    **options: Any,
+) -> Scoreboard:
+    """Evaluate a specification and every baseline; write ``scoreboard.csv`` and the parts.
+
+    Parameters
+    ----------
+    spec
+        The specification of the headline.
+    out
+        Folder for the results; what it holds already is not computed again.
+    method, seed, progress, **options
+        As for :func:`sloth_bayes.cross_validate`.
+    say
+        Told what begins.
+    only
+        Names of baselines to run; all of :func:`sloth_bayes.baselines.names` by default.
+
+    Returns
+    -------
+    Scoreboard
+    """
+    out = Path(out)
+    as_published, corrected = load_dataset(corrected=False), load_dataset()
+    parts: dict[str, Evaluation] = {}
+    for name in PARTS:
+        say(f"{name}: {_DESCRIBED[name.split('-')[0]]}")
+        data, protocol, hide = as_published, "published", "strict"
+        folds: Any = protocol
+        if name == "loose":
+            hide = "family"
+        elif name == "lineages":
+            data = corrected
+            folds = leave_group_out(data, "lineage", n_observed=1)
+        elif name.startswith("since-"):
+            data = corrected
+            folds = time_split(data, name.removeprefix("since-"), n_observed=1)
+        parts[name] = cross_validate(
+            spec, data, folds, hide=hide, method=method, seed=seed, out=out / name,
+            progress=progress, label="sloth_bayes" if name == "strict" else f"sloth_bayes, {name}",
+            **options,
+        )  # fmt: skip
+    rows = []
+    for i, name in enumerate(baselines.names() if only is None else only):
+        folder = out / "baselines" / f"{name.replace(' ', '-').replace(',', '').lower()}"
+        if (folder / CELLS).exists():
+            found = load_evaluation(folder)
+        else:
+            say(f"baseline {i + 1}: {name}")
+            found = baselines.evaluate(name, as_published, seed=seed)
+            found.save(folder)
+        rows.append(_fold_errors(found, name, "computed here"))
+    board = assemble(parts, pd.concat(rows, ignore_index=True) if rows else None)
+    try:
+        for file, frame in (
+            ("scoreboard.csv", board.table),
+            ("folds.csv", board.folds),
+            ("differences.csv", board.differences.reset_index()),
+        ):
+            with atomic_path(out / file) as path:
+                frame.to_csv(path, index=False, float_format="%.4f", lineterminator="\n")
+    except OSError as error:
+        raise FileFormatError(f"cannot write {out}: {error.strerror or error}") from None
+    return board
+
+
+_DESCRIBED = {
+    "strict": "the published protocol, relatives hidden",
+    "loose": "the published protocol, tuned twins visible",
+    "lineages": "every lineage in turn, smallest model of each family visible",
+    "since": "families released since then, smallest model visible",
+}
+
+
+def assemble(parts: dict[str, Evaluation], refits: pd.DataFrame | None) -> Scoreboard:
+    """The tables of a scoreboard from its parts and the baselines' errors by fold."""
+    ours = [
+        _fold_errors(parts[name], label, "sloth_bayes")
+        for name, label in (("strict", "sloth_bayes"), ("loose", "sloth_bayes, twins visible"))
+        if name in parts
+    ]
+    authors = published_errors().assign(source="published")
+    folds = pd.concat([*ours, authors, *([] if refits is None else [refits])], ignore_index=True)
+    mean = folds.groupby(["source", "method", "setting", "n_observed"], sort=False)["mae"].mean()
+    wide = mean.unstack(["setting", "n_observed"])
+    wide = wide[sorted(wide.columns, key=lambda c: (len(c[0]), c[0], c[1]))]
+    wide.columns = [f"{setting}/{n}" for setting, n in wide.columns]
+    wide.insert(len(wide.columns), "mean", wide.mean(axis=1))
+    wide = wide.sort_values("mean").reset_index()
+    for name, label in (("strict", "sloth_bayes"), ("loose", "sloth_bayes, twins visible")):
+        if name not in parts:
+            continue
+        last = parts[name].summary().iloc[-1]
+        here = wide["method"] == label
+        for column in ("crps", "interval_score", "cover_90", "cover_50", "width_90"):
+            wide.loc[here, column] = last[column]
+    point = wide["method"].str.startswith("sloth_bayes")
+    wide.loc[~point, "crps"] = wide.loc[~point, "mean"]
+    key = ["setting", "n_observed", "fold"]
+    mine = ours[0].set_index(key)["mae"]
+    best = authors[authors["method"] == BEST_PUBLISHED].set_index(key)["mae"]
+    return Scoreboard(wide, folds, paired((mine - best).dropna()), parts)
+
+
+def _fold_errors(found: Evaluation, method: str, source: str) -> pd.DataFrame:
+    key = ["setting", "n_observed", "fold"]
+    grouped = found.frame.groupby(key, sort=False)
+    out = (100 * grouped["error"].mean()).rename("mae").reset_index()
+    if "loss" in found.frame:
+        out["loss"] = grouped["loss"].first().to_numpy()
+    return out.assign(method=method, source=source)
