@@ -112,7 +112,8 @@ class Evaluation:
     def not_converged(self) -> list[str]:
         """Folds whose fit had not converged (``setting/n_observed/fold``).
 
-        With SVI: the ELBO was still rising over the last tenth of the steps. With NUTS: R-hat
+        With SVI: over the last tenth of the steps the ELBO still rose by more than 0.005 nats
+        a score (and its noise). With NUTS: R-hat
         of an expected score above 1.05 (a forecast's ends, not a posterior to publish).
         """
         if "converged" not in self.frame:

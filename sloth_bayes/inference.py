@@ -696,7 +696,9 @@ def forecast_hidden(
             late = -np.asarray(loss, float)[-2 * tenth :].reshape(2, -1)
             elbos.append(late[1].mean())
             noise = 3 * np.sqrt(late.var(1).sum() / tenth)
-            rising.append(late[1].mean() - late[0].mean() > max(1.0, noise))
+            # Half a percent of a nat a score: differences between forecasts are ten times that.
+            least = 0.005 * float(np.sum(arrays.observed))
+            rising.append(late[1].mean() - late[0].mean() > max(least, noise))
     if svi:
         x = jnp.concatenate(parts)
     else:

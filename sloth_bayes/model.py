@@ -5,7 +5,7 @@ For model ``m`` of family ``f`` and lineage ``l``, benchmark ``j`` and ``d`` ski
 
     x_m     = doublings of size, of tokens, and their product
     alpha_f ~ Normal(a_l, (1 - rho) I_d),                           a_l ~ Normal(0, rho I_d)
-    theta_m = alpha_f + delta instruct_m + (beta + beta_l) x_m + eps_m
+    theta_m = alpha_f + delta instruct_m + (beta + beta_l) x_m + eps_m    (beta_l, eps_m: optional)
     u_fj    ~ Normal(v_lj, (1 - rho) tau_j^2),                      v_lj ~ Normal(0, rho tau_j^2)
     eta_mj  = lambda_j . theta_m + u_fj + b_j
     mu_mj   = gamma_j + (upper_j - gamma_j) link_j(eta_mj)
@@ -36,6 +36,8 @@ untouched:
   *average predictor of a benchmark's observed scores*; the bias ``b_j`` follows from it.
   Shifting all families by a constant then changes nothing that the data can see.
 * **Location and scale of the trained link**: see :func:`sloth_bayes.law.link`.
+* **Effects against their scales**: each effect is centred as far as data inform it
+  (:func:`_partly_centred`).
 * **Residual against skills**: told apart by their priors: skills move benchmarks jointly,
   residuals one by one.
 """
