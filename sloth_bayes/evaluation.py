@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, as_completed
@@ -298,15 +299,40 @@ def paired(difference: pd.Series, replicates: int = 4000, seed: int = 0) -> pd.D
     return out.set_index(["setting", "n_observed"])
 
 
-def load_evaluation(folder: str | Path) -> Evaluation:
-    """Read what :meth:`Evaluation.save` wrote.
+def load_evaluation(name: str | Path = "leaderboard", part: str = "strict") -> Evaluation:
+    """Read an evaluation that ships, or what :meth:`Evaluation.save` wrote.
+
+    Parameters
+    ----------
+    name
+        A model that ships (``"leaderboard"``), or a folder (a ``Path``, or a string with a
+        separator).
+    part
+        Of a model that ships: ``"strict"`` (the published protocol), ``"loose"`` (tuned
+        twins visible), ``"lineages"``, ``"since-2023-09"`` or ``"since-2024-03"``.
 
     Raises
     ------
     FileFormatError
         If the folder holds no evaluation, or a damaged one.
+    UnknownNameError
+        If no such evaluation ships.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> sb.load_evaluation("leaderboard").frame["fold"].nunique() > 20
+    True
     """
-    folder = Path(folder)
+    if isinstance(name, Path) or "/" in name or os.sep in name:
+        folder = Path(name)
+    else:
+        root = shipped("models")
+        known = sorted(p.parent.relative_to(root) for p in root.glob(f"*/evaluation/*/{ABOUT}"))
+        if Path(name) / "evaluation" / part not in known:
+            listed = [f"{p.parts[0]} {p.parts[2]}" for p in known]
+            raise unknown("evaluation", f"{name} {part}", listed, "A folder has a separator.")
+        folder = root / name / "evaluation" / part
     try:
         both = pd.read_csv(folder / CELLS)
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
@@ -659,7 +685,7 @@ def _resume(out: str | Path | None, about: dict[str, Any]) -> dict[str, pd.DataF
     """Folds that `out` holds already, by key; an error if they are of something else."""
     if out is None or not (Path(out) / CELLS).exists():
         return {}
-    found = load_evaluation(out)
+    found = load_evaluation(Path(out))
     plain = json.loads(json.dumps(about))
     for key in ("spec", "method", "hide", "seed", "options", "data_fingerprint"):
         if found.about.get(key) != plain[key]:

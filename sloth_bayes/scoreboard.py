@@ -17,10 +17,8 @@ from . import baselines
 from ._files import atomic_path
 from .errors import FileFormatError
 from .evaluation import (
-    CELLS,
     Evaluation,
     cross_validate,
-    load_evaluation,
     paired,
     published_errors,
 )
@@ -110,27 +108,33 @@ def run(
             **options,
         )  # fmt: skip
     rows = []
+    kept = _kept(out / "baselines.csv")
     for i, name in enumerate(baselines.names() if only is None else only):
-        folder = out / "baselines" / f"{name.replace(' ', '-').replace(',', '').lower()}"
-        if (folder / CELLS).exists():
-            found = load_evaluation(folder)
-        else:
+        if name not in kept:
             say(f"baseline {i + 1}: {name}")
             found = baselines.evaluate(name, as_published, seed=seed)
-            found.save(folder)
-        rows.append(_fold_errors(found, name, "computed here"))
+            kept[name] = _fold_errors(found, name, "computed here")
+            _write(pd.concat(kept.values(), ignore_index=True), out / "baselines.csv")
+        rows.append(kept[name])
     board = assemble(parts, pd.concat(rows, ignore_index=True) if rows else None)
-    try:
-        for file, frame in (
-            ("scoreboard.csv", board.table),
-            ("folds.csv", board.folds),
-            ("differences.csv", board.differences.reset_index()),
-        ):
-            with atomic_path(out / file) as path:
-                frame.to_csv(path, index=False, float_format="%.4f", lineterminator="\n")
-    except OSError as error:
-        raise FileFormatError(f"cannot write {out}: {error.strerror or error}") from None
+    _write(board.table, out / "scoreboard.csv")
+    _write(board.differences.reset_index(), out / "differences.csv")
     return board
+
+
+def _kept(path: Path) -> dict[str, pd.DataFrame]:
+    """Baselines that an earlier run has finished."""
+    if not path.exists():
+        return {}
+    return {str(k): v for k, v in pd.read_csv(path).groupby("method", sort=False)}
+
+
+def _write(frame: pd.DataFrame, path: Path) -> None:
+    try:
+        with atomic_path(path) as temporary:
+            frame.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+    except OSError as error:
+        raise FileFormatError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 _DESCRIBED = {
