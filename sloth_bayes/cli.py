@@ -694,7 +694,7 @@ def evaluate(
         typer.echo("\n".join(baselines.names()))
         return
     asked = {"steps": steps, "draws": draws, "warmup": warmup}
-    options = {k: v for k, v in asked.items() if v is not None}
+    options: dict[str, Any] = {k: v for k, v in asked.items() if v is not None}
     if everything:
         if out is None:
             raise DataError("--all writes many files: say where with --out FOLDER.")

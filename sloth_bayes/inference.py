@@ -102,7 +102,7 @@ class Program(NamedTuple):
     def ready(self, name: str, *args: Any) -> Any:
         """A function compiled for arguments like these, once; threads may ask at once."""
         leaves, structure = jax.tree.flatten(args)
-        shapes = tuple((np.shape(x), np.result_type(x).name) for x in leaves)
+        shapes = tuple((np.shape(x), jnp.result_type(x).name) for x in leaves)
         key = (name, structure, shapes)
         with _TRACING:
             if key not in self.compiled:

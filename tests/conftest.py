@@ -107,7 +107,8 @@ def simulate(spec: sb.Sloth, seed: int) -> Truth:
 
 @pytest.fixture(scope="session")
 def tiny_spec() -> sb.Sloth:
-    return sb.Sloth(n_skills=2)
+    """Every kind of effect there is."""
+    return sb.Sloth(n_skills=2, slopes="pooled", model_effect="pooled")
 
 
 @pytest.fixture(scope="session")
