@@ -26,7 +26,7 @@ class Priors:
     predictor under the logistic link: around the middle of a benchmark's range, 25% of it.
 
     The defaults were set by prior predictive checks: on the table that ships, the scores
-    of the average, best and worst model of every benchmark lie between the 3% and 63%
+    of the average, best and worst model of every benchmark lie between the 2% and 66%
     quantiles of what the priors expect (``notebooks/01_forecast.ipynb`` shows it). Twice
     the loadings and slopes would have every benchmark solved by the best model.
 
