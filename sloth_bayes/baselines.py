@@ -1,8 +1,8 @@
 """The published laws as point forecasts, and the one pipeline that is not a law of ours.
 
 Each law is a setting of :class:`~sloth_bayes.Sloth`, fitted as its authors did: rows complete
-on the benchmarks of the fold, no pooling, no prior, the Huber loss of Maia Polo et al. (2024,
-section 4.1) minimised from several starts. All folds of a setting and all starts are one
+on the benchmarks of the fold, no pooling, no prior, the Huber loss of Maia Polo et al. (2024)
+minimised from several starts. All folds of a setting and all starts are one
 compiled optimisation. :func:`pca_flops` is the pipeline of Ruan et al. (2024), which has no
 likelihood.
 """
@@ -23,7 +23,7 @@ from .leaderboard import Leaderboard
 from .protocols import Fold, Hide, published
 from .spec import Sloth
 
-HUBER_DELTA = 0.01  # paper, section 4.1: scores within a point count quadratically
+HUBER_DELTA = 0.01  # theirs: errors within a point count quadratically
 
 
 def _laws() -> dict[str, Sloth]:

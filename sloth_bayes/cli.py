@@ -640,6 +640,12 @@ def evaluate(
             metavar="strict|family", help="Hide relatives of the test models, or only the models."
         ),
     ] = "strict",
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--folds", metavar="KEY[,KEY...]", help="Only these folds, such as lb_v1/2/opt."
+        ),
+    ] = None,
     observed: Annotated[
         int, typer.Option(min=0, help="Models of a test family that stay visible (not published).")
     ] = 1,
@@ -708,7 +714,7 @@ def evaluate(
             _print_scoreboard(board)
         return
     table = _evaluation_table(data, protocol, _split(benchmarks))
-    folds = _evaluation_folds(table, protocol, hide, observed)
+    folds = _evaluation_folds(table, protocol, hide, observed, _split(only))
     begun = time.perf_counter()
     if recipe in baselines.names():
         found = baselines.evaluate(recipe, table, folds, seed=seed)
@@ -743,20 +749,29 @@ def _evaluation_table(data: str | None, protocol: str, benchmarks: list[str]) ->
     return Leaderboard.from_csv(name, benchmarks=benchmarks or None)
 
 
-def _evaluation_folds(table: Leaderboard, protocol: str, hide: str, observed: int) -> Any:
+def _evaluation_folds(
+    table: Leaderboard, protocol: str, hide: str, observed: int, only: list[str]
+) -> Any:
     from . import protocols
     from .errors import unknown
 
+    way: Any = hide
     if hide not in ("strict", "family"):
         raise unknown("way to hide", hide, ["strict", "family"])
-    way: Any = hide
     if protocol == "published":
-        return protocols.published(table, way)
-    if protocol in ("lineage", "family"):
-        return protocols.leave_group_out(table, protocol, observed, hide=way)
-    if protocol[:1].isdigit():
-        return protocols.time_split(table, protocol, observed)
-    raise unknown("protocol", protocol, ["published", "lineage", "family"], "Or a month, YYYY-MM.")
+        folds = protocols.published(table, way)
+    elif protocol in ("lineage", "family"):
+        folds = protocols.leave_group_out(table, protocol, observed, hide=way)
+    elif protocol[:1].isdigit():
+        folds = protocols.time_split(table, protocol, observed)
+    else:
+        known = ["published", "lineage", "family"]
+        raise unknown("protocol", protocol, known, "Or a month, YYYY-MM.")
+    keys = [fold.key for fold in folds]
+    for key in only:
+        if key not in keys:
+            raise unknown("fold", key, keys)
+    return tuple(f for f in folds if not only or f.key in only)
 
 
 def _print_evaluation(found: Evaluation) -> None:

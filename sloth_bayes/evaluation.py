@@ -114,8 +114,8 @@ class Evaluation:
         """Folds whose fit had not converged (``setting/n_observed/fold``).
 
         With SVI: over the last tenth of the steps the ELBO still rose by more than 0.005 nats
-        a score (and its noise). With NUTS: R-hat
-        of an expected score above 1.05 (a forecast's ends, not a posterior to publish).
+        a score (and its noise). With NUTS: R-hat of an expected score above 1.05 (a
+        forecast's ends, not a posterior to publish).
         """
         if "converged" not in self.frame:
             return []
@@ -149,7 +149,8 @@ class Evaluation:
         of
             ``"cells"`` or ``"means"`` (each model's average score).
         replicates
-            Bootstrap replicates; folds (groups of families) are resampled.
+            Bootstrap replicates; groups of families are resampled, the same in all settings
+            (single families, where there is but one fold).
 
         Returns
         -------
@@ -167,9 +168,7 @@ class Evaluation:
         for (setting, n), g in [*groups, (("all", 0), frame)]:
             for level in scores.LEVELS:
                 hit = g[f"covered_{level * 100:.0f}"].to_numpy(float)
-                _, low, high = scores.bootstrap_interval(
-                    hit, g["fold"].to_numpy(str), replicates=replicates
-                )
+                _, low, high = scores.bootstrap_interval(hit, _clusters(g), replicates=replicates)
                 rows.append(
                     {
                         "setting": setting,
@@ -258,6 +257,13 @@ class Evaluation:
         return folder
 
 
+def _clusters(rows: pd.DataFrame) -> np.ndarray:
+    """What shares its luck: a fold, by its first family, so that settings share it too."""
+    if "family" in rows and rows["fold"].nunique() == 1:
+        return rows["family"].to_numpy(str)
+    return rows["fold"].str.split("+").str[0].to_numpy(str)
+
+
 def paired(difference: pd.Series, replicates: int = 4000, seed: int = 0) -> pd.DataFrame:
     """Family bootstrap of the mean of per-fold differences, within and over settings.
 
@@ -265,8 +271,7 @@ def paired(difference: pd.Series, replicates: int = 4000, seed: int = 0) -> pd.D
     fold's first family names its cluster, and a cluster is drawn in all settings at once.
     """
     table = difference.rename("d").reset_index()
-    table["cluster"] = table["fold"].str.split("+").str[0]
-    clusters, index = np.unique(table["cluster"], return_inverse=True)
+    clusters, index = np.unique(_clusters(table), return_inverse=True)
     settings = list(dict.fromkeys(zip(table["setting"], table["n_observed"])))
     rng = np.random.default_rng(seed)
     draw = rng.integers(0, len(clusters), (replicates, len(clusters)))
@@ -466,7 +471,7 @@ def cross_validate(
         "label": label or f"sloth_bayes, {method.upper()}",
         "spec": spec.to_toml(),
         "method": method,
-        "hide": hide if isinstance(protocol, str) else "as the folds say",
+        "folds": _digest(folds),
         "seed": seed,
         "options": options,
         "data": data.name,
@@ -539,6 +544,11 @@ def _masked(laid_out: Design, hidden: Iterable[str]) -> Any:
     return laid_out.arrays._replace(observed=observed, score=score)
 
 
+def _digest(folds: Sequence[Fold]) -> str:
+    """What the folds are: anything else they hid or tested is another evaluation."""
+    return hashlib.sha256(repr(sorted(folds, key=lambda f: f.key)).encode()).hexdigest()[:16]
+
+
 def _fold_seed(seed: int, hidden: frozenset[str]) -> int:
     """A seed that depends on what is hidden, not on the other folds or their order."""
     text = "\n".join([str(seed), *sorted(hidden)])
@@ -580,23 +590,27 @@ def _scored(fold: Fold, task: Task, result: Any, laid_out: Design, seed: int) ->
         m, s = mu[:, at, columns][:, there], sd[:, at, columns][:, there]
         y, step = y[there], rounding[there]
         draws = draw_scores(m, s, df, rng).astype(float)
-        names = [b for b, t in zip(fold.benchmarks, there) if t]
-        cells = score_cells(draws, y, step, rng)
-        cells["log_score"] = scores.log_score(y, m, s, df, step)
-        cells.insert(0, "benchmark", names)
-        average = score_cells(draws.mean(1, keepdims=True), y.mean(keepdims=True), np.zeros(1), rng)
-        average.insert(0, "benchmark", MEAN)
-        both = pd.concat([cells, average], ignore_index=True)
-        both.insert(0, "model", name)
-        both.insert(1, "family", str(laid_out.table.loc[row, "family"]))
-        parts.append(both)
-    out = pd.concat(parts, ignore_index=True)
-    for i, (column, value) in enumerate(
-        (("setting", fold.setting), ("n_observed", fold.n_observed), ("fold", fold.name))
-    ):
+        names = np.asarray(fold.benchmarks)[there]
+        rows = _rows(fold, name, str(laid_out.table.loc[row, "family"]), names, draws, y, step, rng)
+        rows.loc[: names.size - 1, "log_score"] = scores.log_score(y, m, s, df, step)
+        parts.append(rows.assign(**notes))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _rows(
+    fold: Fold, model: str, family: str, benchmarks: np.ndarray, draws: np.ndarray,
+    y: np.ndarray, rounding: np.ndarray, rng: np.random.Generator,
+) -> pd.DataFrame:  # fmt: skip
+    """Rows of one model: its cells, then its average over the benchmarks."""
+    cells = score_cells(draws, y, rounding, rng)
+    average = score_cells(draws.mean(1, keepdims=True), y.mean(keepdims=True), np.zeros(1), rng)
+    out = pd.concat([cells, average], ignore_index=True)
+    names = {
+        "setting": fold.setting, "n_observed": fold.n_observed, "fold": fold.name,
+        "model": model, "family": family, "benchmark": [*benchmarks, MEAN],
+    }  # fmt: skip
+    for i, (column, value) in enumerate(names.items()):
         out.insert(i, column, value)
-    for name, value in notes.items():
-        out[name] = value
     return out
 
 
@@ -623,20 +637,11 @@ def point_evaluation(
         y = frame.loc[list(fold.test), list(fold.benchmarks)].to_numpy(float)
         for i, name in enumerate(fold.test):
             there = np.isfinite(y[i])
-            point, truth = values[i][there][None], y[i][there]
-            cells = score_cells(point, truth, np.zeros(truth.size), rng)
-            cells.insert(0, "benchmark", np.asarray(fold.benchmarks)[there])
-            average = score_cells(point.mean(1, keepdims=True), truth.mean(keepdims=True),
-                                  np.zeros(1), rng)  # fmt: skip
-            average.insert(0, "benchmark", MEAN)
-            both = pd.concat([cells, average], ignore_index=True)
-            both.insert(0, "setting", fold.setting)
-            both.insert(1, "n_observed", fold.n_observed)
-            both.insert(2, "fold", fold.name)
-            both.insert(3, "model", name)
-            both.insert(4, "family", str(frame.loc[name, "family"]))
-            both["loss"] = loss
-            parts.append(both)
+            rows = _rows(
+                fold, name, str(frame.loc[name, "family"]), np.asarray(fold.benchmarks)[there],
+                values[i][there][None], y[i][there], np.zeros(int(there.sum())), rng,
+            )  # fmt: skip
+            parts.append(rows.assign(loss=loss))
     return _split(pd.concat(parts, ignore_index=True), about)
 
 
@@ -687,7 +692,7 @@ def _resume(out: str | Path | None, about: dict[str, Any]) -> dict[str, pd.DataF
         return {}
     found = load_evaluation(Path(out))
     plain = json.loads(json.dumps(about))
-    for key in ("spec", "method", "hide", "seed", "options", "data_fingerprint"):
+    for key in ("spec", "method", "folds", "seed", "options", "data_fingerprint"):
         if found.about.get(key) != plain[key]:
             raise FileFormatError(
                 f"{out} holds an evaluation with another {key}: give another folder, or delete it"

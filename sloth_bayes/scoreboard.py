@@ -27,7 +27,7 @@ from .protocols import Hide, leave_group_out, time_split
 from .spec import Sloth
 
 BEST_PUBLISHED = "Sloth d=4, family intercept, trained link"
-MONTHS = ("2023-09", "2024-03")  # time splits: before and after the year of Llama 2 and Qwen1.5
+MONTHS = ("2023-09", "2024-03")  # time splits: about half and a quarter of the families come later
 PARTS = ("strict", "loose", "lineages", *(f"since-{m}" for m in MONTHS))
 
 

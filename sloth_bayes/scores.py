@@ -8,7 +8,6 @@ estimation*), Säilynoja, Bürkner and Vehtari (2022, *Graphical test for discre
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
 
 from . import law
 
@@ -68,7 +67,7 @@ def covers(
 
 
 def interval_score(lower: np.ndarray, upper: np.ndarray, y: np.ndarray, prob: float) -> np.ndarray:
-    """Interval score (Gneiting and Raftery, equation 43): width plus a fine for missing.
+    """Interval score (Gneiting and Raftery, 2007): width plus a fine for missing.
 
     Examples
     --------
@@ -103,8 +102,8 @@ def calibration_band(n: int, prob: float = 0.95, points: int = 100, seed: int = 
 
     Of `n` uniform values, the empirical distribution function stays within the band at
     every one of `points` places with probability `prob`. Pointwise binomial standard
-    deviations are widened by one factor, found by simulation (Säilynoja et al., 2022,
-    section 2.2, with a normal pointwise shape).
+    deviations are widened by one factor, found by simulation (the idea of
+    Säilynoja et al., 2022, with a normal pointwise shape).
 
     Returns
     -------
@@ -140,8 +139,3 @@ def bootstrap_interval(
     means = total[draw].sum(1) / count[draw].sum(1)
     lower, upper = np.quantile(means, [(1 - prob) / 2, (1 + prob) / 2])
     return float(means.std(ddof=1)), float(lower), float(upper)
-
-
-def uniformity_p_value(u: np.ndarray) -> float:
-    """P-value of the Kolmogorov-Smirnov test that values are uniform and independent."""
-    return float(stats.kstest(u, "uniform").pvalue)

@@ -1,9 +1,9 @@
-"""The rule that chose the default specification, as a command.
+"""The comparison that chose the default specification, as a command.
 
 The rule: the highest log score per cell on larger models of families that the published
 protocol **never** tests (their smallest models observed, their lineages hidden as strictly
-as there), on the corrected table, by NUTS; between specifications within one standard error,
-the simpler. All such lineages are hidden in one fit, so that a variant takes about a minute.
+as there), on the corrected table, by NUTS. All such lineages are
+hidden in one fit, so that a variant takes a minute or three.
 
     python -m tests.choice --out choice.csv [--method svi] [--only default,d4]
 """

@@ -110,6 +110,11 @@ def test_it_goes_on_where_it_was_interrupted(
         assert again.frame[column].to_numpy() == pytest.approx(
             found.frame[column].to_numpy(), rel=1e-4
         )
+    loose = protocols.leave_group_out(
+        tiny_table, {"birch": "birch", "cedar": "cedar", "cedar-chat": "cedar"}, 2, hide="family"
+    )
+    with pytest.raises(sb.FileFormatError, match="another folds"):
+        sb.cross_validate(tiny_spec, tiny_table, loose, **options)
     with pytest.raises(sb.FileFormatError, match="another seed"):
         sb.cross_validate(tiny_spec, tiny_table, folds, **options, seed=1)
 
@@ -280,6 +285,7 @@ def test_cli_evaluates_a_baseline(capsys, tmp_path):
         (["--all"], ["--out"]),
         (["leaderbord"], ["leaderbord", "leaderboard"]),
         (["--method", "magic"], ["magic", "nuts"]),
+        (["--folds", "lb_v1/2/optt"], ["optt", "lb_v1/2/opt"]),
     ],
 )
 def test_cli_errors_teach(capsys, args, words):

@@ -20,7 +20,7 @@ def test_crps_by_hand():
 
 
 def test_crps_of_a_normal():
-    """Closed form of Gneiting and Raftery (2007), equation 21."""
+    """The closed form of Gneiting and Raftery (2007)."""
     rng = np.random.default_rng(0)
     y = np.array([-1.0, 0.0, 2.5])
     draws = rng.standard_normal((200_000, 1)) * np.ones(3)
