@@ -27,6 +27,8 @@ _PUBLIC = {
     "load_subscores": "leaderboard",
     "load_corrections": "leaderboard",
     "datasets": "leaderboard",
+    "Observed": "observed",
+    "read_observed": "observed",
     "Sloth": "spec",
     "Priors": "spec",
     "Posterior": "posterior",
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
         load_dataset,
         load_subscores,
     )
+    from .observed import Observed, read_observed
     from .posterior import Posterior, load
     from .protocols import Fold
     from .spec import Priors, Sloth
