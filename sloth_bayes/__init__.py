@@ -28,6 +28,7 @@ _PUBLIC = {
     "load_corrections": "leaderboard",
     "datasets": "leaderboard",
     "Observed": "observed",
+    "known_tasks": "harness",
     "read_observed": "observed",
     "Sloth": "spec",
     "Priors": "spec",
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     )
     from .evaluation import Evaluation, cross_validate, load_evaluation
     from .forecast import Forecast, candidates
+    from .harness import known_tasks
     from .leaderboard import (
         Benchmark,
         Leaderboard,

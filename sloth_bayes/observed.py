@@ -1,38 +1,35 @@
 """Scores of your own models, read from the files that evaluation tools write.
 
-A benchmark is a task together with its shots and its metric. Which tasks of the
-lm-evaluation-harness are the leaderboards' benchmarks is a table that ships
-(``tasks.csv``; ``exports.csv`` for the columns of leaderboard exports, both explained in
-``data/README.md``). A score that agrees with it is used, any other is listed with the reason.
+The readers of each kind of file hand on every score with what sets it apart from the
+leaderboards' benchmark; here those that agree become rows of a table, and the others are
+listed with the reason.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import math
 import os
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ._shipped import shipped
+from . import exports, harness
+from ._readings import Gathered, Reading, Skip, last_part
 from .databuild import headline
 from .errors import DataError, FileFormatError, unknown
-from .leaderboard import Leaderboard, _read_csv, load_dataset, load_subscores
+from .exports import Scale
+from .leaderboard import Leaderboard, load_dataset, load_subscores
 
-Scale = Literal["points", "fractions"]
 # A value for every model, or one for each by name
 Amount = float | Mapping[str, float] | None
 
 _USED = ("model", "benchmark", "score", "file", "task", "metric", "shots", "matches", "note")
 _SKIPPED = ("file", "model", "benchmark", "task", "metric", "shots", "kind", "reason")
-_UNKNOWN_SHOTS = "the file does not say with how many shots it was evaluated"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,6 +54,7 @@ class Observed:
 
     Examples
     --------
+    >>> from sloth_bayes._shipped import shipped
     >>> folder = shipped("data") / "raw/lm_eval"
     >>> found = read_observed(folder / "current_format_leaderboard_groups.json")
     >>> found
@@ -152,7 +150,7 @@ def read_observed(
 
     Examples
     --------
-    >>> import tempfile
+    >>> import json, tempfile
     >>> path = Path(tempfile.mkdtemp()) / "results.json"
     >>> _ = path.write_text(json.dumps({
     ...     "results": {"arc_challenge": {"acc,none": 0.35, "acc_norm,none": 0.38},
@@ -197,12 +195,12 @@ def collect(
         raise unknown("scale", scale, ["points", "fractions"])
     files, in_folder = _files(paths)
     chosen = [model] if isinstance(model, str) else list(model or ())
-    gathered = _Gathered()
+    gathered = Gathered()
     for path in files:
         if path.suffix.lower() == ".csv":
-            _gather_export(path, chosen, scale, gathered)
+            exports.gather(path, chosen, scale, gathered)
         else:
-            _gather_results(path, path in in_folder, assume_leaderboard_shots, gathered)
+            harness.gather(path, path in in_folder, assume_leaderboard_shots, gathered)
     if chosen:
         _rename(gathered, chosen)
     _shorten(gathered)
@@ -229,6 +227,7 @@ def nothing_left(found: Observed, command_line: bool = False) -> str:
 
     Examples
     --------
+    >>> from sloth_bayes._shipped import shipped
     >>> found = collect(shipped("data") / "raw/lm_eval/2.8b_step143000.json")
     >>> nothing_left(found, command_line=True)
     'no score can be used; --allow-mismatch uses other shots and metrics as they are.'
@@ -248,94 +247,6 @@ def nothing_left(found: Observed, command_line: bool = False) -> str:
         rest = f"; and {len(reasons) - 4} more reasons" if len(reasons) > 4 else ""
         said = ": " + "; ".join(reasons[:4]) + rest
     return f"no score can be used{said}{'; ' if remedies else ''}{', '.join(remedies)}."
-
-
-def known_tasks() -> pd.DataFrame:
-    """The tasks of the lm-evaluation-harness that stand for a benchmark.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a task: benchmark; set and subtask (the parts of a benchmark that is an
-        average); task; shots; shots_from (``name`` if the task's name defines them, else
-        ``file``); metric (alternatives, best first; names joined by + are averaged);
-        instead (metrics that ``allow_mismatch`` falls back on); version (of the task, if it
-        matters); differs (why the task is not the benchmark, if it only resembles it).
-
-    Examples
-    --------
-    >>> tasks = known_tasks().set_index("task")
-    >>> tasks.loc["arc_challenge", ["benchmark", "shots", "metric"]].tolist()
-    ['ARC', 25, 'acc_norm']
-    """
-    columns = ("benchmark", "set", "subtask", "task", "shots", "shots_from", "metric", "instead",
-               "version", "differs")  # fmt: skip
-    table = _read_csv(shipped("data") / "open_llm_leaderboard" / "tasks.csv")
-    return table[list(columns)].astype({"shots": int})
-
-
-# -- what is read ------------------------------------------------------------------------
-
-
-class _Task(NamedTuple):
-    """A row of the table of tasks."""
-
-    benchmark: str
-    set: str
-    subtask: str
-    task: str
-    shots: int
-    shots_from: str
-    metric: str
-    instead: str
-    version: str
-    differs: str
-
-
-class _Reading(NamedTuple):
-    """The score of one task in one file; `flaws` say why it is not the leaderboard's."""
-
-    file: str
-    model: str
-    benchmark: str
-    set: str
-    subtask: str
-    task: str
-    metric: str
-    shots: int | None
-    score: float
-    flaws: tuple[str, ...] = ()
-    note: str = ""
-    date: float | None = None
-
-
-class _Skip(NamedTuple):
-    file: str
-    model: str
-    benchmark: str
-    task: str
-    metric: str
-    shots: int | None
-    kind: str
-    reason: str
-
-
-@dataclass
-class _Gathered:
-    """Everything read so far; models are known by the full names that files give."""
-
-    readings: list[_Reading] = field(default_factory=list)
-    skips: list[_Skip] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    # what files say of a model: family, lineage, instruct, params_b, tokens_t
-    facts: dict[str, dict[str, Any]] = field(default_factory=lambda: defaultdict(dict))
-    from_results: dict[str, None] = field(default_factory=dict)  # an ordered set of models
-    exported: dict[str, None] = field(default_factory=dict)  # every name that exports offer
-
-
-@functools.cache
-def _tasks() -> dict[str, _Task]:
-    return {row["task"]: _Task(**row) for row in known_tasks().to_dict("records")}
 
 
 @functools.cache
@@ -375,398 +286,10 @@ def _files(
     return list(files.values()), {f for key, f in files.items() if key not in named}
 
 
-# -- lm-evaluation-harness ---------------------------------------------------------------
-
-
-def _gather_results(path: Path, in_folder: bool, assume: bool, out: _Gathered) -> None:
-    """Add what one result file says; foreign files are errors only if they were named."""
-    try:
-        content = _read_json(path)
-        model = _model_name(path, content)
-    except FileFormatError as error:
-        if not in_folder:
-            raise
-        reason = str(error).removeprefix(f"{path} ").rstrip(".")
-        out.skips.append(_Skip(str(path), "", "", "", "", None, "unreadable", reason))
-        return
-    out.from_results[model] = None
-    size = _plain_number(_section(content, "config").get("model_num_parameters"))
-    if size is not None and size > 0:
-        out.facts[model].setdefault("params_b", size / 1e9)
-    results = dict(_section(content, "groups")) | content["results"]
-    groups = _section(content, "group_subtasks")
-    date = _plain_number(content.get("date"))
-    for name, entry in results.items():
-        plain = _plain_name(name)
-        task = _tasks().get(plain)
-        if task is not None and isinstance(entry, dict):
-            read = _read_task(path, content, model, name, task, entry, assume)
-            if isinstance(read, _Skip):
-                out.skips.append(read)
-            else:
-                out.readings.append(read._replace(date=date))
-        elif name not in groups and name != "all":
-            reason = "it is no benchmark of the leaderboards"
-            out.skips.append(_Skip(str(path), model, "", plain, "", None, "unrelated", reason))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        where = (
-            f"it breaks off or goes wrong in line {error.lineno}" if error.doc else "it is empty"
-        )
-        raise FileFormatError(
-            f"{path} is no complete JSON file ({where}): copy it again, or repeat the evaluation."
-        ) from None
-    except UnicodeDecodeError:
-        raise FileFormatError(f"{path} is not a UTF-8 text file.") from None
-    except (RecursionError, ValueError):
-        raise FileFormatError(f"{path} is no result file: it nests or counts too far.") from None
-    except OSError as error:
-        raise FileFormatError(f"cannot read {path}: {error.strerror or error}.") from error
-    if not isinstance(content, dict) or not isinstance(content.get("results"), dict):
-        raise FileFormatError(
-            f"{path} is not a result file of the lm-evaluation-harness: it has no 'results'."
-        )
-    return content
-
-
-def _section(content: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = content.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _model_name(path: Path, content: Mapping[str, Any]) -> str:
-    """The full name a file gives its model, with the revision if that is not the main one.
-
-    The empty string if it gives none: the user may.
-    """
-    config = _section(content, "config")
-    arguments = config.get("model_args")
-    if isinstance(arguments, str):
-        pairs = (part.split("=", 1) for part in arguments.split(",") if "=" in part)
-        arguments = {key.strip(): value.strip() for key, value in pairs}
-    if not isinstance(arguments, dict):
-        arguments = {}
-    # adapters come with the model they adapt, and are what was evaluated
-    keys = ("peft", "delta", "pretrained", "model", "path", "engine")
-    name = next((str(arguments[k]) for k in keys if arguments.get(k)), "")
-    general = _section(content, "config_general")  # the leaderboard's own files
-    for section, key in ((content, "model_name"), (general, "model_name"), (config, "model_name")):
-        name = name or str(section.get(key) or "")
-    name = name.strip().rstrip("/\\")
-    revision = str(arguments.get("revision") or config.get("model_revision") or "main")
-    return f"{name}@{revision}" if name and revision not in ("main", "None") else name
-
-
-def _plain_name(name: str) -> str:
-    """A task's name without what the leaderboard's first files wrap it in."""
-    wrapped = re.fullmatch(r"[^|]+\|([^|]+)\|\d+", name)
-    return wrapped[1].replace(":", "_") if wrapped else name
-
-
-def _read_task(
-    path: Path,
-    content: Mapping[str, Any],
-    model: str,
-    name: str,
-    task: _Task,
-    entry: Mapping[str, Any],
-    assume: bool,
-) -> _Reading | _Skip:
-    """The score of a known task, or why it has none."""
-    stated = _shots(content, name, task)
-    where: dict[str, Any] = {
-        "file": str(path),
-        "model": model,
-        "benchmark": task.benchmark,
-        "task": task.task,
-    }
-    flaws = [task.differs] if task.differs else []
-    metric, score = _score(entry, task.metric)
-    if score is None:
-        metric, score = _score(entry, task.instead)
-        if score is None:
-            kept = sorted({k.split(",")[0] for k, v in entry.items() if _is_metric(k, v)})
-            reason = f"it has no number for {task.metric.split(' | ')[0]}"
-            reason += f", only {', '.join(kept)}" if kept else ""
-            return _Skip(**where, metric="", shots=min(stated, default=None), kind="no score",
-                         reason=reason)  # fmt: skip
-        wanted = task.metric.split(" | ")[0]
-        flaws.append(f"its metric is {metric}, where the leaderboard has {wanted}")
-    if not 0 <= score <= 1:
-        raise DataError(
-            f"{path}: {metric} of task {task.task!r} is {score:g}, outside [0, 1], which no "
-            "result of the lm-evaluation-harness is."
-        )
-    wrong = sorted(stated - {task.shots})
-    if wrong:
-        flaws.append(
-            f"evaluated with {_shot_count(wrong[0])}, where the leaderboard has {task.shots}"
-        )
-    elif not stated and task.shots_from == "file" and not assume:
-        return _Skip(**where, metric=metric, shots=None, kind="unknown shots",
-                     reason=_UNKNOWN_SHOTS)  # fmt: skip
-    limit = _limit(content, name)
-    if limit:
-        flaws.append(limit)
-    version = str(_section(content, "versions").get(name, ""))
-    note = ""
-    if task.version and version and version.removesuffix(".0") != task.version:
-        note = (
-            f"version {version} of {task.set} scores the text of the answers, the leaderboard's "
-            f"version {task.version} their letters"
-        )
-    return _Reading(
-        **where, set=task.set, subtask=task.subtask, metric=metric, score=score, note=note,
-        shots=wrong[0] if wrong else task.shots, flaws=tuple(flaws),
-    )  # fmt: skip
-
-
-def _shots(content: Mapping[str, Any], name: str, task: _Task) -> set[int]:
-    """The numbers of shots that a file states for a task; a group has those of its parts."""
-    names = [name]
-    if not task.subtask and task.set == task.task and task.shots_from == "name":
-        parts = [t.task for t in _tasks().values() if t.set == task.set and t.subtask]
-        names = parts or names  # what some versions enter for a group itself means nothing
-    wrapped = re.fullmatch(r"[^|]+\|[^|]+\|(\d+)", name)
-    if wrapped:
-        return {int(wrapped[1])}
-    found = set()
-    by_name = task.shots_from == "name"
-    config = None if by_name else _section(content, "config").get("num_fewshot")  # as in 2023
-    for each in names:
-        own = _section(_section(content, "configs"), each).get("num_fewshot")
-        for value in (_section(content, "n-shot").get(each), own, config):
-            count = _plain_number(value)
-            if count is not None and count >= 0 and count == int(count):
-                found.add(int(count))
-                break
-    return found
-
-
-def _limit(content: Mapping[str, Any], name: str) -> str:
-    """Why a score does not cover all questions, or nothing."""
-    counts = _section(_section(content, "n-samples"), name)
-    all_of, of = _plain_number(counts.get("original")), _plain_number(counts.get("effective"))
-    if all_of is not None and of is not None:
-        return f"evaluated on {of:g} of its {all_of:g} questions" if of < all_of else ""
-    limit = _plain_number(_section(content, "config").get("limit"))
-    return f"evaluated on a part of its questions (limit {limit:g})" if limit else ""
-
-
-def _score(entry: Mapping[str, Any], metric: str) -> tuple[str, float | None]:
-    """The first alternative of `metric` that `entry` has in full."""
-    for alternative in metric.split(" | "):
-        values = [_value(entry, name) for name in alternative.split(" + ")]
-        if metric and all(v is not None for v in values):
-            return alternative, math.fsum(cast("list[float]", values)) / len(values)
-    return "", None
-
-
-def _value(entry: Mapping[str, Any], name: str) -> float | None:
-    """Keys are ``metric,filter`` today and were ``metric``; only a named filter must agree."""
-    keys = (name,) if "," in name else (f"{name},none", name)
-    return next((v for k in keys if (v := _plain_number(entry.get(k))) is not None), None)
-
-
-def _is_metric(key: str, value: object) -> bool:
-    plain = key.split(",")[0]
-    own = ("alias", "name", "sample_len", "sample_count")
-    return not plain.endswith("_stderr") and plain not in own and _plain_number(value) is not None
-
-
-def _plain_number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _shot_count(shots: int) -> str:
-    return f"{shots} shot{'' if shots == 1 else 's'}"
-
-
-# -- exports of the leaderboard ----------------------------------------------------------
-
-
-def _gather_export(path: Path, chosen: list[str], scale: Scale | None, out: _Gathered) -> None:
-    """Add the rows of one CSV file, all of them or those chosen."""
-    table = _read_csv(path)
-    headers = {_header(c): c for c in reversed(list(table.columns))}
-    known = _export_columns(path, headers)
-    names = _export_names(path, table, headers)
-    out.exported.update(dict.fromkeys(name for each in names for name in each))
-    rows: Iterable[int] = range(len(table))
-    if chosen:
-        rows = [i for i in rows if not set(chosen).isdisjoint(names[i])]
-    columns = {c["column"]: headers[_header(c["column"])] for c in known}
-    cells = {
-        column: [_cell(path, table.at[i, original], column, names[i][0]) for i in range(len(table))]
-        for column, original in columns.items()
-    }
-    units = {c["column"]: c["unit"] if _is_raw(c) else scale or c["unit"] for c in known}
-    for unit, limit in (("points", 100), ("fractions", 1)):
-        values = [v for c in cells if units[c] == unit for v in cells[c] if v is not None]
-        high = max(values, default=0.0)
-        if high > limit or min(values, default=0.0) < 0:
-            bad = high if high > limit else min(values)
-            raise DataError(
-                f"{path}: the score {bad:g} cannot be one in {unit}, 0 to {limit}: say which they "
-                "are in (scale), or correct the table."
-            )
-        if unit == "points" and 0 < high <= 1 and scale is None:
-            raise DataError(
-                f"{path}: exports like this one give points, 0 to 100, but none exceeds 1: if "
-                "they are fractions, say so (scale)."
-            )
-    seen: dict[str, int] = {}
-    for i in rows:
-        model = names[i][0]
-        if model in seen:
-            raise DataError(
-                f"{path}: model {model!r} is there twice, in rows {seen[model] + 1} and {i + 1}: "
-                "keep one, or choose by its eval_name."
-            )
-        seen[model] = i
-        _export_row(path, table.iloc[i], headers, model, out)
-        done: set[str] = set()
-        for spec in known:
-            column, benchmark = spec["column"], spec["benchmark"]
-            value = cells[column][i]
-            if value is None or benchmark in done:
-                continue
-            done.add(benchmark)
-            score, reason = _raw(value, units[column], spec)
-            if score is None:
-                out.skips.append(
-                    _Skip(str(path), model, benchmark, column, "", None, "no score", reason)
-                )
-            else:
-                out.readings.append(
-                    _Reading(str(path), model, benchmark, column, "", column, "", None, score)
-                )
-
-
-def _header(name: str) -> str:
-    """A column's name as people type it: without arrows, case or spacing."""
-    return " ".join(re.sub(r"[^\w#()./+\- ]", "", name).split()).casefold()
-
-
-def _is_raw(spec: Mapping[str, str]) -> bool:
-    return spec["column"].endswith(" Raw")
-
-
-def _export_columns(path: Path, headers: Mapping[str, str]) -> list[dict[str, str]]:
-    """The benchmark columns of the format that a table is in."""
-    own = ("model", "family", "params_b", "tokens_t")
-    if headers.keys() >= set(own) or headers.keys() >= {"family", "pretraining data size (t)"}:
-        kind = "table"
-    elif any(h.startswith("average") for h in headers):
-        kind = "leaderboard"
-    else:
-        raise FileFormatError(
-            f"{path} is no export of the Open LLM Leaderboard, which has a column 'Average', nor "
-            f"a table with the columns {', '.join(own)}."
-        )
-    table = _read_csv(shipped("data") / "open_llm_leaderboard" / "exports.csv")
-    known = [
-        {str(k): str(v) for k, v in row.items()}
-        for row in table.to_dict("records")
-        if row["format"] == kind and _header(str(row["column"])) in headers
-    ]
-    if not known:
-        raise FileFormatError(
-            f"{path} has no benchmark of the leaderboards: {', '.join(_benchmarks())}."
-        )
-    return known
-
-
-def _export_names(
-    path: Path, table: pd.DataFrame, headers: Mapping[str, str]
-) -> list[tuple[str, ...]]:
-    """Every name of every row: the one to use, its last part, the leaderboard's own key."""
-    column = next((headers[h] for h in ("fullname", "model_name_for_query", "model", "model name")
-                   if h in headers), None)  # fmt: skip
-    if column is None:
-        raise FileFormatError(f"{path} has no column with the models' names ('fullname', 'Model').")
-    names: list[tuple[str, ...]] = []
-    for i, cell in enumerate(table[column]):
-        # the page's own column holds a link around the name
-        name = re.sub(r"<[^>]*>|[^\x20-\x7e]", "", str(cell)).strip()
-        if not name:
-            raise DataError(f"{path}: row {i + 1} has no model name.")
-        key = str(table.at[i, headers["eval_name"]]) if "eval_name" in headers else name
-        names.append((name, _last(name), key))
-    return names
-
-
-def _cell(path: Path, text: str, column: str, model: str) -> float | None:
-    plain = text.strip().removesuffix("%").strip()
-    if plain.casefold() in ("", "na", "n/a", "nan", "none", "null", "-"):
-        return None
-    value = _plain_number(plain)
-    if value is None:
-        raise DataError(f"{path}: {column} of model {model!r} is {text!r}, not a number.")
-    return value
-
-
-def _raw(value: float, unit: str, spec: Mapping[str, str]) -> tuple[float | None, str]:
-    """The score as the shipped table holds it, or why it cannot be had."""
-    score = value / 100 if unit == "points" else value
-    match spec["rescaled"]:
-        case "no":
-            return score, ""
-        case "by sub-task":
-            return None, (
-                "its points are a mean of sub-tasks each rescaled from its own chance level; "
-                f"export the column '{spec['benchmark']} Raw' too"
-            )
-    chance = float(spec["chance"])
-    if score == 0:
-        return None, f"0 points mean the chance level, {100 * chance:g}%, or anything below"
-    return chance + (1 - chance) * score, ""
-
-
-def _export_row(
-    path: Path, row: pd.Series, headers: Mapping[str, str], model: str, out: _Gathered
-) -> None:
-    """What an export says of a model besides its scores; zeros and -1 stand for unknown."""
-    facts = out.facts[model]
-    for header, fact in (
-        *(("#params (b)", "params_b"), ("params_b", "params_b")),
-        *(("pretraining data size (t)", "tokens_t"), ("tokens_t", "tokens_t")),
-    ):
-        if header in headers:
-            value = _cell(path, row[headers[header]], headers[header], model)
-            if value is not None and value > 0:
-                facts[fact] = value
-    if "instruct" in headers:
-        facts["instruct"] = row[headers["instruct"]].strip().casefold() in ("true", "1", "yes")
-    elif "type" in headers:
-        facts["instruct"] = "chat" in row[headers["type"]].casefold()
-    # the collection of the Sloth paper calls our family Family2, and our lineage Family
-    kinds = ("family2", "family") if "family2" in headers else ("family", "lineage")
-    for header, fact in zip(kinds, ("family", "lineage")):
-        if header in headers and row[headers[header]].strip():
-            facts[fact] = row[headers[header]].strip()
-
-
 # -- from readings to a table ------------------------------------------------------------
 
 
-def _last(name: str) -> str:
-    """The last part of a model's name or path, with its revision."""
-    plain, at, revision = name.partition("@")
-    return re.split(r"[/\\]", plain)[-1] + at + revision
-
-
-def _rename(out: _Gathered, chosen: list[str]) -> None:
+def _rename(out: Gathered, chosen: list[str]) -> None:
     """Apply what the user calls the models: results get a name, rows of exports are chosen."""
     if not out.from_results:
         for name in chosen:
@@ -786,18 +309,18 @@ def _rename(out: _Gathered, chosen: list[str]) -> None:
     _relabel(out, dict.fromkeys(out.from_results, chosen[0]))
 
 
-def _shorten(out: _Gathered) -> None:
+def _shorten(out: Gathered) -> None:
     """Call models by the last part of their names, where that is not ambiguous."""
     nameless = [r.file for r in out.readings if not r.model]
     if nameless:
         raise DataError(f"{nameless[0]} does not name its model: say what to call it (model).")
     full = dict.fromkeys([*(r.model for r in out.readings), *(s.model for s in out.skips)])
     full.pop("", None)
-    lasts = [_last(name) for name in full]
+    lasts = [last_part(name) for name in full]
     _relabel(out, {name: last for name, last in zip(full, lasts) if lasts.count(last) == 1})
 
 
-def _relabel(out: _Gathered, names: Mapping[str, str]) -> None:
+def _relabel(out: Gathered, names: Mapping[str, str]) -> None:
     out.readings = [r._replace(model=names.get(r.model, r.model)) for r in out.readings]
     out.skips = [s._replace(model=names.get(s.model, s.model)) for s in out.skips]
     out.from_results = {names.get(m, m): None for m in out.from_results}
@@ -807,9 +330,9 @@ def _relabel(out: _Gathered, names: Mapping[str, str]) -> None:
         out.facts[names.get(model, model)] |= known
 
 
-def _assemble(out: _Gathered, allow_mismatch: bool) -> list[dict[str, Any]]:
+def _assemble(out: Gathered, allow_mismatch: bool) -> list[dict[str, Any]]:
     """One score a model and benchmark, from the readings that may be used."""
-    groups: dict[tuple[str, str], list[_Reading]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[Reading]] = defaultdict(list)
     for reading in out.readings:
         groups[reading.model, reading.benchmark].append(reading)
     used = []
@@ -834,7 +357,7 @@ def _assemble(out: _Gathered, allow_mismatch: bool) -> list[dict[str, Any]]:
                 out.skips.append(_refused(reading, "mismatch", "; ".join(reading.flaws)))
         for other in scores[1:]:
             out.skips.append(
-                _Skip(other.file, model, benchmark, other.task, other.metric, other.shots,
+                Skip(other.file, model, benchmark, other.task, other.metric, other.shots,
                       "superseded", f"{benchmark} is taken from {scores[0].task}")
             )  # fmt: skip
         for best in scores[:1]:
@@ -852,12 +375,12 @@ def _assemble(out: _Gathered, allow_mismatch: bool) -> list[dict[str, Any]]:
     return used
 
 
-def _refused(reading: _Reading, kind: str, reason: str) -> _Skip:
-    return _Skip(reading.file, reading.model, reading.benchmark, reading.task, reading.metric,
+def _refused(reading: Reading, kind: str, reason: str) -> Skip:
+    return Skip(reading.file, reading.model, reading.benchmark, reading.task, reading.metric,
                  reading.shots, kind, reason)  # fmt: skip
 
 
-def _newest(out: _Gathered, readings: list[_Reading]) -> list[_Reading]:
+def _newest(out: Gathered, readings: list[Reading]) -> list[Reading]:
     """One reading a task: without flaws before flawed, then the newest."""
     kept = []
     for task in dict.fromkeys(r.task for r in readings):
@@ -893,7 +416,7 @@ class _Score(NamedTuple):
     note: str
 
 
-def _scored(out: _Gathered, readings: list[_Reading]) -> Iterator[_Score]:
+def _scored(out: Gathered, readings: list[Reading]) -> Iterator[_Score]:
     """The scores that the readings of one set give: from all its parts, or its own."""
     parts = {r.subtask: r for r in readings if r.subtask}
     whole = [r for r in readings if not r.subtask]
@@ -912,14 +435,14 @@ def _scored(out: _Gathered, readings: list[_Reading]) -> Iterator[_Score]:
             reason = f"only {len(parts)} of its {len(wanted)} tasks can be used, without {lacks}"
             files = ", ".join(dict.fromkeys(r.file for r in parts.values()))
             out.skips.append(
-                _Skip(files, first.model, first.benchmark, label, first.metric, first.shots,
+                Skip(files, first.model, first.benchmark, label, first.metric, first.shots,
                       "incomplete", reason)
             )  # fmt: skip
     for reading in whole:
         yield _score_of([reading], reading.score, reading.task)
 
 
-def _score_of(readings: list[_Reading], score: float, task: str) -> _Score:
+def _score_of(readings: list[Reading], score: float, task: str) -> _Score:
     first = readings[0]
     return _Score(
         score=score, set=first.set, parts=bool(first.subtask), task=task, metric=first.metric,
@@ -930,7 +453,7 @@ def _score_of(readings: list[_Reading], score: float, task: str) -> _Score:
 
 
 def _frame(
-    out: _Gathered,
+    out: Gathered,
     used: Sequence[Mapping[str, Any]],
     family: str | None,
     lineage: str | None,
@@ -968,7 +491,7 @@ def _frame(
     return Leaderboard.from_frame(frame, [b for b in _benchmarks() if b in frame]).frame
 
 
-def _amounts(what: str, given: Amount, models: Sequence[str], out: _Gathered) -> dict[str, float]:
+def _amounts(what: str, given: Amount, models: Sequence[str], out: Gathered) -> dict[str, float]:
     """The amount of each model: given for it, given for all, stated by its file, or NaN."""
     if given is None:
         given = {}
@@ -983,9 +506,9 @@ def _amounts(what: str, given: Amount, models: Sequence[str], out: _Gathered) ->
 # -- words -------------------------------------------------------------------------------
 
 
-def _grouped(skips: Iterable[_Skip]) -> list[str]:
+def _grouped(skips: Iterable[Skip]) -> list[str]:
     """One sentence for all tasks that a file has skipped for the same reason."""
-    groups: dict[tuple[str, ...], list[_Skip]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[Skip]] = defaultdict(list)
     for skip in skips:
         groups[skip.file, skip.model, skip.kind, skip.benchmark, skip.reason].append(skip)
     # benchmarks first, bystanders last
@@ -993,7 +516,7 @@ def _grouped(skips: Iterable[_Skip]) -> list[str]:
     return [_sentence(same) for same in order]
 
 
-def _sentence(same: Sequence[_Skip]) -> str:
+def _sentence(same: Sequence[Skip]) -> str:
     first, tasks = same[0], list(dict.fromkeys(s.task for s in same))
     if first.kind == "unreadable":
         return f"{first.file} is not read: it {first.reason.removeprefix('it ')}."

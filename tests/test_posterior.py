@@ -329,9 +329,10 @@ def test_reading_and_forecasting_need_no_jax(tiny_posterior, tmp_path):
 
 # Data flows one way: a module may import those above it, never one below.
 ORDER = [
-    "errors", "_files", "_interrupt", "_shipped", "leaderboard", "databuild", "observed",
-    "protocols", "law", "spec", "design", "posterior", "model", "inference", "diagnostics", "forecast",
-    "scores", "recipes", "evaluation", "baselines", "scoreboard", "plots", "cli",
+    "errors", "_files", "_interrupt", "_shipped", "leaderboard", "databuild",
+    "_readings", "harness", "exports", "observed", "protocols", "law",
+    "spec", "design", "posterior", "model", "inference", "diagnostics", "forecast", "scores",
+    "recipes", "evaluation", "baselines", "scoreboard", "plots", "cli",
 ]  # fmt: skip
 
 
