@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .evaluation import Evaluation
     from .forecast import Forecast
     from .leaderboard import Leaderboard
+    from .observed import Observed
     from .recipes import Recipe
     from .scoreboard import Scoreboard
 
@@ -118,7 +119,7 @@ def _root(
 
 @data_app.callback(invoke_without_command=True)
 def _data(ctx: typer.Context) -> None:
-    """Tables that ship with the package: list, show, rebuild.
+    """Tables that ship with the package: list, show, rebuild; and your evaluation files: read.
 
     Example: [bold]sloth-bayes data show open_llm_leaderboard --family qwen2[/bold]
     """
@@ -914,6 +915,142 @@ def _print_dataset(data: Leaderboard) -> None:
         )
     console.print(table)
     console.print("\nfamilies: " + ", ".join(data.families))
+
+
+@data_app.command("read")
+def data_read(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...",
+            help="Results of the lm-evaluation-harness (.json, or folders of them), or exports of "
+            "the Open LLM Leaderboard (.csv).",
+            show_default=False,
+        ),
+    ],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="What to call the model of the results; or rows to read of an export."),
+    ] = None,
+    family: Annotated[
+        str | None, typer.Option(help="Family (by default a new one, named as the model).")
+    ] = None,
+    lineage: Annotated[
+        str | None, typer.Option(help="Base family (by default that of the family).")
+    ] = None,
+    instruct: Annotated[
+        bool | None,
+        typer.Option("--instruct/--base", help="Tuned or base (by default as the family is)."),
+    ] = None,
+    params: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="B|MODEL=B[,...]", help="Size in billions of parameters, of all or by model."
+        ),
+    ] = None,
+    tokens: Annotated[
+        list[str] | None,
+        typer.Option(metavar="T|MODEL=T[,...]", help="Training tokens in trillions, likewise."),
+    ] = None,
+    allow_mismatch: Annotated[
+        bool,
+        typer.Option("--allow-mismatch", help="Use tasks with other shots or metrics as well."),
+    ] = False,
+    assume_leaderboard_shots: Annotated[
+        bool,
+        typer.Option(
+            "--assume-leaderboard-shots", help="Take the leaderboard's where a file gives none."
+        ),
+    ] = False,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="points|fractions", help="Unit of an export, if not as its format has it."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="One CSV row a model, as fit --data reads it.")
+    ] = False,
+) -> None:
+    """Show which scores of your evaluation files count as the leaderboards' benchmarks.
+
+    Example: [bold]sloth-bayes data read results.json --params 1.4 --tokens 0.3[/bold]
+    """
+    if as_json and as_csv:
+        raise DataError("--json and --csv exclude each other: ask for one of them.")
+    found = _read_observed(
+        paths, model=_split(model), family=family, lineage=lineage, instruct=instruct,
+        params_b=_amount("--params", params), tokens_t=_amount("--tokens", tokens),
+        allow_mismatch=allow_mismatch, assume_leaderboard_shots=assume_leaderboard_shots,
+        scale=scale,
+    )  # fmt: skip
+    if as_json:
+        frame = found.frame.assign(date=None)  # evaluations do not tell when a model was released
+        parts = {"observed": frame, "used": found.used, "skipped": found.skipped}
+        answer: dict[str, Any] = {
+            name: _records(part.astype(object).where(part.notna(), None))
+            for name, part in parts.items()
+        }
+        typer.echo(json.dumps(answer | {"warnings": found.messages}))
+    elif as_csv:
+        typer.echo(found.frame.to_csv(index=False), nl=False)
+    else:
+        _print_observed(found)
+
+
+def _read_observed(paths: list[Path], **options: Any) -> Observed:
+    """Read evaluation files, with everything left out of them told on standard error."""
+    from .observed import collect, nothing_left
+
+    found = collect(paths, **options)
+    for message in found.messages:
+        _say("warning", message)
+    if found.used.empty:
+        raise DataError(nothing_left(found, command_line=True))
+    return found
+
+
+def _amount(option: str, values: list[str] | None) -> float | dict[str, float] | None:
+    """One number for all models, or numbers by model."""
+    parts = _split(values)
+    if not parts:
+        return None
+    named = [part.rpartition("=") for part in parts]
+    if all(equals for _, equals, _ in named):
+        return {name.strip(): _number(f"{option} of {name}", value) for name, _, value in named}
+    if len(parts) > 1:
+        raise DataError(f"{option} takes one number, or MODEL=NUMBER for each of several models.")
+    return _number(option, parts[0])
+
+
+def _print_observed(found: Observed) -> None:
+    from rich.table import Table
+
+    from .leaderboard import load_dataset
+
+    console, known = _console(), load_dataset().families
+    for who in found.frame.itertuples():
+        used = found.used[found.used["model"] == who.model]
+        size = "unknown size" if math.isnan(who.params_b) else f"{who.params_b:.4g}B parameters"
+        amount = "unknown" if math.isnan(who.tokens_t) else f"{who.tokens_t:g}T"
+        new = "" if who.family in known else " (new)"
+        console.print(
+            f"{who.model}: family {who.family}{new}, {size}, {amount} tokens, "
+            f"{'tuned' if who.instruct else 'base'}; scores in percent",
+            style="bold",
+        )
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for name in ("benchmark", "score", "task", "shots", "metric", "agrees"):
+            table.add_column(name, justify="right" if name in ("score", "shots") else "left")
+        for row in used.to_dict("records"):
+            shots = "-" if row["shots"] != row["shots"] or row["shots"] is None else row["shots"]
+            table.add_row(
+                row["benchmark"], f"{100 * row['score']:.1f}", row["task"], str(shots),
+                row["metric"] or "-", "yes" if row["matches"] else "no",
+            )  # fmt: skip
+        console.print(table)
+        console.print()
 
 
 @data_app.command("build")

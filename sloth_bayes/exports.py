@@ -27,6 +27,9 @@ def gather(path: Path, chosen: list[str], scale: Scale | None, out: Gathered) ->
     table = _read_csv(path)
     headers = {_header(c): c for c in reversed(list(table.columns))}
     known = _export_columns(path, headers)
+    for column in headers.values():
+        if list(table.columns).count(column) > 1 and _header(column):
+            raise DataError(f"{path} has {list(table.columns).count(column)} columns {column!r}.")
     names = _export_names(path, table, headers)
     out.exported.update(dict.fromkeys(name for each in names for name in each))
     rows: Iterable[int] = range(len(table))
@@ -44,13 +47,13 @@ def gather(path: Path, chosen: list[str], scale: Scale | None, out: Gathered) ->
         if high > limit or min(values, default=0.0) < 0:
             bad = high if high > limit else min(values)
             raise DataError(
-                f"{path}: the score {bad:g} cannot be one in {unit}, 0 to {limit}: say which they "
-                "are in (scale), or correct the table."
+                f"{path}: the score {bad:g} is not in {unit}, 0 to {limit}, as exports like this "
+                "one are: correct it, or say what the scores are in (scale= or --scale)."
             )
         if unit == "points" and 0 < high <= 1 and scale is None:
             raise DataError(
-                f"{path}: exports like this one give points, 0 to 100, but none exceeds 1: if "
-                "they are fractions, say so (scale)."
+                f"{path}: exports like this one are in points, 0 to 100, but no score exceeds 1: "
+                "say which it is, points or fractions (scale= or --scale)."
             )
     seen: dict[str, int] = {}
     for i in rows:

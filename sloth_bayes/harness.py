@@ -218,10 +218,9 @@ def _read_task(
 
 def _shots(content: Mapping[str, Any], name: str, task: _Task) -> set[int]:
     """The numbers of shots that a file states for a task; a group has those of its parts."""
-    names = [name]
-    if not task.subtask and task.set == task.task and task.shots_from == "name":
-        parts = [t.task for t in _tasks().values() if t.set == task.set and t.subtask]
-        names = parts or names  # what some versions enter for a group itself means nothing
+    # what some versions enter for a group itself means nothing
+    parts = [t.task for t in _tasks().values() if t.set == task.set and t.subtask]
+    names = parts if parts and not task.subtask else [name]
     wrapped = re.fullmatch(r"[^|]+\|[^|]+\|(\d+)", name)
     if wrapped:
         return {int(wrapped[1])}
@@ -265,8 +264,8 @@ def _value(entry: Mapping[str, Any], name: str) -> float | None:
 
 def _is_metric(key: str, value: object) -> bool:
     plain = key.split(",")[0]
-    own = ("alias", "name", "sample_len", "sample_count")
-    return not plain.endswith("_stderr") and plain not in own and number(value) is not None
+    about = ("alias", "name", "sample_len", "sample_count")
+    return not plain.endswith("_stderr") and plain not in about and number(value) is not None
 
 
 def _shot_count(shots: int) -> str:

@@ -313,7 +313,7 @@ def _shorten(out: Gathered) -> None:
     """Call models by the last part of their names, where that is not ambiguous."""
     nameless = [r.file for r in out.readings if not r.model]
     if nameless:
-        raise DataError(f"{nameless[0]} does not name its model: say what to call it (model).")
+        raise DataError(f"{nameless[0]} does not name its model: name it (model= or --model).")
     full = dict.fromkeys([*(r.model for r in out.readings), *(s.model for s in out.skips)])
     full.pop("", None)
     lasts = [last_part(name) for name in full]
