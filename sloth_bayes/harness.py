@@ -96,7 +96,7 @@ def gather(path: Path, in_folder: bool, assume: bool, out: Gathered) -> None:
                 out.skips.append(read)
             else:
                 out.readings.append(read._replace(date=date))
-        elif name not in groups and name != "all":
+        elif not groups.get(name) and name != "all":  # single tasks are groups of nothing
             reason = "it is no benchmark of the leaderboards"
             out.skips.append(Skip(str(path), model, "", plain, "", None, "unrelated", reason))
 

@@ -20,6 +20,7 @@ from sloth_bayes.databuild import headline
 from sloth_bayes.errors import DataError, FileFormatError, SlothBayesError, UnknownNameError
 
 REAL = shipped("data") / "raw" / "lm_eval"
+TODAY = REAL / "current_format_leaderboard_groups.json"
 TASKS = sb.known_tasks()
 SUBJECTS = TASKS.loc[TASKS["set"] == "hendrycksTest", "subtask"].tolist()
 # reading many small files in one temporary folder is what these tests are for
@@ -148,6 +149,7 @@ def test_shots_and_metric_task_by_task(write):
             "piqa": {"acc,none": 0.7},
         },
         {"arc_challenge": 25, "hellaswag": 0, "truthfulqa_mc2": 0, "gsm8k": 5},
+        group_subtasks={"piqa": []},
     )
     found = sb.read_observed(path)
     assert scores(found) == {"ARC": 0.35, "TruthfulQA": 0.4, "GSM8K": 0.1}
@@ -351,6 +353,60 @@ def test_whatever_a_file_holds_it_is_read_or_refused(tmp_path, content):
     assert "\n" not in message
 
 
+@MANY
+@given(cut=st.integers(0, len(TODAY.read_text().rstrip()) - 1))
+def test_a_file_cut_short_anywhere_is_refused(tmp_path, cut):
+    path = tmp_path / "cut.json"
+    path.write_text(TODAY.read_text()[:cut])
+    with pytest.raises(
+        FileFormatError, match=r"cut\.json is no complete JSON file .*: copy it again"
+    ):
+        sb.read_observed(path)
+
+
+@MANY
+@given(
+    header=st.lists(
+        st.sampled_from(
+            [
+                "Model",
+                "fullname",
+                "Average",
+                "ARC",
+                "BBH",
+                "BBH Raw",
+                "GPQA",
+                "Type",
+                "#Params (B)",
+                "family",
+                "params_b",
+                "tokens_t",
+                "eval_name",
+                "",
+            ]
+        ),
+        max_size=6,
+    ),
+    rows=st.lists(
+        st.lists(
+            st.sampled_from(["", "a", "b/a", "0", "0.3", "41", "-1", "1e999", "é"]), max_size=6
+        ),
+        max_size=3,
+    ),
+)
+def test_whatever_an_export_holds_it_is_read_or_refused(tmp_path, header, rows):
+    path = tmp_path / "any.csv"
+    path.write_text("\n".join(",".join(row) for row in [header, *rows]))
+    message = "."
+    try:
+        found = sb.read_observed(path)
+        assert found.frame.iloc[:, 7:].stack().between(0, 1).all()
+    except SlothBayesError as error:
+        message = str(error)
+    assert message.endswith((".", "?"))
+    assert "\n" not in message
+
+
 # -- several files and models ------------------------------------------------------------
 
 
@@ -473,15 +529,15 @@ def test_refusals(write):
     with pytest.raises(DataError, match=r"does not name its model: name it .model= or --model"):
         sb.read_observed(nameless)
     assert sb.read_observed(nameless, model="m").frame["model"].tolist() == ["m"]
-    with pytest.raises(DataError, match="results of 2 models .* cannot all be 'm'"):
+    with pytest.raises(DataError, match=r"results of 2 models .* cannot all be 'm'"):
         sb.read_observed([good, other], model="m")
     with pytest.raises(DataError, match="2 names are given for results of one model"):
         sb.read_observed(good, model=["a", "b"])
-    with pytest.raises(UnknownNameError, match="unknown model 'mine-1'.*'mine-1b'.*in tokens_t"):
+    with pytest.raises(UnknownNameError, match=r"unknown model 'mine-1'.*'mine-1b'.*in tokens_t"):
         sb.read_observed(good, tokens_t={"mine-1": 3})
     with pytest.raises(DataError, match="params_b of model 'mine-1b' is -1: it must be positive"):
         sb.read_observed(good, params_b=-1)
-    with pytest.raises(UnknownNameError, match="unknown scale 'percent'.*points, fractions"):
+    with pytest.raises(UnknownNameError, match=r"unknown scale 'percent'.*points, fractions"):
         sb.read_observed(good, scale="percent")
     for score in (1.5, -0.1, 47.2):
         path = write({"winogrande": {"acc,none": score}}, shots)
@@ -523,7 +579,7 @@ def test_export_of_the_first_leaderboard(export):
     np.testing.assert_allclose(found.frame["MMLU"], [0.625, np.nan])
     one = sb.read_observed(path, model="one-7b-chat", family="f", tokens_t=2)
     assert one.frame[["model", "family", "tokens_t"]].values.tolist() == [["one-7b-chat", "f", 2.0]]
-    with pytest.raises(UnknownNameError, match="unknown model 'one-8b'.*'one-7b'"):
+    with pytest.raises(UnknownNameError, match=r"unknown model 'one-8b'.*'one-7b'"):
         sb.read_observed(path, model="one-8b")
 
 
@@ -612,8 +668,6 @@ def test_results_and_exports_of_one_model(write, export):
 
 # -- the command line --------------------------------------------------------------------
 
-TODAY = REAL / "current_format_leaderboard_groups.json"
-
 
 def test_data_read(write):
     shown = run("data", "read", TODAY, "--params", 0.4, "--tokens", 0.3)
@@ -634,9 +688,9 @@ def test_data_read(write):
                 "--allow-mismatch", "--assume-leaderboard-shots", "--family", "pythia")  # fmt: skip
     assert "x-1b: family pythia, 1.5B parameters, unknown tokens, base" in shown.stdout
     assert "Winogrande of x-1b is used although it differs: evaluated with 0" in shown.stderr
-    assert ["yes", "no"] == [
+    assert [
         line.split()[-1] for line in shown.stdout.splitlines() if line.startswith(("Wino", "Hella"))
-    ]
+    ] == ["yes", "no"]
 
 
 def test_data_read_for_programs():
