@@ -190,6 +190,7 @@ def _optimiser(spec: Sloth, n: Any, steps: int, rate: float) -> Callable[..., An
     from numpyro.infer.util import constrain_fn
 
     from . import inference, model
+    from .design import showing
 
     law = functools.partial(model.model, spec, n)
     sites = inference.unconstrained_sites(spec, n)
@@ -221,7 +222,7 @@ def _optimiser(spec: Sloth, n: Any, steps: int, rate: float) -> Callable[..., An
     @jax.jit
     def run(keys: Any, arrays: Any, observed: Any) -> Any:
         def fold(keys: Any, observed: Any) -> Any:
-            return jax.vmap(lambda k: one(k, arrays._replace(observed=observed)))(keys)
+            return jax.vmap(lambda k: one(k, showing(arrays, observed)))(keys)
 
         return jax.vmap(fold)(keys, jnp.asarray(observed))
 

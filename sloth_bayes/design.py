@@ -17,21 +17,33 @@ class Arrays(NamedTuple):
     """What the model reads: M models, J benchmarks, F families, L lineages, P inputs.
 
     A plain tuple of arrays, so that it passes through ``jax.jit`` and ``jax.vmap``:
-    hiding scores (for a fold, say) is a change of `observed`, never of a shape (take
-    :func:`sloth_bayes.model.sizes` of the full table for all folds).
+    hiding scores (for a fold, say) is a change of numbers (:func:`showing`), never of a
+    shape (take :func:`sloth_bayes.model.sizes` of the full table for all folds).
     """
 
     inputs: Any  # (M, P) doublings from the reference point
     instruct: Any  # (M,) 0 or 1
     family_of_model: Any  # (M,) index of the family
     lineage_of_model: Any  # (M,) index of the lineage
-    lineage_of_family: Any  # (F,)
+    members: Any  # (L, F) 1 where a family is of a lineage
     score: Any  # (M, J), 0.5 where not observed
     observed: Any  # (M, J) 0 or 1
+    count: Any  # (F, J) observed scores of a family
+    cell_family: Any  # (C,) and the next: families and benchmarks with a score in the table
+    cell_benchmark: Any  # (C,)
+    cell_position: Any  # (F, J) place among these cells, C where there is none
     chance: Any  # (J,)
     inverse_n: Any  # (J,) 1 / number of questions, 0 if unknown
     rounding: Any  # (J,) step of the published scores, 0 if not rounded
     anchor: Any  # (J, J) orthogonal: the coordinates that skills are sampled in (model.py)
+    information: Any  # (J,) how much a score tells of a residual, its prior being 1 (model.py)
+
+
+def showing(arrays: Arrays, observed: Any) -> Arrays:
+    """The arrays with only the `observed` (M, J) scores shown; NumPy or JAX."""
+    families = np.arange(arrays.members.shape[1])
+    of_family = (arrays.family_of_model[None, :] == families[:, None]).astype(np.float32)
+    return arrays._replace(observed=observed, count=of_family @ observed)
 
 
 @dataclass(frozen=True)
@@ -85,21 +97,33 @@ def design(data: Leaderboard, inputs: str = "translog") -> Design:
     lineage_of_family = np.zeros(len(families), int)
     lineage_of_family[family_of_model] = lineage_of_model
 
+    members = lineage_of_family == np.arange(len(lineages))[:, None]
+
     score = frame[names].to_numpy(float)
     observed = np.isfinite(score)
+    count = np.zeros((len(families), len(names)), np.float32)
+    np.add.at(count, family_of_model, observed)
+    cell_family, cell_benchmark = np.nonzero(count)
+    cell_position = np.full(count.shape, cell_family.size, np.int32)
+    cell_position[cell_family, cell_benchmark] = np.arange(cell_family.size)
     meta = data.benchmarks
     arrays = Arrays(
         inputs=law.raw_inputs(inputs, size, tokens, np.asarray(centre), np).astype(np.float32),
         instruct=frame["instruct"].to_numpy(bool).astype(np.float32),
         family_of_model=family_of_model.astype(np.int32),
         lineage_of_model=lineage_of_model.astype(np.int32),
-        lineage_of_family=lineage_of_family.astype(np.int32),
+        members=members.astype(np.float32),
         score=np.where(observed, score, 0.5).astype(np.float32),
         observed=observed.astype(np.float32),
+        count=count,
+        cell_family=cell_family.astype(np.int32),
+        cell_benchmark=cell_benchmark.astype(np.int32),
+        cell_position=cell_position,
         chance=np.array([b.chance for b in meta], np.float32),
         inverse_n=np.array([1 / b.n_questions if b.n_questions else 0.0 for b in meta], np.float32),
         rounding=np.array([b.rounding for b in meta], np.float32),
         anchor=np.eye(len(meta), dtype=np.float32),
+        information=np.ones(len(meta), np.float32),
     )
     return Design(
         arrays=arrays,

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, as_completed
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,13 +24,11 @@ import pandas as pd
 from . import _interrupt, scores
 from ._files import atomic_path
 from ._shipped import shipped
+from .design import Design, design, showing
 from .errors import DataError, FileFormatError, unknown
 from .leaderboard import Leaderboard
 from .protocols import Fold, Hide, published
 from .spec import Sloth
-
-if TYPE_CHECKING:
-    from .design import Design
 
 CELLS, ABOUT = "cells.csv", "about.json"
 _KEY = ["setting", "n_observed", "fold"]
@@ -462,7 +460,6 @@ def cross_validate(
         If `out` holds another evaluation.
     """
     from . import inference, model
-    from .design import design
 
     folds = _folds(protocol, data, hide)
     options = inference.hidden_options(method, options)
@@ -495,7 +492,7 @@ def cross_validate(
     begun = time.perf_counter()
     if todo:
         everyone = frozenset().union(*groups)
-        anchor = inference.common_anchor(
+        coordinates = inference.common_coordinates(
             spec, n, _masked(laid_out, everyone), method, seed, options
         )
         tasks = []
@@ -504,7 +501,7 @@ def cross_validate(
             rows = sorted({row_of[m] for f in members for m in f.test})
             tasks.append(
                 Task(
-                    spec, n, arrays._replace(anchor=anchor), tuple(rows), method,
+                    spec, n, arrays._replace(**coordinates), tuple(rows), method,
                     tuple(sorted(options.items())), _fold_seed(seed, hidden),
                 )
             )  # fmt: skip
@@ -541,7 +538,7 @@ def _masked(laid_out: Design, hidden: Iterable[str]) -> Any:
     observed[np.isin(laid_out.models, list(hidden))] = 0
     # what is hidden must not be there to be read, either
     score = np.where(observed > 0, laid_out.arrays.score, 0.5).astype(np.float32)
-    return laid_out.arrays._replace(observed=observed, score=score)
+    return showing(laid_out.arrays, observed)._replace(score=score)
 
 
 def _digest(folds: Sequence[Fold]) -> str:

@@ -5,23 +5,25 @@ table shape and shared by seeds, chains, starts and folds. Chains and starts run
 side in threads, which XLA lets go of while it computes: no device flag has to be set.
 
 1. *Variational starts*: several mean-field optimisations (Adam on the ELBO). The first
-   round only chooses the coordinates of the skills (:func:`anchor`), the second
-   finds the dominant mode.
+   round only chooses the coordinates of skills and residuals (:func:`oriented`), the second
+   finds the dominant mode; the ELBO of each says what the others were.
 2. *SVI* continues the best start with a guide that keeps some correlations.
 3. *NUTS* begins at draws from the best start. Hierarchies leave ridges between shared and
-   local parameters that no diagonal mass matrix follows, so the warm-up has pilot rounds
-   after which the average curvature at the draws reached so far gives a low-rank linear
-   change of coordinates (:func:`follow_curvature`); the last round adapts and samples in
-   those. On the table that ships this takes R-hat from above 2 to about 1.02.
+   local parameters that no diagonal mass matrix follows, so the warm-up goes in rounds,
+   each in linear coordinates learned from draws and gradients of the last
+   (:func:`follow_gradients`).
+
+What sampling needs is compiled in the background while the starts run.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -33,7 +35,7 @@ import xarray as xr
 from jax.flatten_util import ravel_pytree
 from numpyro import handlers
 from numpyro.infer import hmc
-from numpyro.infer.util import constrain_fn, potential_energy, unconstrain_fn
+from numpyro.infer.util import ParamInfo, constrain_fn, potential_energy, unconstrain_fn
 from tqdm.auto import tqdm
 
 from . import _interrupt, model
@@ -44,36 +46,57 @@ from .posterior import Posterior, build
 from .spec import Sloth
 
 _CHUNK = 25  # NUTS iterations between two looks at the progress bar and at Ctrl-C
-_PILOTS = (100, 200)  # iterations of the pilot rounds
-_POINTS = (4, 8)  # draws at which each round measures the curvature
-_RANK = 250  # directions that the change of coordinates follows
+_BLOCK = 200  # draws that one call of a compiled function of draws takes
+_ROUNDS = (3, 5, 8, 12, 20, 10)  # shares of the rounds of warm-up; the last settles the step
+_FOREVER = 1_000_000  # iterations of adaptation, which :func:`_settled` ends
+_RANK = 64  # directions that the change of coordinates follows
 _NOT_FINITE = (
     "the optimisation found no finite density: check the table for extreme sizes or tokens, or "
     "narrow the priors"
 )
 _TRACING = threading.Lock()  # tracing is not thread-safe in numpyro
-_LARGE = 6000  # parameters beyond which the curvature is not measured
 
 
 class Coordinates(NamedTuple):
     """Linear coordinates ``y`` of the parameters.
 
-    ``x = mean + scale * (y + vectors (stretch * vectors' y))``.
+    ``x = mean + scale * (y + vectors (stretch * vectors' y))``. The vectors are kept with
+    their transpose: each product is then a sum over the long rows of one of them.
     """
 
     mean: Any  # (D,)
     scale: Any  # (D,)
     vectors: Any  # (D, k), orthonormal columns
+    transposed: Any  # (k, D)
     stretch: Any  # (k,)
 
     def to_x(self, y: Any) -> Any:
         """Parameters from coordinates."""
-        return self.mean + self.scale * (y + self.vectors @ (self.stretch * (self.vectors.T @ y)))
+        return self.mean + self.scale * _stretched(y, self.vectors, self.transposed, self.stretch)
 
     def to_y(self, x: Any) -> Any:
         """Coordinates from parameters: the inverse of :meth:`to_x`."""
         y = (x - self.mean) / self.scale
-        return y + self.vectors @ ((1 / (1 + self.stretch) - 1) * (self.vectors.T @ y))
+        return _stretched(y, self.vectors, self.transposed, 1 / (1 + self.stretch) - 1)
+
+
+def coordinates(mean: Any, scale: Any, vectors: Any, stretch: Any) -> Coordinates:
+    """Coordinates from NumPy arrays, in single precision."""
+    arrays = (mean, scale, vectors, np.asarray(vectors).T, stretch)
+    return Coordinates(*(jnp.asarray(np.ascontiguousarray(a), jnp.float32) for a in arrays))
+
+
+@jax.custom_vjp
+def _stretched(y: Any, vectors: Any, transposed: Any, stretch: Any) -> Any:
+    """``y + vectors (stretch * vectors' y)``: symmetric in y, hence its own derivative."""
+    along = stretch * (vectors * y[:, None]).sum(0)
+    return y + (transposed * along[:, None]).sum(0)
+
+
+_stretched.defvjp(
+    lambda y, *rest: (_stretched(y, *rest), rest),
+    lambda rest, g: (_stretched(g, *rest), *(None,) * 3),
+)
 
 
 class Guide(NamedTuple):
@@ -85,61 +108,102 @@ class Guide(NamedTuple):
 
 
 class Program(NamedTuple):
-    """The compiled functions of one specification and table shape."""
+    """The functions of one specification and table shape, each compiled once.
+
+    Those over draws take a block of :data:`_BLOCK` of them (see :meth:`over`), so that one
+    program serves any number of draws, within a bounded memory.
+    """
 
     size: int  # number of parameters D
-    start: Callable[..., Any]
-    refine: Callable[..., Any]
+    rank: int
+    optimise: Callable[..., Any]
     draw: Callable[..., Any]
+    potential: Callable[..., Any]  # the potential and its gradient, at rows of parameters
     nuts_init: Callable[..., Any]
     nuts_chunk: Callable[..., Any]
-    slopes: Callable[..., Any]  # gradients of the potential at rows of parameters
-    values: Callable[[Any, Arrays], dict[str, Any]]
-    cells: Callable[[Any, Arrays], tuple[Any, Any]]  # of every model, hidden or not
-    log_density: Callable[[Any, Guide, Arrays], Any]
-    compiled: dict[Any, Any]
+    values: Callable[..., Any]  # the named quantities of draws
+    cells: Callable[..., Any]  # mu and sd of every model, hidden or not
+    compiled: dict[Any, Future[Any]]
 
     def ready(self, name: str, *args: Any) -> Any:
         """A function compiled for arguments like these, once; threads may ask at once."""
         leaves, structure = jax.tree.flatten(args)
-        shapes = tuple((np.shape(x), jnp.result_type(x).name) for x in leaves)
-        key = (name, structure, shapes)
+        key = (name, structure, *((np.shape(x), jnp.result_type(x).name) for x in leaves))
         with _TRACING:
-            if key not in self.compiled:
-                self.compiled[key] = getattr(self, name).lower(*args).compile()
-            return self.compiled[key]
+            ours = key not in self.compiled
+            promise = self.compiled.setdefault(key, Future())
+        if ours:
+            try:
+                with _TRACING:
+                    lowered = getattr(self, name).lower(*args)
+                promise.set_result(lowered.compile())
+            except BaseException as error:
+                del self.compiled[key]
+                promise.set_exception(error)
+        return promise.result()
+
+    def over(self, name: str, x: Any, *args: Any) -> Any:
+        """Apply a function of rows to any number of them, block by block: NumPy arrays."""
+        x = np.asarray(x, np.float32)
+        blocks = []
+        for first in range(0, len(x), _BLOCK):
+            rows = x[first : first + _BLOCK]
+            full = np.concatenate([rows, np.repeat(rows[-1:], _BLOCK - len(rows), 0)])
+            out = self.ready(name, full, first, *args)(full, first, *args)
+            blocks.append(jax.tree.map(np.asarray, out))
+        return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(x)], *blocks)
+
+    def guide(self, key: Any) -> Guide:
+        """Where an optimisation begins."""
+        mean = 0.1 * jax.random.normal(key, (self.size,))
+        return Guide(mean, jnp.full(self.size, -2.0), jnp.zeros((self.size, self.rank)))
+
+    def start(self, key: Any, arrays: Arrays) -> tuple[Guide, np.ndarray]:
+        """Mean-field optimisation from a random point: guide and ELBO of each step."""
+        here, there = jax.random.split(key)
+        args = (there, self.guide(here), arrays, 0.02, 0.0)
+        guide, loss = self.ready("optimise", *args)(*args)
+        return guide, -np.asarray(loss, float)
+
+    def refine(self, key: Any, guide: Guide, arrays: Arrays) -> tuple[Guide, np.ndarray]:
+        """Go on with a guide that keeps correlations: guide and ELBO of each step."""
+        here, there = jax.random.split(key)
+        factor = 0.01 * jax.random.normal(here, guide.factor.shape)
+        guide = guide._replace(factor=factor * jnp.exp(guide.log_scale)[:, None])
+        args = (there, guide, arrays, 0.005, 1.0)
+        guide, loss = self.ready("optimise", *args)(*args)
+        return guide, -np.asarray(loss, float)
 
 
 @functools.lru_cache(maxsize=32)
 def program(
-    spec: Sloth, n: model.Sizes, steps: int, rank: int, warmup: int, depth: int, accept: float
+    spec: Sloth, n: model.Sizes, steps: int, rank: int, depth: int, accept: float
 ) -> Program:
     """Trace the model once and define the functions that ``jit`` compiles at first use."""
     law = functools.partial(model.model, spec, n)
     flat, unravel = ravel_pytree(unconstrained_sites(spec, n))
     size = flat.size
 
-    def potential(x: Any, arrays: Arrays) -> Any:
+    def potential_at(x: Any, arrays: Arrays) -> Any:
         return potential_energy(law, (arrays,), {}, unravel(x))
 
     def draw(guide: Guide, key: Any, n_draws: int) -> Any:
         key, other = jax.random.split(key)
         noise = jax.random.normal(key, (n_draws, size))
-        low = jax.random.normal(other, (n_draws, guide.factor.shape[1]))
+        low = jax.random.normal(other, (n_draws, rank))
         return guide.mean + jnp.exp(guide.log_scale) * noise + low @ guide.factor.T
-
-    def capacitance(guide: Guide) -> Any:
-        scaled = guide.factor / jnp.exp(guide.log_scale)[:, None]
-        return jnp.eye(guide.factor.shape[1]) + scaled.T @ scaled
 
     def negative_elbo(guide: Guide, key: Any, arrays: Arrays) -> Any:
         x = draw(guide, key, 2)
-        entropy = guide.log_scale.sum() + 0.5 * jnp.linalg.slogdet(capacitance(guide))[1]
-        constant = 0.5 * size * (1 + jnp.log(2 * jnp.pi))
-        return jax.vmap(potential, (0, None))(x, arrays).mean() - entropy - constant
+        scaled = guide.factor / jnp.exp(guide.log_scale)[:, None]
+        log_det = jnp.linalg.slogdet(jnp.eye(rank) + scaled.T @ scaled)[1]
+        entropy = guide.log_scale.sum() + 0.5 * log_det + 0.5 * size * (1 + jnp.log(2 * jnp.pi))
+        return jax.vmap(potential_at, (0, None))(x, arrays).mean() - entropy
 
-    def optimise(guide: Guide, key: Any, arrays: Arrays, rate: float) -> tuple[Guide, Any]:
-        optimiser = optax.adam(optax.cosine_decay_schedule(rate, steps, alpha=0.01))
+    @jax.jit
+    def optimise(key: Any, guide: Guide, arrays: Arrays, rate: Any, low: Any) -> tuple[Guide, Any]:
+        """Adam on the ELBO; `low` 0 leaves the factor of the guide where it is."""
+        optimiser = optax.adam(optax.cosine_decay_schedule(1.0, steps, alpha=0.01))
 
         def step(carry: Any, key: Any) -> Any:
             guide, state = carry
@@ -147,6 +211,8 @@ def program(
             # One wild draw must not undo the optimisation so far.
             gradient = jax.tree.map(lambda g: jnp.nan_to_num(g, posinf=0.0, neginf=0.0), gradient)
             update, state = optimiser.update(gradient, state)
+            update = jax.tree.map(lambda u: rate * u, update)
+            update = update._replace(factor=low * update.factor)
             return (optax.apply_updates(guide, update), state), loss
 
         carry = (guide, optimiser.init(guide))
@@ -154,30 +220,25 @@ def program(
         return guide, loss
 
     @jax.jit
-    def start(key: Any, arrays: Arrays) -> tuple[Guide, Any]:
-        here, there = jax.random.split(key)
-        mean = 0.1 * jax.random.normal(here, (size,))
-        guide = Guide(mean, jnp.full(size, -2.0), jnp.zeros((size, 0)))
-        return optimise(guide, there, arrays, 0.02)
-
-    @jax.jit
-    def refine(key: Any, guide: Guide, arrays: Arrays) -> tuple[Guide, Any]:
-        here, there = jax.random.split(key)
-        factor = 0.01 * jax.random.normal(here, (size, rank))
-        guide = Guide(guide.mean, guide.log_scale, factor * jnp.exp(guide.log_scale)[:, None])
-        return optimise(guide, there, arrays, 0.005)
+    def potential(x: Any, first: Any, arrays: Arrays) -> tuple[Any, Any]:
+        return jax.lax.map(
+            lambda x: jax.value_and_grad(potential_at)(x, arrays), x, batch_size=_BLOCK // 2
+        )
 
     def potential_of(at: Coordinates, arrays: Arrays) -> Callable[[Any], Any]:
-        return lambda y: potential(at.to_x(y), arrays)
+        return lambda y: potential_at(at.to_x(y), arrays)
 
     init, sample = hmc.hmc(potential_fn_gen=potential_of, algo="NUTS")
 
     @jax.jit
-    def nuts_init(key: Any, x: Any, at: Coordinates, arrays: Arrays) -> Any:
-        return init(
-            at.to_y(x),
-            num_warmup=warmup,
+    def nuts_init(key: Any, x: Any, value: Any, slope: Any, at: Coordinates, arrays: Arrays) -> Any:
+        """State of a chain at `x`, where the potential and its gradient are known."""
+        slope = _stretched(at.scale * slope, at.vectors, at.transposed, at.stretch)
+        state = init(
+            ParamInfo(at.to_y(x), value, slope),
+            num_warmup=_FOREVER,
             step_size=0.1,
+            adapt_mass_matrix=False,
             # Warm-up is short of steps, not of directions: long trajectories in coordinates
             # that are about to change are wasted.
             max_tree_depth=(min(depth, 7), depth),
@@ -185,6 +246,10 @@ def program(
             model_args=(at, arrays),
             rng_key=key,
         )
+        # NumPyro begins the step size anew after each window in which it adapts a mass
+        # matrix, which it does not do here: stay in the last window.
+        last = jnp.full_like(state.adapt_state.window_idx, _FOREVER)
+        return state._replace(adapt_state=state.adapt_state._replace(window_idx=last))
 
     @jax.jit
     def nuts_chunk(state: Any, at: Coordinates, arrays: Arrays) -> Any:
@@ -202,52 +267,45 @@ def program(
 
         return jax.lax.scan(step, state, None, length=_CHUNK)
 
-    @jax.jit
-    def slopes(x: Any, arrays: Arrays) -> Any:
-        return jax.lax.map(lambda x: jax.grad(potential)(x, arrays), x, batch_size=100)
+    def over_draws(of: Callable[..., Any]) -> Callable[..., Any]:
+        """Compile a function of the sites of one draw for a block of rows of parameters."""
 
-    @jax.jit
-    def values(x: Any, arrays: Arrays) -> dict[str, Any]:
-        def one(x: Any) -> dict[str, Any]:
-            constrained = constrain_fn(law, (arrays,), {}, unravel(x))
-            return model.draw_values(spec, n, arrays, constrained)
+        @jax.jit
+        def block(x: Any, first: Any, key: Any, arrays: Arrays) -> Any:
+            keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(len(x)))
 
-        return jax.lax.map(one, x, batch_size=50)
+            def one(x: Any, key: Any) -> Any:
+                constrained = constrain_fn(law, (arrays,), {}, unravel(x))
+                return of(spec, n, arrays, constrained, key)
 
-    @jax.jit
-    def cells(x: Any, arrays: Arrays) -> tuple[Any, Any]:
-        """Expected score and noise scale (n, M, J) at rows of parameters."""
+            return jax.lax.map(lambda row: one(*row), (x, keys), batch_size=_BLOCK // 4)
 
-        def one(x: Any) -> tuple[Any, Any]:
-            constrained = constrain_fn(law, (arrays,), {}, unravel(x))
-            return model.draw_cells(spec, n, arrays, constrained)
-
-        return jax.lax.map(one, x, batch_size=50)
-
-    @jax.jit
-    def log_density(x: Any, guide: Guide, arrays: Arrays) -> tuple[Any, Any]:
-        """Log joint density of draws, and log density of the guide there."""
-        e = (x - guide.mean) / jnp.exp(guide.log_scale)
-        scaled = guide.factor / jnp.exp(guide.log_scale)[:, None]
-        projected = jnp.linalg.solve(capacitance(guide), (e @ scaled).T).T
-        quadratic = (e**2).sum(-1) - (projected * (e @ scaled)).sum(-1)
-        log_q = -0.5 * (quadratic + jnp.linalg.slogdet(capacitance(guide))[1])
-        log_q = log_q - guide.log_scale.sum() - 0.5 * size * jnp.log(2 * jnp.pi)
-        return -jax.lax.map(lambda x: potential(x, arrays), x, batch_size=50), log_q
+        return block
 
     return Program(
         size=size,
-        start=start,
-        refine=refine,
+        rank=rank,
+        optimise=optimise,
         draw=jax.jit(draw, static_argnums=2),
+        potential=potential,
         nuts_init=nuts_init,
         nuts_chunk=nuts_chunk,
-        slopes=slopes,
-        values=values,
-        cells=cells,
-        log_density=log_density,
+        values=over_draws(model.draw_values),
+        cells=over_draws(model.draw_cells),
         compiled={},
     )
+
+
+def log_guide(guide: Guide, x: np.ndarray) -> np.ndarray:
+    """Log density of a guide at rows of parameters."""
+    mean, log_scale, factor = (np.asarray(v, float) for v in guide)
+    scale = np.exp(log_scale)
+    e, scaled = (x - mean) / scale, factor / scale[:, None]
+    capacitance = np.eye(factor.shape[1]) + scaled.T @ scaled
+    along = e @ scaled
+    quadratic = (e**2).sum(1) - (along * np.linalg.solve(capacitance, along.T).T).sum(1)
+    log_det = 2 * log_scale.sum() + np.linalg.slogdet(capacitance)[1]
+    return -0.5 * (quadratic + log_det + mean.size * np.log(2 * np.pi))
 
 
 def unconstrained_sites(spec: Sloth, n: model.Sizes) -> dict[str, Any]:
@@ -272,13 +330,18 @@ def _dummy(n: model.Sizes) -> Arrays:
         instruct=np.zeros(m, np.float32),
         family_of_model=np.zeros(m, np.int32),
         lineage_of_model=np.zeros(m, np.int32),
-        lineage_of_family=np.zeros(f, np.int32),
+        members=np.ones((n.lineages, f), np.float32),
         score=np.full((m, j), 0.5, np.float32),
         observed=np.zeros((m, j), np.float32),
+        count=np.zeros((f, j), np.float32),
+        cell_family=np.zeros(n.cells, np.int32),
+        cell_benchmark=np.zeros(n.cells, np.int32),
+        cell_position=np.zeros((f, j), np.int32),
         chance=np.zeros(j, np.float32),
         inverse_n=np.zeros(j, np.float32),
         rounding=np.zeros(j, np.float32),
         anchor=np.eye(j, dtype=np.float32),
+        information=np.ones(j, np.float32),
     )
 
 
@@ -418,10 +481,10 @@ def fit(
     laid_out = design(data, spec.inputs)
     arrays = laid_out.arrays
     n = model.sizes(spec, arrays)
-    p = program(spec, n, steps, rank, warmup, max_tree_depth, target_accept)
-    keys = jax.random.split(jax.random.PRNGKey(seed), 4)
-
-    arrays, guide, elbos = _starts(spec, p, arrays, keys[0], starts, steps, progress)
+    p = program(spec, n, steps, rank, max_tree_depth, target_accept)
+    keys = jax.random.split(jax.random.PRNGKey(seed), 5)
+    with _compiling(p, method, arrays):
+        arrays, guide, elbos = _starts(spec, p, arrays, keys[0], starts, steps, progress)
     attrs: dict[str, Any] = {
         "method": method,
         "seed": seed,
@@ -431,14 +494,14 @@ def fit(
     }
     if method == "svi":
         with progress_bar(1, "SVI", progress) as advance:
-            guide, loss = p.refine(keys[1], guide, arrays)
-            x = p.draw(guide, keys[2], chains * draws)
-            log_p, log_q = p.log_density(x, guide, arrays)
+            guide, elbo = p.refine(keys[1], guide, arrays)
+            x = np.asarray(p.draw(guide, keys[2], chains * draws))
+            log_weight = -p.over("potential", x, arrays)[0] - log_guide(guide, x)
             advance(1)
         stats = xr.Dataset(
             {
-                "elbo": ("step", -np.asarray(loss, np.float32)),
-                "log_weight": (("chain", "draw"), np.asarray(log_p - log_q)[None]),
+                "elbo": ("step", elbo.astype(np.float32)),
+                "log_weight": (("chain", "draw"), log_weight[None]),
             }
         )
         chains = 1
@@ -464,126 +527,190 @@ def fit(
                 }.items()
             }
         )
-    values = jax.device_get(p.values(x, arrays))
-    post = build(spec, laid_out, values, chains=chains, sample_stats=stats, attrs=attrs)
-    return post
+    values = p.over("values", x, keys[4], arrays)
+    return build(spec, laid_out, values, chains=chains, sample_stats=stats, attrs=attrs)
+
+
+@contextmanager
+def _compiling(p: Program, method: str, arrays: Arrays) -> Iterator[None]:
+    """Compile in the background what a fit needs after its variational starts."""
+
+    def work() -> None:
+        key, x = jax.random.PRNGKey(0), np.zeros(p.size, np.float32)
+        block = np.zeros((_BLOCK, p.size), np.float32)
+        if method == "nuts":
+            at = coordinates(
+                x, x, np.zeros((p.size, min(_RANK, p.size))), np.zeros(_RANK)[: p.size]
+            )
+            with _TRACING:
+                state = jax.eval_shape(p.nuts_init, key, x, x[0], x, at, arrays)
+            p.ready("nuts_chunk", state, at, arrays)
+        p.ready("potential", block, 0, arrays)
+        p.ready("values", block, 0, key, arrays)
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(work)
+        yield
+        done.result()
 
 
 def _nuts(
     p: Program, guide: Guide, arrays: Arrays, key: Any, chains: int, warmup: int, draws: int,
     progress: bool | None,
 ) -> list[np.ndarray]:  # fmt: skip
-    """Pilot rounds, then warm-up and sampling: arrays of shape (chains, draws, ...)."""
-    size = p.size
-    follow = size <= _LARGE
-    rank = min(_RANK, size)
-    at = Coordinates(guide.mean, jnp.exp(guide.log_scale), jnp.zeros((size, rank)), jnp.zeros(rank))
+    """Rounds of warm-up, then sampling: arrays of shape (chains, draws, ...)."""
+    rank = min(_RANK, p.size)
+    at = coordinates(guide.mean, np.exp(guide.log_scale), np.zeros((p.size, rank)), np.zeros(rank))
     key, first = jax.random.split(key)
-    x = list(p.draw(guide, first, chains))
-    rounds = [*(_PILOTS if follow else ()), warmup + draws]
-    with progress_bar(chains * sum(rounds), "NUTS", progress) as advance:
-        for i, length in enumerate(rounds):
+    x = np.asarray(p.draw(guide, first, chains))
+    *rounds, settle = _schedule(warmup)
+    with progress_bar(chains * (warmup + draws), "NUTS", progress) as advance:
+
+        def run(
+            stop: threading.Event, state: Any, at: Coordinates, length: int
+        ) -> tuple[Any, list[np.ndarray]]:
+            chunk, parts = p.ready("nuts_chunk", state, at, arrays), []
+            for done in range(0, length, _CHUNK):
+                if stop.is_set():
+                    break
+                state, out = chunk(state, at, arrays)
+                parts.append(jax.device_get(out))
+                advance(min(_CHUNK, length - done))
+            return state, [np.concatenate(column)[:length] for column in zip(*parts)]
+
+        def chain(stop: threading.Event, state: Any, at: Coordinates) -> list[np.ndarray]:
+            state, _ = run(stop, state, at, settle)
+            return run(stop, _settled(state), at, draws)[1]
+
+        def states(x: np.ndarray, at: Coordinates, key: Any) -> list[Any]:
+            value, slope = p.over("potential", x, arrays)
+            rows = zip(jax.random.split(key, chains), x, value, slope)
+            return [p.nuts_init(*row, at, arrays) for row in rows]
+
+        for length in rounds:
             key, here = jax.random.split(key)
-            keys = jax.random.split(here, chains)
-            states = [p.nuts_init(k, start, at, arrays) for k, start in zip(keys, x)]
-            run = p.ready("nuts_chunk", states[0], at, arrays)
-
-            def chain(
-                stop: threading.Event, state: Any, at: Coordinates = at, length: int = length,
-                run: Any = run,
-            ) -> list[np.ndarray]:  # fmt: skip
-                parts = []
-                for done in range(0, length, _CHUNK):
-                    if stop.is_set():
-                        break
-                    state, out = run(state, at, arrays)
-                    parts.append(jax.device_get(out))
-                    advance(min(_CHUNK, length - done))
-                return [np.concatenate(column)[:length] for column in zip(*parts)]
-
-            results = _side_by_side([functools.partial(chain, state=s) for s in states])
-            if i < len(rounds) - 1:
-                late = np.stack([r[0][length // 2 :] for r in results])
-                pick = np.linspace(0, late.shape[1] - 1, -(-_POINTS[i] // chains)).astype(int)
-                points = late[:, pick].swapaxes(0, 1).reshape(-1, size)[: _POINTS[i]]
-                centre = late.mean((0, 1))
-                at = follow_curvature(
-                    functools.partial(p.slopes, arrays=arrays), points, centre, at
-                )
-                x = [r[0][-1] for r in results]
-    return [np.stack(column)[:, warmup:] for column in zip(*results)]
+            results = _side_by_side(
+                [
+                    functools.partial(run, state=state, at=at, length=length)
+                    for state in states(x, at, here)
+                ]
+            )
+            late = np.concatenate([out[0][length // 3 :] for _, out in results])
+            at = follow_gradients(late, p.over("potential", late, arrays)[1], rank)
+            x = np.stack([out[0][-1] for _, out in results])
+        results = _side_by_side(
+            [functools.partial(chain, state=state, at=at) for state in states(x, at, key)]
+        )
+    return [np.stack(column) for column in zip(*results)]
 
 
-def follow_curvature(
-    slopes: Callable[[Any], Any], points: np.ndarray, centre: np.ndarray, at: Coordinates
-) -> Coordinates:
-    """Coordinates in which the average curvature at some draws is nearly the identity.
+def _schedule(warmup: int) -> list[int]:
+    """Lengths of the rounds of warm-up; the last one only settles the step size."""
+    shares = _ROUNDS if warmup >= 200 else _ROUNDS[-3:]
+    lengths = [max(1, round(warmup * share / sum(shares))) for share in shares]
+    lengths[-1] = max(1, warmup - sum(lengths[:-1]))
+    return lengths
 
-    The Hessian of the potential, by central differences of its gradient a twentieth of a
-    scale either way, is averaged over `points`, scaled to a unit diagonal, and its
-    eigenvectors furthest from one are stretched. Averaging matters: at a single draw of a
-    hierarchical model the Hessian is not even positive.
+
+def _settled(state: Any) -> Any:
+    """End the adaptation of the step size.
+
+    Where coordinates make the posterior nearly a standard normal, a trajectory returns to
+    where it began after a time of 2 pi, and the test for a U-turn, made at ``2^k`` steps,
+    misses the turn when ``2^k`` steps take about pi: trees then grow to their limit for
+    nothing. Such a step is shortened.
+    """
+    step = math.exp(state.adapt_state.ss_state[1])
+    turn = math.pi / 2 ** round(math.log2(math.pi / step))
+    if 0.93 * turn < step < 1.15 * turn:
+        step = 0.93 * turn
+    adapt_state = state.adapt_state._replace(step_size=jnp.asarray(step, jnp.float32))
+    return state._replace(i=jnp.asarray(_FOREVER, state.i.dtype), adapt_state=adapt_state)
+
+
+def follow_gradients(draws: np.ndarray, gradients: np.ndarray, rank: int) -> Coordinates:
+    """Coordinates in which draws, and the gradients there, look like a standard normal's.
+
+    For a normal density with covariance ``S`` the gradients of the potential have
+    covariance ``S^-1``, so ``S`` is the geometric mean of the covariance of the draws and
+    the inverse covariance of the gradients: exactly so whatever the draws are, which a
+    covariance of few draws in many dimensions is not. Each parameter is scaled so; then
+    the directions in which draws or gradients vary most are stretched so, up to `rank`
+    (the Fisher divergence of Seyboldt, Carlson and Carpenter, 2024, arXiv 2603.18845).
 
     Parameters
     ----------
-    slopes
-        Gradients ``(n, D)`` of the potential at rows ``(n, D)``.
-    points
-        ``(n, D)`` draws from the typical set.
-    centre
-        ``(D,)`` new origin.
-    at
-        Coordinates in use, for their scale and rank.
+    draws, gradients
+        ``(n, D)`` each: rows from the typical set, and gradients of the potential there.
+    rank
+        Largest number of stretched directions.
     """
-    scale = np.asarray(at.scale, np.float64)
-    size, rank = len(centre), at.stretch.size
-    steps = np.diag(0.05 * scale).astype(np.float32)
-    hessian = np.zeros((size, size))
-    for point in points:
-        rows = np.concatenate([point + steps, point - steps]).astype(np.float32)
-        gradient = np.asarray(slopes(rows), np.float64)
-        hessian += (gradient[:size] - gradient[size:]) / 0.1 / len(points)
-    hessian = np.nan_to_num(hessian * scale)
-    diagonal = 1 / np.sqrt(np.maximum(np.diag(hessian), 0.05))
-    hessian = diagonal[:, None] * (hessian + hessian.T) / 2 * diagonal
-    values, vectors = np.linalg.eigh(hessian)
-    # A direction with next to no curvature is followed six scales, not to infinity.
-    values = np.maximum(values, 0.03)
+    x = np.asarray(draws, np.float64)
+    centre = x.mean(0)
+    x = x - centre
+    g = np.nan_to_num(np.asarray(gradients, np.float64))
+    g = g - g.mean(0)
+    scale = np.sqrt(np.maximum(x.std(0), 1e-8) / np.maximum(g.std(0), 1e-8))
+    x, g = x / scale, g * scale
+    # Half of the directions from each: the long ones show in draws, the stiff in gradients.
+    width = min(rank, len(x) - 1)
+    basis = np.concatenate([np.linalg.svd(rows, full_matrices=False)[2][:width] for rows in (x, g)])
+    basis = np.linalg.qr(basis.T)[0]
+    ridge = 1e-5 * np.eye(basis.shape[1])
+    of_draws, of_gradients = (np.cov((rows @ basis).T) + ridge for rows in (x, g))
+    values, vectors = np.linalg.eigh(of_gradients)
+    root, inverse = (vectors * values**power @ vectors.T for power in (0.5, -0.5))
+    values, vectors = np.linalg.eigh(root @ of_draws @ root)
+    values, vectors = np.linalg.eigh(inverse @ (vectors * np.sqrt(values) @ vectors.T) @ inverse)
     keep = np.argsort(-np.abs(np.log(values)))[:rank]
-    return Coordinates(
-        jnp.asarray(centre, jnp.float32),
-        jnp.asarray(scale * diagonal, jnp.float32),
-        jnp.asarray(vectors[:, keep], jnp.float32),
-        jnp.asarray(values[keep] ** -0.5 - 1, jnp.float32),
-    )
+    return coordinates(centre, scale, basis @ vectors[:, keep], np.sqrt(values[keep]) - 1)
 
 
 def _starts(
     spec: Sloth, p: Program, arrays: Arrays, key: Any, starts: int, steps: int,
     progress: bool | None,
 ) -> tuple[Arrays, Guide, list[float]]:  # fmt: skip
-    """Choose the anchor, then the best of several variational starts."""
+    """Choose the coordinates, then the best of several variational starts."""
     first, *keys = jax.random.split(key, starts + 1)
-    free = spec.loadings == "free"
-    optimise = p.ready("start", first, arrays)
-    with progress_bar(starts + free, "starts", progress) as advance:
+    with progress_bar(starts + 1, "starts", progress) as advance:
 
         def run(stop: threading.Event, key: Any) -> tuple[Guide, float]:
-            guide, loss = jax.block_until_ready(optimise(key, arrays))
+            guide, elbo = p.start(key, arrays)
             advance(1)
-            return guide, -float(np.mean(np.asarray(loss)[-max(1, steps // 10) :]))
+            return guide, float(np.mean(elbo[-max(1, steps // 10) :]))
 
-        if free:
-            guide, _ = run(threading.Event(), first)
-            loading = p.values(guide.mean[None], arrays)["loading"][0]
-            if not np.isfinite(np.asarray(loading)).all():
-                raise DataError(_NOT_FINITE)
-            arrays = arrays._replace(anchor=anchor(np.asarray(loading)))
+        guide, _ = run(threading.Event(), first)
+        arrays = arrays._replace(**oriented(spec, p, guide, first, arrays))
         results = _side_by_side([functools.partial(run, key=k) for k in keys])
     elbos = [elbo if np.isfinite(elbo) else -np.inf for _, elbo in results]
     if not np.isfinite(max(elbos)):
         raise DataError(_NOT_FINITE)
     return arrays, results[int(np.argmax(elbos))][0], elbos
+
+
+def oriented(
+    spec: Sloth, p: Program, guide: Guide, key: Any, arrays: Arrays
+) -> dict[str, np.ndarray]:
+    """Fields of the arrays that set the coordinates, from a first approximation.
+
+    Which coordinates are sampled changes no posterior (:mod:`sloth_bayes.model`), only how
+    round it is: the anchor of the skills (:func:`anchor`), and how much a score of each
+    benchmark tells of a residual, read off how much narrower than its prior the guide is.
+    """
+    values = p.over("values", p.draw(guide, key, _BLOCK), key, arrays)
+    if not np.isfinite(values["bias"]).all():
+        raise DataError(_NOT_FINITE)
+    found = {}
+    if spec.loadings == "free":
+        found["anchor"] = anchor(values["loading"].mean(0))
+    if spec.residual == "family":
+        count = np.asarray(arrays.count)
+        left = values["residual"].var(0) / (values["residual_scale"] ** 2).mean(0)
+        with np.errstate(divide="ignore"):
+            each = (1 / np.clip(left, 0.001, 0.999) - 1) / count
+        told = [np.median(column[n > 0]) if n.any() else 1.0 for column, n in zip(each.T, count.T)]
+        found["information"] = np.asarray(told, np.float32)
+    return found
 
 
 # -- hidden scores -----------------------------------------------------------------------
@@ -615,25 +742,19 @@ def hidden_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
 def _hidden_program(spec: Sloth, n: model.Sizes, o: dict[str, Any]) -> Program:
     with _TRACING:
         return program(
-            spec, n, o["steps"], o.get("rank", 1), o.get("warmup", 20), o.get("max_tree_depth", 10),
+            spec, n, o["steps"], o.get("rank", 1), o.get("max_tree_depth", 10),
             o.get("target_accept", 0.8),
         )  # fmt: skip
 
 
-def common_anchor(
+def common_coordinates(
     spec: Sloth, n: model.Sizes, arrays: Arrays, method: str, seed: int, options: dict[str, Any]
-) -> np.ndarray:
-    """Coordinates of the skills (:func:`anchor`) from the scores that `arrays` shows."""
-    if spec.loadings != "free":
-        return np.asarray(arrays.anchor)
+) -> dict[str, np.ndarray]:
+    """What :func:`oriented` finds in the scores that `arrays` shows."""
     p = _hidden_program(spec, n, hidden_options(method, options))
     key = jax.random.PRNGKey(seed)
-    guide, _ = p.ready("start", key, arrays)(key, arrays)
-    x = guide.mean[None]
-    loading = np.asarray(p.ready("values", x, arrays)(x, arrays)["loading"][0])
-    if not np.isfinite(loading).all():
-        raise DataError(_NOT_FINITE)
-    return anchor(loading)
+    guide, _ = p.start(key, arrays)
+    return oriented(spec, p, guide, key, arrays)
 
 
 def forecast_hidden(
@@ -652,7 +773,7 @@ def forecast_hidden(
     spec, n
         The specification, and the sizes of the full table (one program for all folds).
     arrays
-        The table with the fold's scores hidden, and the anchor.
+        The table with the fold's scores hidden, and the coordinates.
     rows
         Models to forecast.
     method
@@ -682,31 +803,31 @@ def forecast_hidden(
     o = hidden_options(method, options)
     svi = method == "svi"
     p = _hidden_program(spec, n, o)
-    keys = jax.random.split(jax.random.PRNGKey(seed), 3)
+    *keys, last = jax.random.split(jax.random.PRNGKey(seed), 4)
     parts, elbos, rising = [], [], []
     starts = o["starts"] if svi else 1
     for k in range(starts):
         first, second, third = (jax.random.fold_in(key, k) for key in keys)
-        guide, loss = p.ready("start", first, arrays)(first, arrays)
+        guide, elbo = p.start(first, arrays)
         if svi:
-            guide, loss = p.ready("refine", second, guide, arrays)(second, guide, arrays)
+            guide, elbo = p.refine(second, guide, arrays)
             share = o["draws"] // starts + (k < o["draws"] % starts)
-            parts.append(p.draw(guide, third, share))
+            parts.append(np.asarray(p.draw(guide, third, share)))
             tenth = max(1, o["steps"] // 10)
-            late = -np.asarray(loss, float)[-2 * tenth :].reshape(2, -1)
+            late = elbo[-2 * tenth :].reshape(2, -1)
             elbos.append(late[1].mean())
             noise = 3 * np.sqrt(late.var(1).sum() / tenth)
             # Half a percent of a nat a score: differences between forecasts are ten times that.
             least = 0.005 * float(np.sum(arrays.observed))
             rising.append(late[1].mean() - late[0].mean() > max(least, noise))
     if svi:
-        x = jnp.concatenate(parts)
+        x = np.concatenate(parts)
     else:
         chains = _nuts(
             p, guide, arrays, keys[2], o["chains"], o["warmup"], o["draws"], progress=False
         )
-        x = jnp.asarray(chains[0].reshape(-1, p.size))
-    mu, sd = (np.asarray(v)[:, rows] for v in p.ready("cells", x, arrays)(x, arrays))
+        x = chains[0].reshape(-1, p.size)
+    mu, sd = (v[:, rows] for v in p.over("cells", x, last, arrays))
     if not np.isfinite(mu).all():
         raise DataError(_NOT_FINITE)
     if svi:
@@ -754,7 +875,7 @@ def sample_prior(spec: Sloth, data: Leaderboard, draws: int = 1000, seed: int = 
 def _prior_program(spec: Sloth, n: model.Sizes) -> Callable[[Any, Arrays], dict[str, Any]]:
     def one(key: Any, arrays: Arrays) -> dict[str, Any]:
         with handlers.block(), handlers.seed(rng_seed=key):
-            values = model.parameters(spec, n, arrays)
+            values = model.parameters(spec, n, arrays, jax.random.fold_in(key, 1))
         return model.per_skill(model.assemble(values, arrays))
 
     return jax.jit(lambda keys, arrays: jax.lax.map(lambda k: one(k, arrays), keys, batch_size=50))

@@ -120,7 +120,9 @@ def link(kind: str, eta: Array, shape: Array, xp: Any) -> Array:
     root = xp.exp(-math.log(2) / shape)
     location = xp.log(root / (1.0 - root))
     scale = 1.0 / (2.0 * shape * (1.0 - root))
-    return xp.exp(-shape * xp.logaddexp(0.0, -(location + scale * eta)))
+    t = location + scale * eta
+    softplus = xp.clip(-t, 0.0, None) + xp.log1p(xp.exp(-xp.abs(t)))
+    return xp.exp(-shape * softplus)
 
 
 def expected(fraction: Array, lower: Array, upper: Array) -> Array:

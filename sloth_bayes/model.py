@@ -37,7 +37,10 @@ untouched:
   Shifting all families by a constant then changes nothing that the data can see.
 * **Location and scale of the trained link**: see :func:`sloth_bayes.law.link`.
 * **Effects against their scales**: each effect is centred as far as data inform it
-  (:func:`_partly_centred`).
+  (:class:`NestedResiduals`), and the lineage layer, which data reach only through the
+  families', is integrated out (:func:`nested_log_density`).
+* **Floors and ceilings** are normal quantiles of what is sampled: a value near its bound
+  has no long tail of logarithms, in which chains stay for hundreds of iterations.
 * **Residual against skills**: told apart by their priors: skills move benchmarks jointly,
   residuals one by one.
 """
@@ -52,6 +55,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+from jax.scipy.special import log_ndtr, ndtr, ndtri
 
 from . import law
 from .design import Arrays
@@ -65,6 +69,7 @@ class Sizes(NamedTuple):
     benchmarks: int
     families: int
     lineages: int
+    cells: int  # pairs of family and benchmark with a score
     inputs: int
     skills: int
     # Benchmarks whose scores need the same terms of the likelihood: their indices, and
@@ -89,8 +94,9 @@ def sizes(spec: Sloth, arrays: Arrays) -> Sizes:
     return Sizes(
         models=models,
         benchmarks=benchmarks,
-        families=arrays.lineage_of_family.shape[0],
-        lineages=int(arrays.lineage_of_model.max()) + 1,
+        families=arrays.members.shape[1],
+        lineages=arrays.members.shape[0],
+        cells=arrays.cell_family.shape[0],
         inputs=arrays.inputs.shape[1],
         skills=n_skills(spec, benchmarks),
         columns=tuple((tuple(v), k) for k, v in sorted(needs.items())),
@@ -179,80 +185,138 @@ def sample_loadings(spec: Sloth, n: Sizes, anchor: Any) -> tuple[Any, Any]:
     return anchor.T @ top, scale * triangle
 
 
-def _partly_centred(name: str, loc: Any, scale: Any, centring: Any) -> Any:
-    """Independent ``Normal(loc, scale)`` effects, centred as far as data inform each one.
+def nested_log_density(w: Any, known: Any, share: Any, members: Any) -> Any:
+    """Log density of standardised effects ``w`` (F, C) of families nested in lineages.
 
-    With `centring` 1 the effect itself is sampled, with 0 its standardised deviation; in
-    between (Papaspiliopoulos, Roberts and Skoeld, 2003) a compromise. An effect that data
-    pin down must not be a product of two unknowns: mean-field guides then shrink the
-    scale to nothing, and NUTS follows a ridge. One without data must not be tied to its
-    scale: that is a funnel.
+    ``w_f = v_l + e_f`` with ``v_l ~ Normal(0, share)`` and ``e_f ~ Normal(0, 1 - share)``;
+    the lineage part ``v`` is integrated out: it would be a layer of parameters that data
+    reach only through another. Effects that are not `known` count as independent standard
+    normals. Constants are left out.
     """
-    spread = scale**centring
-    start = jnp.broadcast_to(centring * loc, centring.shape)
-    raw = numpyro.sample(name, dist.Normal(start, spread).to_event(centring.ndim))
-    return loc + (raw - start) * scale ** (1 - centring)
-
-
-def _nested_skills(n: Sizes, arrays: Arrays, tril: Any, share: Any) -> tuple[Any, Any]:
-    """Lineage part (L, d) and whole effect (F, d) of families on the skills, centred.
-
-    The whole effect has covariance ``tril tril'``: a lineage part of `share` of it, plus
-    the family's own. The only family of a lineage cannot tell its two parts apart, so its
-    whole effect is what is sampled, and its lineage part is drawn given the whole: a sum
-    of two free parts would be a long thin ridge.
-    """
-    width = tril.shape[0]
     if share is None:
-        return None, numpyro.sample("family_raw", Rows(0.0, tril, (n.families, width)))
-    alone, single, lineage_of = _singles(n, arrays)
-    up, own = jnp.sqrt(share), jnp.sqrt(1 - share)
-    raw = numpyro.sample("family_lineage_raw", Rows(0.0, tril, (n.lineages, width)))
-    location = jnp.where(single, 0.0, up * raw[lineage_of])
-    spread = jnp.where(single, 1.0, own)
-    around = Rows(location, tril, (n.families, width), spread)
-    whole = numpyro.sample("family_raw", around)
-    return _lineage_part(n, arrays, whole, raw, share, alone), whole
+        return -0.5 * (w**2).sum()
+    k = members @ known
+    mean = members @ (known * w) / jnp.maximum(k, 1.0)
+    deviation = known * (w - members.T @ mean)
+    own, whole = 1 - share, 1 - share + share * k
+    quadratic = (deviation**2).sum() / own + (k * mean**2 / whole).sum()
+    log_det = ((k - 1) * jnp.log(own) + jnp.log(whole)).sum()
+    return -0.5 * (quadratic + log_det + ((1 - known) * w**2).sum())
 
 
-def _nested_residuals(n: Sizes, arrays: Arrays, tau: Any, share: Any) -> tuple[Any, Any]:
-    """Lineage part (L, J) and whole (F, J) of the family x benchmark residuals.
-
-    Nested as :func:`_nested_skills`, and centred by how many scores each one has.
-    """
-    count = jnp.zeros((n.families, n.benchmarks)).at[arrays.family_of_model].add(arrays.observed)
-    centring = count / (count + 1.0)
+def nested_draw(key: Any, share: Any, members: Any, columns: int) -> Any:
+    """Draw standardised effects (F, C) from the prior of :func:`nested_log_density`."""
+    here, there = jax.random.split(key)
+    own = jax.random.normal(here, (members.shape[1], columns))
     if share is None:
-        return None, _partly_centred("residual_raw", 0.0, tau, centring)
-    alone, single, lineage_of = _singles(n, arrays)
-    up, own = jnp.sqrt(share), jnp.sqrt(1 - share)
-    of_lineage = jnp.zeros((n.lineages, n.benchmarks)).at[lineage_of].add(centring)
-    of_lineage = jnp.where(alone, 0.0, of_lineage / (of_lineage + 1.0))
-    raw = _partly_centred("residual_lineage_raw", 0.0, tau, of_lineage)
-    location = jnp.where(single, 0.0, up * raw[lineage_of])
-    scale = tau * jnp.where(single, 1.0, own)
-    whole = _partly_centred("residual_raw", location, scale, centring)
-    return _lineage_part(n, arrays, whole, raw, share, alone), whole
+        return own
+    common = members.T @ jax.random.normal(there, (members.shape[0], columns))
+    return jnp.sqrt(share) * common + jnp.sqrt(1 - share) * own
 
 
-def _singles(n: Sizes, arrays: Arrays) -> tuple[Any, Any, Any]:
-    """Lineages (L, 1) and families (F, 1) that are alone, and the lineage of each family."""
-    lineage_of = arrays.lineage_of_family
-    size = jnp.zeros(n.lineages).at[lineage_of].add(1.0)
-    alone = (size == 1)[:, None]
-    return alone, alone[lineage_of], lineage_of
+def nested_complete(key: Any, w: Any, known: Any, share: Any, members: Any) -> tuple[Any, Any]:
+    """Draw what :func:`nested_log_density` leaves out, given the known effects.
+
+    Returns
+    -------
+    lineage, whole
+        Lineage parts (L, C), None without lineages, and effects (F, C) with those that
+        are not known drawn around their lineage's.
+    """
+    here, there = jax.random.split(key)
+    noise = jax.random.normal(here, w.shape)
+    if share is None:
+        return None, jnp.where(known > 0, w, noise)
+    k = members @ known
+    whole = 1 - share + share * k
+    lineage = share * (members @ (known * w)) / whole
+    lineage = lineage + jnp.sqrt(share * (1 - share) / whole) * jax.random.normal(there, k.shape)
+    drawn = members.T @ lineage + jnp.sqrt(1 - share) * noise
+    return lineage, jnp.where(known > 0, w, drawn)
 
 
-def _lineage_part(n: Sizes, arrays: Arrays, whole: Any, raw: Any, share: Any, alone: Any) -> Any:
-    """What a lineage's families have in common; of a single family, drawn given its whole."""
-    of_single = jnp.zeros((n.lineages, whole.shape[1])).at[arrays.lineage_of_family].set(whole)
-    up, own = jnp.sqrt(share), jnp.sqrt(1 - share)
-    return jnp.where(alone, share * of_single + up * own * raw, up * raw)
+class NestedSkills(dist.Distribution):
+    """Effects of families on the skills, in anchor units: covariance ``tril tril'``."""
+
+    support = dist.constraints.independent(dist.constraints.real, 2)
+
+    def __init__(self, tril: Any, known: Any, share: Any, members: Any) -> None:
+        self.tril, self.known, self.share, self.members = tril, known, share, members
+        # One inverse of a (d, d) triangle, then a matrix product: d is small, rows are many.
+        self.inverse = jax.scipy.linalg.solve_triangular(tril, jnp.eye(tril.shape[0]), lower=True)
+        super().__init__(batch_shape=(), event_shape=(members.shape[1], tril.shape[0]))
+
+    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
+        """Draw effects; only single draws are needed."""
+        w = nested_draw(key, self.share, self.members, self.tril.shape[0])
+        return jnp.where(self.known > 0, w @ self.tril.T, w)
+
+    def standardise(self, value: Any) -> Any:
+        """Effects of unit variance and no correlation between skills."""
+        return jnp.where(self.known > 0, value @ self.inverse.T, value)
+
+    def log_prob(self, value: Any) -> Any:
+        """Joint log density, up to a constant."""
+        known = jnp.broadcast_to(self.known, self.event_shape)
+        density = nested_log_density(self.standardise(value), known, self.share, self.members)
+        return density - self.known.sum() * jnp.log(jnp.diag(self.tril)).sum()
 
 
-def parameters(spec: Sloth, n: Sizes, arrays: Arrays) -> dict[str, Any]:
-    """Sample every parameter, with skills in anchor units (see the module)."""
+class NestedResiduals(dist.Distribution):
+    """Family x benchmark residuals, as a vector of those cells that have scores.
+
+    Each is sampled between its own value and its standardised deviation: `spread` is its
+    scale to the power of how far data inform it (Papaspiliopoulos, Roberts and Skoeld,
+    2003). An effect that data pin down must not be a product of two unknowns: mean-field
+    guides then shrink the scale to nothing, and NUTS follows a ridge. One without data
+    must not be tied to its scale: that is a funnel.
+    """
+
+    support = dist.constraints.real_vector
+
+    def __init__(self, spread: Any, known: Any, share: Any, arrays: Arrays) -> None:
+        self.spread, self.known, self.share, self.arrays = spread, known, share, arrays
+        super().__init__(batch_shape=(), event_shape=(arrays.cell_family.shape[0],))
+
+    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
+        """Draw residuals; only single draws are needed."""
+        a = self.arrays
+        w = nested_draw(key, self.share, a.members, self.known.shape[1])
+        return jnp.where(self.known > 0, w * self.spread, w)[a.cell_family, a.cell_benchmark]
+
+    def standardise(self, value: Any) -> Any:
+        """Residuals (F, J) of unit variance; 0 in cells that have no scores in the table."""
+        dense = jnp.concatenate([value, jnp.zeros(1)])[self.arrays.cell_position]
+        return jnp.where(self.known > 0, dense / self.spread, dense)
+
+    def log_prob(self, value: Any) -> Any:
+        """Joint log density, up to a constant."""
+        density = nested_log_density(
+            self.standardise(value), self.known, self.share, self.arrays.members
+        )
+        return density - (self.known * jnp.log(self.spread)).sum()
+
+
+def _above_zero(loc: Any, scale: float, z: Any) -> Any:
+    """Normal(loc, scale) truncated to positive values, from standard normal `z`."""
+    above = ndtr(loc / scale) * ndtr(-z)
+    return loc - scale * ndtri(jnp.clip(above, 1e-30, 1 - 1e-6))
+
+
+def _shortfall(mean: float, z: Any) -> Any:
+    """Beta(1, 1 / mean - 1), from standard normal `z`."""
+    return -jnp.expm1(log_ndtr(-z) / (1 / mean - 1))
+
+
+def parameters(spec: Sloth, n: Sizes, arrays: Arrays, key: Any = None) -> dict[str, Any]:
+    """Sample every parameter, with skills in anchor units (see the module).
+
+    What data reach only through other parameters is integrated out of the density:
+    lineage parts of effects, and the effects of families without scores (on a benchmark).
+    With a `key` they are drawn, given the rest; without one they are absent, or 0.
+    """
     p, d = spec.priors, n.skills
+    keys = (None, None) if key is None else jax.random.split(key)
     loading, unit = sample_loadings(spec, n, jnp.asarray(arrays.anchor))
     out: dict[str, Any] = {"loading": loading, "unit": unit}
     x_scale = jnp.array(spec.input_scales)
@@ -286,17 +350,32 @@ def parameters(spec: Sloth, n: Sizes, arrays: Arrays) -> dict[str, Any]:
         return out[name]
 
     if spec.intercept != "shared":
-        lineage, out["family"] = _nested_skills(n, arrays, p.family * unit, share("lineage_share"))
-        if lineage is not None:
-            out["lineage"] = lineage
+        tril, rho = p.family * unit, share("lineage_share")
+        known = (arrays.count.sum(1, keepdims=True) > 0).astype(float)
+        prior = NestedSkills(tril, known, rho, arrays.members)
+        raw = numpyro.sample("family_raw", prior)
+        out["family"] = jnp.where(known > 0, raw, 0.0)
+        if key is not None:
+            w, wide = prior.standardise(raw), jnp.broadcast_to(known, raw.shape)
+            lineage, w = nested_complete(keys[0], w, wide, rho, arrays.members)
+            out["family"] = w @ tril.T
+            if lineage is not None:
+                out["lineage"] = lineage @ tril.T
 
     if spec.residual == "family":
         overall = _half_normal("residual_scale_overall", p.residual)
         spread = 0.5 * _normal("residual_scale_raw", (n.benchmarks,))
         tau = out["residual_scale"] = overall * jnp.exp(spread)
-        lineage, out["residual"] = _nested_residuals(n, arrays, tau, share("residual_share"))
-        if lineage is not None:
-            out["residual_lineage"] = lineage
+        rho, known = share("residual_share"), (arrays.count > 0).astype(float)
+        told = arrays.count * arrays.information
+        centred = NestedResiduals(tau ** (told / (told + 1.0)), known, rho, arrays)
+        w = centred.standardise(numpyro.sample("residual_raw", centred))
+        out["residual"] = tau * known * w
+        if key is not None:
+            lineage, w = nested_complete(keys[1], w, known, rho, arrays.members)
+            out["residual"] = tau * w
+            if lineage is not None:
+                out["residual_lineage"] = tau * lineage
 
     if spec.model_effect == "pooled":
         out["model_scale"] = _half_normal("model_scale", p.model_effect)
@@ -309,13 +388,12 @@ def parameters(spec: Sloth, n: Sizes, arrays: Arrays) -> dict[str, Any]:
     chance = jnp.asarray(arrays.chance)
     out["level"] = p.level * _normal("level_raw", (n.benchmarks,))
     if spec.lower == "estimated":
-        around = dist.TruncatedNormal(chance, p.lower, low=0.0).to_event(1)
-        out["lower"] = numpyro.sample("lower", around)
+        out["lower"] = _above_zero(chance, p.lower, _normal("lower_raw", (n.benchmarks,)))
     else:
         out["lower"] = chance
     if spec.upper == "estimated":
-        shortfall = dist.Beta(1.0, 1 / p.ceiling - 1).expand((n.benchmarks,)).to_event(1)
-        out["upper"] = 1 - (1 - out["lower"]) * numpyro.sample("ceiling", shortfall)
+        shortfall = _shortfall(p.ceiling, _normal("ceiling_raw", (n.benchmarks,)))
+        out["upper"] = 1 - (1 - out["lower"]) * shortfall
     else:
         out["upper"] = jnp.ones(n.benchmarks)
     out["link_shape"] = jnp.ones(n.benchmarks)
@@ -341,7 +419,7 @@ def assemble(values: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
     out = dict(values)
     d = values["loading"].shape[1]
     f = arrays.family_of_model
-    families = arrays.lineage_of_family.shape[0]
+    families = arrays.members.shape[1]
     family = out.setdefault("family", jnp.zeros((families, d)))
 
     deviation = None
@@ -416,21 +494,25 @@ def model(spec: Sloth, n: Sizes, arrays: Arrays) -> None:
     numpyro.factor("scores", total)
 
 
-def draw_cells(spec: Sloth, n: Sizes, arrays: Arrays, sites: dict[str, Any]) -> tuple[Any, Any]:
+def draw_cells(
+    spec: Sloth, n: Sizes, arrays: Arrays, sites: dict[str, Any], key: Any = None
+) -> tuple[Any, Any]:
     """Expected score and noise scale (M, J) of one draw, from its sample sites.
 
     Of every model, whether or not its scores were observed: that of a hidden one is a
     forecast, since its own effects then follow their priors given everything else.
     """
     with numpyro.handlers.block(), numpyro.handlers.substitute(data=sites):
-        values = parameters(spec, n, arrays)
+        values = parameters(spec, n, arrays, key)
     return cells(spec, assemble(values, arrays), arrays)
 
 
-def draw_values(spec: Sloth, n: Sizes, arrays: Arrays, sites: dict[str, Any]) -> dict[str, Any]:
+def draw_values(
+    spec: Sloth, n: Sizes, arrays: Arrays, sites: dict[str, Any], key: Any = None
+) -> dict[str, Any]:
     """The named quantities of one draw, per unit of skill, from its sample sites."""
     with numpyro.handlers.block(), numpyro.handlers.substitute(data=sites):
-        values = parameters(spec, n, arrays)
+        values = parameters(spec, n, arrays, key)
     return per_skill(assemble(values, arrays))
 
 
