@@ -149,10 +149,11 @@ def _table(quantities: xr.Dataset) -> pd.DataFrame:
         array = quantities[name]
         dim = str(array.dims[-1])
         for first in range(0, array.sizes[dim], 200):
-            piece = array.isel({dim: slice(first, first + 200)}).astype(np.float64)
+            piece = array.isel({dim: slice(first, first + 200)})
             pieces.append(piece.rename({dim: "quantity"}).rename("value").to_dataset())
 
     def one(data: xr.Dataset) -> pd.DataFrame:
+        data = data.astype(np.float64)
         columns = {
             "r_hat": rhat(data),
             "ess_bulk": ess(data, method="bulk"),

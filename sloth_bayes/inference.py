@@ -23,7 +23,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -54,7 +54,7 @@ _NOT_FINITE = (
     "the optimisation found no finite density: check the table for extreme sizes or tokens, or "
     "narrow the priors"
 )
-_TRACING = threading.Lock()  # tracing is not thread-safe in numpyro
+_COMPILING = threading.Lock()  # tracing is not thread-safe in numpyro
 
 
 class Coordinates(NamedTuple):
@@ -117,30 +117,25 @@ class Program(NamedTuple):
     size: int  # number of parameters D
     rank: int
     optimise: Callable[..., Any]
+    outline: Callable[..., Any]
     draw: Callable[..., Any]
     potential: Callable[..., Any]  # the potential and its gradient, at rows of parameters
     nuts_init: Callable[..., Any]
     nuts_chunk: Callable[..., Any]
-    values: Callable[..., Any]  # the named quantities of draws
+    values: Callable[..., Any]  # the named quantities of draws, and their potential
     cells: Callable[..., Any]  # mu and sd of every model, hidden or not
-    compiled: dict[Any, Future[Any]]
+    compiled: dict[Any, Any]
 
     def ready(self, name: str, *args: Any) -> Any:
         """A function compiled for arguments like these, once; threads may ask at once."""
         leaves, structure = jax.tree.flatten(args)
         key = (name, structure, *((np.shape(x), jnp.result_type(x).name) for x in leaves))
-        with _TRACING:
-            ours = key not in self.compiled
-            promise = self.compiled.setdefault(key, Future())
-        if ours:
-            try:
-                with _TRACING:
-                    lowered = getattr(self, name).lower(*args)
-                promise.set_result(lowered.compile())
-            except BaseException as error:
-                del self.compiled[key]
-                promise.set_exception(error)
-        return promise.result()
+        if key not in self.compiled:
+            # One at a time: XLA uses all cores by itself, and each needs half a gigabyte.
+            with _COMPILING:
+                if key not in self.compiled:
+                    self.compiled[key] = getattr(self, name).lower(*args).compile()
+        return self.compiled[key]
 
     def over(self, name: str, x: Any, *args: Any) -> Any:
         """Apply a function of rows to any number of them, block by block: NumPy arrays."""
@@ -158,21 +153,23 @@ class Program(NamedTuple):
         mean = 0.1 * jax.random.normal(key, (self.size,))
         return Guide(mean, jnp.full(self.size, -2.0), jnp.zeros((self.size, self.rank)))
 
-    def start(self, key: Any, arrays: Arrays) -> tuple[Guide, np.ndarray]:
+    def start(self, key: Any, arrays: Arrays, steps: int) -> tuple[Guide, np.ndarray]:
         """Mean-field optimisation from a random point: guide and ELBO of each step."""
         here, there = jax.random.split(key)
-        args = (there, self.guide(here), arrays, 0.02, 0.0)
+        args = (there, self.guide(here), arrays, steps, 0.02, 0.0)
         guide, loss = self.ready("optimise", *args)(*args)
-        return guide, -np.asarray(loss, float)
+        return guide, -np.asarray(loss, float)[:steps]
 
-    def refine(self, key: Any, guide: Guide, arrays: Arrays) -> tuple[Guide, np.ndarray]:
+    def refine(
+        self, key: Any, guide: Guide, arrays: Arrays, steps: int
+    ) -> tuple[Guide, np.ndarray]:
         """Go on with a guide that keeps correlations: guide and ELBO of each step."""
         here, there = jax.random.split(key)
         factor = 0.01 * jax.random.normal(here, guide.factor.shape)
         guide = guide._replace(factor=factor * jnp.exp(guide.log_scale)[:, None])
-        args = (there, guide, arrays, 0.005, 1.0)
+        args = (there, guide, arrays, steps, 0.005, 1.0)
         guide, loss = self.ready("optimise", *args)(*args)
-        return guide, -np.asarray(loss, float)
+        return guide, -np.asarray(loss, float)[:steps]
 
 
 @functools.lru_cache(maxsize=32)
@@ -200,24 +197,41 @@ def program(
         entropy = guide.log_scale.sum() + 0.5 * log_det + 0.5 * size * (1 + jnp.log(2 * jnp.pi))
         return jax.vmap(potential_at, (0, None))(x, arrays).mean() - entropy
 
-    @jax.jit
-    def optimise(key: Any, guide: Guide, arrays: Arrays, rate: Any, low: Any) -> tuple[Guide, Any]:
-        """Adam on the ELBO; `low` 0 leaves the factor of the guide where it is."""
-        optimiser = optax.adam(optax.cosine_decay_schedule(1.0, steps, alpha=0.01))
+    optimiser = optax.adam(1.0)
 
-        def step(carry: Any, key: Any) -> Any:
-            guide, state = carry
-            loss, gradient = jax.value_and_grad(negative_elbo)(guide, key, arrays)
+    @jax.jit
+    def optimise(
+        key: Any, guide: Guide, arrays: Arrays, length: Any, rate: Any, low: Any
+    ) -> tuple[Guide, Any]:
+        """Adam on the ELBO, at most `steps` steps; `low` 0 leaves the guide's factor alone."""
+
+        def step(i: Any, carry: Any) -> Any:
+            guide, state, losses = carry
+            here = jax.random.fold_in(key, i)
+            loss, gradient = jax.value_and_grad(negative_elbo)(guide, here, arrays)
             # One wild draw must not undo the optimisation so far.
             gradient = jax.tree.map(lambda g: jnp.nan_to_num(g, posinf=0.0, neginf=0.0), gradient)
             update, state = optimiser.update(gradient, state)
-            update = jax.tree.map(lambda u: rate * u, update)
+            now = rate * (0.01 + 0.99 * 0.5 * (1 + jnp.cos(jnp.pi * i / length)))
+            update = jax.tree.map(lambda u: now * u, update)
             update = update._replace(factor=low * update.factor)
-            return (optax.apply_updates(guide, update), state), loss
+            return optax.apply_updates(guide, update), state, losses.at[i].set(loss)
 
-        carry = (guide, optimiser.init(guide))
-        (guide, _), loss = jax.lax.scan(step, carry, jax.random.split(key, steps))
-        return guide, loss
+        carry = (guide, optimiser.init(guide), jnp.zeros(steps))
+        guide, _, losses = jax.lax.fori_loop(0, length, step, carry)
+        return guide, losses
+
+    @jax.jit
+    def outline(guide: Guide, key: Any, arrays: Arrays) -> dict[str, Any]:
+        """Loadings, residuals and their scales at some draws of a guide."""
+
+        def one(x: Any) -> dict[str, Any]:
+            sites = constrain_fn(law, (arrays,), {}, unravel(x))
+            values = model.sampled(spec, n, arrays, sites)
+            names = ("loading", "unit", "residual", "residual_scale")
+            return {name: values[name] for name in names if name in values}
+
+        return jax.vmap(one)(draw(guide, key, _BLOCK))
 
     @jax.jit
     def potential(x: Any, first: Any, arrays: Arrays) -> tuple[Any, Any]:
@@ -268,7 +282,7 @@ def program(
         return jax.lax.scan(step, state, None, length=_CHUNK)
 
     def over_draws(of: Callable[..., Any]) -> Callable[..., Any]:
-        """Compile a function of the sites of one draw for a block of rows of parameters."""
+        """A function of one draw and its sites, for a block of rows of parameters."""
 
         @jax.jit
         def block(x: Any, first: Any, key: Any, arrays: Arrays) -> Any:
@@ -276,22 +290,30 @@ def program(
 
             def one(x: Any, key: Any) -> Any:
                 constrained = constrain_fn(law, (arrays,), {}, unravel(x))
-                return of(spec, n, arrays, constrained, key)
+                return of(x, constrained, key, arrays)
 
             return jax.lax.map(lambda row: one(*row), (x, keys), batch_size=_BLOCK // 4)
 
         return block
 
+    def values(x: Any, sites: dict[str, Any], key: Any, arrays: Arrays) -> dict[str, Any]:
+        named = model.draw_values(spec, n, arrays, sites, key)
+        return named | {"potential": potential_at(x, arrays)}
+
+    def cells(x: Any, sites: dict[str, Any], key: Any, arrays: Arrays) -> tuple[Any, Any]:
+        return model.draw_cells(spec, n, arrays, sites, key)
+
     return Program(
         size=size,
         rank=rank,
         optimise=optimise,
+        outline=outline,
         draw=jax.jit(draw, static_argnums=2),
         potential=potential,
         nuts_init=nuts_init,
         nuts_chunk=nuts_chunk,
-        values=over_draws(model.draw_values),
-        cells=over_draws(model.draw_cells),
+        values=over_draws(values),
+        cells=over_draws(cells),
         compiled={},
     )
 
@@ -494,9 +516,10 @@ def fit(
     }
     if method == "svi":
         with progress_bar(1, "SVI", progress) as advance:
-            guide, elbo = p.refine(keys[1], guide, arrays)
+            guide, elbo = p.refine(keys[1], guide, arrays, steps)
             x = np.asarray(p.draw(guide, keys[2], chains * draws))
-            log_weight = -p.over("potential", x, arrays)[0] - log_guide(guide, x)
+            values = p.over("values", x, keys[4], arrays)
+            log_weight = -values.pop("potential") - log_guide(guide, x)
             advance(1)
         stats = xr.Dataset(
             {
@@ -510,7 +533,8 @@ def fit(
         x, n_steps, diverging, potential, energy, accept, step_size = _nuts(
             p, guide, arrays, keys[3], chains, warmup, draws, progress
         )
-        x = x.reshape(chains * draws, -1)
+        values = p.over("values", x.reshape(chains * draws, -1), keys[4], arrays)
+        del values["potential"]
         depth = np.ceil(np.log2(n_steps + 1)).astype(np.int16)
         stats = xr.Dataset(
             {
@@ -527,27 +551,28 @@ def fit(
                 }.items()
             }
         )
-    values = p.over("values", x, keys[4], arrays)
     return build(spec, laid_out, values, chains=chains, sample_stats=stats, attrs=attrs)
 
 
 @contextmanager
 def _compiling(p: Program, method: str, arrays: Arrays) -> Iterator[None]:
-    """Compile in the background what a fit needs after its variational starts."""
+    """Compile what a fit needs: what its variational starts do not wait for, meanwhile."""
 
     def work() -> None:
-        key, x = jax.random.PRNGKey(0), np.zeros(p.size, np.float32)
-        block = np.zeros((_BLOCK, p.size), np.float32)
+        p.ready("outline", guide, key, arrays)
+        p.ready("values", block, 0, key, arrays)
         if method == "nuts":
-            at = coordinates(
-                x, x, np.zeros((p.size, min(_RANK, p.size))), np.zeros(_RANK)[: p.size]
-            )
-            with _TRACING:
+            rank = min(_RANK, p.size)
+            at = coordinates(x, x, np.zeros((p.size, rank)), np.zeros(rank))
+            with _COMPILING:
                 state = jax.eval_shape(p.nuts_init, key, x, x[0], x, at, arrays)
             p.ready("nuts_chunk", state, at, arrays)
-        p.ready("potential", block, 0, arrays)
-        p.ready("values", block, 0, key, arrays)
+            p.ready("potential", block, 0, arrays)
 
+    key, x = jax.random.PRNGKey(0), np.zeros(p.size, np.float32)
+    block = np.zeros((_BLOCK, p.size), np.float32)
+    guide = p.guide(key)
+    p.ready("optimise", key, guide, arrays, 1, 0.0, 0.0)
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(work)
         yield
@@ -672,12 +697,13 @@ def _starts(
 ) -> tuple[Arrays, Guide, list[float]]:  # fmt: skip
     """Choose the coordinates, then the best of several variational starts."""
     first, *keys = jax.random.split(key, starts + 1)
+    short = max(1, steps // 2)  # to find a mode, not the best guide of it
     with progress_bar(starts + 1, "starts", progress) as advance:
 
         def run(stop: threading.Event, key: Any) -> tuple[Guide, float]:
-            guide, elbo = p.start(key, arrays)
+            guide, elbo = p.start(key, arrays, short)
             advance(1)
-            return guide, float(np.mean(elbo[-max(1, steps // 10) :]))
+            return guide, float(np.mean(elbo[-max(1, short // 10) :]))
 
         guide, _ = run(threading.Event(), first)
         arrays = arrays._replace(**oriented(spec, p, guide, first, arrays))
@@ -697,12 +723,12 @@ def oriented(
     round it is: the anchor of the skills (:func:`anchor`), and how much a score of each
     benchmark tells of a residual, read off how much narrower than its prior the guide is.
     """
-    values = p.over("values", p.draw(guide, key, _BLOCK), key, arrays)
-    if not np.isfinite(values["bias"]).all():
+    values = jax.device_get(p.ready("outline", guide, key, arrays)(guide, key, arrays))
+    if not np.isfinite(values["loading"]).all():
         raise DataError(_NOT_FINITE)
     found = {}
     if spec.loadings == "free":
-        found["anchor"] = anchor(values["loading"].mean(0))
+        found["anchor"] = anchor((values["loading"] @ values["unit"]).mean(0))
     if spec.residual == "family":
         count = np.asarray(arrays.count)
         left = values["residual"].var(0) / (values["residual_scale"] ** 2).mean(0)
@@ -740,7 +766,7 @@ def hidden_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _hidden_program(spec: Sloth, n: model.Sizes, o: dict[str, Any]) -> Program:
-    with _TRACING:
+    with _COMPILING:
         return program(
             spec, n, o["steps"], o.get("rank", 1), o.get("max_tree_depth", 10),
             o.get("target_accept", 0.8),
@@ -751,9 +777,10 @@ def common_coordinates(
     spec: Sloth, n: model.Sizes, arrays: Arrays, method: str, seed: int, options: dict[str, Any]
 ) -> dict[str, np.ndarray]:
     """What :func:`oriented` finds in the scores that `arrays` shows."""
-    p = _hidden_program(spec, n, hidden_options(method, options))
+    o = hidden_options(method, options)
+    p = _hidden_program(spec, n, o)
     key = jax.random.PRNGKey(seed)
-    guide, _ = p.start(key, arrays)
+    guide, _ = p.start(key, arrays, o["steps"])
     return oriented(spec, p, guide, key, arrays)
 
 
@@ -808,9 +835,9 @@ def forecast_hidden(
     starts = o["starts"] if svi else 1
     for k in range(starts):
         first, second, third = (jax.random.fold_in(key, k) for key in keys)
-        guide, elbo = p.start(first, arrays)
+        guide, elbo = p.start(first, arrays, o["steps"])
         if svi:
-            guide, elbo = p.refine(second, guide, arrays)
+            guide, elbo = p.refine(second, guide, arrays, o["steps"])
             share = o["draws"] // starts + (k < o["draws"] % starts)
             parts.append(np.asarray(p.draw(guide, third, share)))
             tenth = max(1, o["steps"] // 10)

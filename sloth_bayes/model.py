@@ -72,25 +72,24 @@ class Sizes(NamedTuple):
     cells: int  # pairs of family and benchmark with a score
     inputs: int
     skills: int
-    # Benchmarks whose scores need the same terms of the likelihood: their indices, and
-    # whether they are rounded, touch 0, touch 1 (see law.log_likelihood).
+    # Benchmarks whose scores are rounded, and those whose are not: their indices, and
+    # whether they are rounded, any touches 0, any touches 1 (see law.log_likelihood).
     columns: tuple[tuple[tuple[int, ...], tuple[bool, bool, bool]], ...]
 
 
 def sizes(spec: Sloth, arrays: Arrays) -> Sizes:
     """Static sizes of a fit of `spec` to `arrays`."""
     models, benchmarks = arrays.score.shape
-    half = 0.5 * arrays.rounding
+    rounded, half = arrays.rounding > 0, 0.5 * arrays.rounding
     seen = arrays.observed > 0
-    needs: dict[tuple[bool, bool, bool], list[int]] = {}
-    for j in range(benchmarks):
-        score = arrays.score[seen[:, j], j]
-        key = (
-            bool(arrays.rounding[j] > 0),
-            bool((score - half[j] <= 1e-6).any()),
-            bool((score + half[j] >= 1 - 1e-6).any()),
-        )
-        needs.setdefault(key, []).append(j)
+    columns = []
+    for kind in (False, True):
+        which = np.flatnonzero(rounded == kind)
+        score, here = arrays.score[:, which], seen[:, which]
+        floor = bool(((score - half[which] <= 1e-6) & here).any())
+        ceiling = bool(((score + half[which] >= 1 - 1e-6) & here).any())
+        if which.size:
+            columns.append((tuple(which.tolist()), (kind, floor, ceiling)))
     return Sizes(
         models=models,
         benchmarks=benchmarks,
@@ -99,7 +98,7 @@ def sizes(spec: Sloth, arrays: Arrays) -> Sizes:
         cells=arrays.cell_family.shape[0],
         inputs=arrays.inputs.shape[1],
         skills=n_skills(spec, benchmarks),
-        columns=tuple((tuple(v), k) for k, v in sorted(needs.items())),
+        columns=tuple(columns),
     )
 
 
@@ -494,6 +493,14 @@ def model(spec: Sloth, n: Sizes, arrays: Arrays) -> None:
     numpyro.factor("scores", total)
 
 
+def sampled(
+    spec: Sloth, n: Sizes, arrays: Arrays, sites: dict[str, Any], key: Any = None
+) -> dict[str, Any]:
+    """The parameters of one draw, from its sample sites (see :func:`parameters`)."""
+    with numpyro.handlers.block(), numpyro.handlers.substitute(data=sites):
+        return parameters(spec, n, arrays, key)
+
+
 def draw_cells(
     spec: Sloth, n: Sizes, arrays: Arrays, sites: dict[str, Any], key: Any = None
 ) -> tuple[Any, Any]:
@@ -502,18 +509,14 @@ def draw_cells(
     Of every model, whether or not its scores were observed: that of a hidden one is a
     forecast, since its own effects then follow their priors given everything else.
     """
-    with numpyro.handlers.block(), numpyro.handlers.substitute(data=sites):
-        values = parameters(spec, n, arrays, key)
-    return cells(spec, assemble(values, arrays), arrays)
+    return cells(spec, assemble(sampled(spec, n, arrays, sites, key), arrays), arrays)
 
 
 def draw_values(
     spec: Sloth, n: Sizes, arrays: Arrays, sites: dict[str, Any], key: Any = None
 ) -> dict[str, Any]:
     """The named quantities of one draw, per unit of skill, from its sample sites."""
-    with numpyro.handlers.block(), numpyro.handlers.substitute(data=sites):
-        values = parameters(spec, n, arrays, key)
-    return per_skill(assemble(values, arrays))
+    return per_skill(assemble(sampled(spec, n, arrays, sites, key), arrays))
 
 
 def per_skill(values: dict[str, Any]) -> dict[str, Any]:
