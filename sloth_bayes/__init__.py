@@ -46,6 +46,7 @@ _PUBLIC = {
     "UnknownNameError": "errors",
     "SpecError": "errors",
     "FileFormatError": "errors",
+    "WorkerError": "errors",
     "ConvergenceWarning": "errors",
     "ExtrapolationWarning": "errors",
 }
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
         SlothBayesError,
         SpecError,
         UnknownNameError,
+        WorkerError,
     )
     from .evaluation import Evaluation, cross_validate, load_evaluation
     from .forecast import Forecast, candidates

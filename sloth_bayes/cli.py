@@ -300,7 +300,7 @@ def _print_forecast(fc: Forecast, frame: pd.DataFrame, name: str, of: str) -> No
 
     post, console = fc._posterior, _console()
     what = "score" if of == "score" else "expected score"
-    labels = max(len(b) for b in fc.draws["benchmark"].values)
+    labels = max(len(b) for b in fc.benchmarks)
     with_bar = console.width >= labels + _BAR + 32
     unicode = (console.encoding or "").lower().startswith("utf")
     rows = frame.to_dict("records")

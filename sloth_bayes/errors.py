@@ -36,6 +36,10 @@ class FileFormatError(SlothBayesError, OSError):
         return str(self.args[0]) if self.args else ""
 
 
+class WorkerError(SlothBayesError, RuntimeError):
+    """An executor that cannot do the work, or whose workers died."""
+
+
 class ConvergenceWarning(UserWarning):
     """A fit whose draws should not be relied upon yet."""
 

@@ -14,7 +14,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from . import _interrupt, scores
 from ._files import atomic_path
 from ._shipped import shipped
 from .design import Design, design, showing
-from .errors import DataError, FileFormatError, unknown
+from .errors import DataError, FileFormatError, WorkerError, unknown
 from .leaderboard import Leaderboard
 from .protocols import Fold, Hide, published
 from .spec import Sloth
@@ -437,7 +437,11 @@ def cross_validate(
         that an interrupted evaluation goes on where it was.
     executor
         Any :class:`concurrent.futures.Executor`; threads on this machine by default. The
-        numbers do not depend on it.
+        numbers do not depend on it (on machines of one kind). A dask cluster is one:
+        ``distributed.Client(...).get_executor()``; a fit whose worker is lost is done again
+        by another. So is ``ProcessPoolExecutor(mp_context=get_context("spawn"))``. Every
+        worker process compiles for itself, unless the environment variable
+        ``JAX_COMPILATION_CACHE_DIR`` names a folder that they share.
     progress
         Show a progress bar on standard error; by default only where a person can see it.
     label
@@ -458,9 +462,12 @@ def cross_validate(
         If the method or an option is unknown.
     FileFormatError
         If `out` holds another evaluation.
+    WorkerError
+        If the executor forks, is shut down, or lost its workers for good.
     """
     from . import inference, model
 
+    _check_executor(executor)
     folds = _folds(protocol, data, hide)
     options = inference.hidden_options(method, options)
     laid_out = design(data, spec.inputs)
@@ -506,7 +513,7 @@ def cross_validate(
                 )
             )  # fmt: skip
         with inference.progress_bar(len(tasks), "folds", progress) as advance:
-            for i, result in _run(tasks, executor):
+            for i, result in _run(tasks, executor, out):
                 members = todo[i][1]
                 for fold in members:
                     parts.append(_scored(fold, tasks[i], result, laid_out, seed))
@@ -552,21 +559,64 @@ def _fold_seed(seed: int, hidden: frozenset[str]) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little") >> 1
 
 
-def _run(tasks: Sequence[Task], executor: Executor | None) -> Iterable[tuple[int, Any]]:
+def _check_executor(executor: Executor | None) -> None:
+    """Refuse processes that would hang: JAX has threads, which a fork leaves behind."""
+    context = getattr(executor, "_mp_context", None)  # of a ProcessPoolExecutor
+    if context is not None and context.get_start_method() == "fork":
+        raise WorkerError(
+            "this executor forks processes, and a forked JAX hangs: give it "
+            'mp_context=multiprocessing.get_context("spawn")'
+        )
+
+
+def _run(
+    tasks: Sequence[Task], executor: Executor | None, out: str | Path | None
+) -> Iterable[tuple[int, Any]]:
     """Results of the tasks as they come, with the task's number."""
     if executor is None:
         from .inference import side_by_side
 
         yield from side_by_side([functools.partial(forecast_task, t) for t in tasks])
         return
-    futures = {executor.submit(forecast_task, t): i for i, t in enumerate(tasks)}
+    futures: dict[Any, int] = {}
+    received = 0
     try:
-        for future in as_completed(futures):
+        for i, task in enumerate(tasks):
+            futures[executor.submit(forecast_task, task)] = i
+        left = set(futures)
+        while left:
+            done, left = wait(left, timeout=0.2, return_when=FIRST_COMPLETED)
             _interrupt.check()
-            yield futures[future], future.result()
+            for future in done:
+                result = future.result()
+                received += 1
+                yield futures[future], result
+    except Exception as error:
+        if not _is_loss(error):
+            raise
+        kept = (
+            f"they are kept in {out}: run the same again, with an executor that works, and "
+            "it goes on there"
+            if out is not None
+            else "they are lost: give a folder as out (--out) and the next run goes on where "
+            "it was cut off"
+        )
+        raise WorkerError(
+            f"{type(executor).__name__} lost its workers ({type(error).__name__}: killed, out of "
+            f"memory or shut down) with {received} of {len(tasks)} fits done; {kept}"
+        ) from error
     finally:
         for future in futures:
             future.cancel()
+
+
+def _is_loss(error: BaseException) -> bool:
+    """Whether an executor's error is about its workers rather than the work."""
+    return (
+        isinstance(error, BrokenExecutor | CancelledError)
+        or type(error).__name__ == "KilledWorker"  # dask's, after several workers
+        or (isinstance(error, RuntimeError) and "after shutdown" in str(error))
+    )
 
 
 def _scored(fold: Fold, task: Task, result: Any, laid_out: Design, seed: int) -> pd.DataFrame:

@@ -8,9 +8,12 @@ model-level effect of the candidate; and, for the score, the observation noise.
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,7 +21,7 @@ import xarray as xr
 
 from . import law
 from .errors import ConvergenceWarning, DataError, ExtrapolationWarning, unknown
-from .posterior import Effects, Posterior, draw_scores
+from .posterior import Effects, Posterior, draw_scores, draws_together
 
 _FRAME = ["model", "family", "params_b", "tokens_t", "benchmark"]
 
@@ -104,13 +107,16 @@ def candidates(
 class Forecast:
     """Forecast scores of some candidates.
 
+    Nothing is drawn before it is asked for. Summaries go over blocks of candidates, in
+    threads, and keep no draws, so that thousands of candidates fit in little memory; the
+    same numbers come out of :attr:`draws`.
+
     Attributes
     ----------
-    draws : xarray.Dataset
-        ``score`` (posterior predictive, in [0, 1]) and ``expected`` (the expected score
-        without observation noise), dims chain, draw, model, benchmark.
     candidates : pandas.DataFrame
         The models, one a row, with lineage and instruct filled in.
+    benchmarks : list of str
+        The benchmarks that were asked for.
     prob : float
         Mass of the central interval in :attr:`frame`.
     warnings : list of str
@@ -119,27 +125,83 @@ class Forecast:
 
     def __init__(
         self,
-        draws: xr.Dataset,
-        candidates: pd.DataFrame,
-        prob: float,
-        warnings: list[str],
         posterior: Posterior,
+        candidates: pd.DataFrame,
+        benchmarks: list[str],
+        prob: float,
+        seed: int,
+        warnings: list[str],
     ) -> None:
-        self.draws = draws
         self.candidates = candidates
+        self.benchmarks = benchmarks
         self.prob = prob
         self.warnings = warnings
         self._posterior = posterior
+        self._seed = seed
+        self._known = _Known.of(posterior)
+        self._blocks = list(posterior._blocks(len(candidates)))
 
     def __repr__(self) -> str:
-        sizes = self.draws.sizes
         return (
-            f"<sloth_bayes.Forecast: {sizes['model']} model(s) x {sizes['benchmark']} "
-            f"benchmark(s), {sizes['chain'] * sizes['draw']} draws, {self.prob:.0%} intervals>"
+            f"<sloth_bayes.Forecast: {len(self.candidates)} model(s) x {len(self.benchmarks)} "
+            f"benchmark(s), {self._posterior.n_draws} draws, {self.prob:.0%} intervals>"
         )
 
     def _repr_html_(self) -> str:
         return self.frame.to_html(index=False, float_format="{:.3f}".format, max_rows=24)
+
+    @cached_property
+    def draws(self) -> xr.Dataset:
+        """All draws: dims chain, draw, model, benchmark.
+
+        ``score`` (posterior predictive, in [0, 1]) and ``expected`` (the expected score
+        without observation noise), in single precision: 8 bytes a draw, model and
+        benchmark together.
+        """
+        group = self._posterior._tree["posterior"]
+        sizes, cells = group.sizes, (len(self.candidates), len(self.benchmarks))
+        arrays = [np.empty((*cells, self._posterior.n_draws), np.float32) for _ in range(2)]
+
+        def fill(block: slice) -> None:
+            for array, values in zip(arrays, self._evaluate(block, True), strict=True):
+                array[block] = values
+
+        for _ in _in_threads(fill, self._blocks):
+            pass
+        dims = ("chain", "draw", "model", "benchmark")
+        score, expected = (
+            np.moveaxis(a.reshape(*cells, sizes["chain"], sizes["draw"]), (2, 3), (0, 1))
+            for a in arrays
+        )
+        return xr.Dataset(
+            {"score": (dims, score), "expected": (dims, expected)},
+            coords={
+                "chain": group["chain"].values,
+                "draw": group["draw"].values,
+                "model": self.candidates["model"].to_numpy(str),
+                "benchmark": self.benchmarks,
+            },
+        )
+
+    def _evaluate(self, block: slice, noisy: bool) -> list[np.ndarray]:
+        """Scores (if `noisy`) and expected scores of some candidates: (model, benchmark, draw)."""
+        post, rows = self._posterior, self.candidates.iloc[block]
+        names = post.benchmarks
+        keep = [names.index(b) for b in self.benchmarks]
+        mu, fraction = post._expected(_effects(post, rows, self._seed, self._known))
+        expected = mu.transpose(1, 2, 0)
+        if keep != list(range(len(names))):
+            expected = expected[:, keep]
+        if not noisy:
+            return [expected]
+        sd = post._noise_sd(mu, fraction)
+        score = np.empty(expected.shape, np.float32)
+        for i, row in enumerate(rows.itertuples()):
+            # All benchmarks are drawn whichever are kept, so that asking for one of them
+            # gives the numbers that asking for all gives.
+            rng = _rng(_key(self._seed, "noise", *_identity(row)))
+            score[i] = draw_scores(mu[:, i], sd[:, i], post.spec.df, rng)[:, keep].T
+        return [score, expected]
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -173,27 +235,27 @@ class Forecast:
         if of not in ("score", "expected"):
             raise unknown("summary", of, ["score", "expected"])
         prob = check_prob(self.prob if prob is None else prob)
-        values = self.draws[of].transpose("chain", "draw", "model", "benchmark").values
-        values = values.reshape(-1, *values.shape[2:])
-        lower, median, upper = np.quantile(
-            values, [(1 - prob) / 2, 0.5, (1 + prob) / 2], axis=0, overwrite_input=False
-        )
-        names = [str(b) for b in self.draws["benchmark"].values]
+        levels = [(1 - prob) / 2, 0.5, (1 + prob) / 2]
+
+        def summarise(block: slice) -> np.ndarray:
+            found = []
+            for values in self._evaluate(block, of == "score")[0]:  # one model: fits a cache
+                mean, sd = values.mean(-1, dtype=np.float64), values.std(-1, dtype=np.float64)
+                lower, median, upper = quantiles(values, levels)
+                found.append([mean, median, sd, lower, upper])
+            return np.array(found).swapaxes(0, 1)
+
+        statistics = np.concatenate(list(_in_threads(summarise, self._blocks)), axis=1)
+        names = self.benchmarks
         repeated = self.candidates.loc[
             self.candidates.index.repeat(len(names)), ["model", "family", "params_b", "tokens_t"]
         ].reset_index(drop=True)
         repeated["benchmark"] = names * len(self.candidates)
-        statistics = {
-            "mean": values.mean(0, dtype=np.float64),
-            "median": median,
-            "sd": values.std(0, dtype=np.float64),
-            "lower": lower,
-            "upper": upper,
-        }
-        for name, array in statistics.items():
-            repeated[name] = array.ravel().astype(float)
+        columns = ["mean", "median", "sd", "lower", "upper"]
+        for name, array in zip(columns, statistics, strict=True):
+            repeated[name] = array.ravel()
         repeated["prob"] = prob
-        return repeated[[*_FRAME, *statistics, "prob"]]
+        return repeated[[*_FRAME, *columns, "prob"]]
 
     def plot(self, benchmarks: list[str] | None = None, **options: Any) -> np.ndarray[Any, Any]:
         """Score against size with its interval; see :func:`sloth_bayes.plots.forecast`.
@@ -271,7 +333,6 @@ def forecast(
         if name not in names:
             raise unknown("benchmark", name, names)
     benchmarks = list(dict.fromkeys(benchmarks or names))
-    keep = [names.index(b) for b in benchmarks]
 
     notes = _extrapolation(post, rows)
     for note in notes:
@@ -291,33 +352,7 @@ def forecast(
             + (f"its lineage {lineage!r}" if known else "the population of lineages")
         )
 
-    who = _effects(post, rows, seed)
-    shape = (post.n_draws, len(rows), len(keep))
-    expected, score = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    keys = [_key(seed, "noise", *_identity(row)) for row in rows.itertuples()]
-    for block in post._blocks(len(rows)):
-        mu, sd = post._cells(who, block)
-        expected[:, block] = mu[:, :, keep]
-        for i in range(block.start, block.stop):
-            # All benchmarks are drawn whichever are kept, so that asking for one of them
-            # gives the numbers that asking for all gives.
-            local = i - block.start
-            drawn = draw_scores(mu[:, local], sd[:, local], post.spec.df, _rng(keys[i]))
-            score[:, i] = drawn[:, keep]
-
-    sizes = post._tree["posterior"].sizes
-    dims = ("chain", "draw", "model", "benchmark")
-    full = (sizes["chain"], sizes["draw"], *shape[1:])
-    draws = xr.Dataset(
-        {"score": (dims, score.reshape(full)), "expected": (dims, expected.reshape(full))},
-        coords={
-            "chain": post._tree["posterior"]["chain"].values,
-            "draw": post._tree["posterior"]["draw"].values,
-            "model": rows["model"].to_numpy(str),
-            "benchmark": [names[k] for k in keep],
-        },
-    )
-    return Forecast(draws, rows, prob, notes, post)
+    return Forecast(post, rows, benchmarks, prob, seed, notes)
 
 
 def check_prob(prob: float) -> float:
@@ -325,6 +360,55 @@ def check_prob(prob: float) -> float:
     if not isinstance(prob, int | float) or not 0 < prob < 1:
         raise DataError(f"prob must lie between 0 and 1 (0.9 for a 90% interval), not {prob!r}")
     return float(prob)
+
+
+def quantiles(values: np.ndarray, levels: list[float]) -> list[np.ndarray]:
+    """Quantiles along the last axis, as :func:`numpy.quantile`; reorders `values` in place.
+
+    Only the order statistics that are needed are put in their places, the middle one
+    first: neither a full sort nor a copy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> [float(q) for q in quantiles(np.array([4.0, 1.0, 3.0, 2.0]), [0.5, 1.0])]
+    [2.5, 4.0]
+    """
+    last = values.shape[-1] - 1
+    _partition(values, sorted({int(level * last) for level in levels}))
+    out = []
+    for level in levels:
+        k = int(level * last)
+        low = values[..., k].astype(np.float64)
+        high = values[..., k + 1 :].min(-1) if k < last else low
+        out.append(low + (high - low) * (level * last - k))
+    return out
+
+
+def _partition(values: np.ndarray, places: list[int]) -> None:
+    """Put some order statistics of the last axis in their places, and the rest between them."""
+    if places:
+        middle = len(places) // 2
+        k = places[middle]
+        values.partition(k, axis=-1)
+        _partition(values[..., :k], places[:middle])
+        _partition(values[..., k + 1 :], [p - k - 1 for p in places[middle + 1 :]])
+
+
+def _in_threads(task: Callable[[slice], Any], blocks: list[slice]) -> Iterator[Any]:
+    """Results of a task for each block, in order; NumPy computes outside Python's lock."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        cores = os.cpu_count() or 1
+    if min(cores, len(blocks)) == 1:
+        yield from map(task, blocks)
+        return
+    pool = ThreadPoolExecutor(min(cores, len(blocks)))
+    try:
+        yield from pool.map(task, blocks)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
@@ -457,12 +541,36 @@ def _rng(key: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(key))
 
 
-def _effects(post: Posterior, rows: pd.DataFrame, seed: int) -> Effects:
+class _Known(NamedTuple):
+    """Where the posterior keeps what it knows of a family, a lineage, a model."""
+
+    family: dict[str, int]
+    lineage: dict[str, int]
+    model: dict[tuple[str, str, float, float], int]  # by name, family, size and tokens
+    centre: np.ndarray
+
+    @classmethod
+    def of(cls, post: Posterior) -> _Known:
+        constant = post._tree["constant_data"].to_dataset()
+        models = zip(
+            post.models,
+            constant["family_of_model"].values.astype(str),
+            constant["params_b"].values.astype(float).tolist(),
+            constant["tokens_t"].values.astype(float).tolist(),
+        )
+        return cls(
+            {name: i for i, name in enumerate(post.families)},
+            {name: i for i, name in enumerate(post.lineages)},
+            {key: i for i, key in enumerate(models)},
+            constant["centre"].values,
+        )
+
+
+def _effects(post: Posterior, rows: pd.DataFrame, seed: int, known: _Known) -> Effects:
     """Family, lineage and model effects of the candidates, drawn where not in the posterior."""
     v, spec, p = post._draws, post.spec, post.spec.priors
-    constant = post._tree["constant_data"].to_dataset()
     draws, d, n_inputs = post.n_draws, v["loading"].shape[-1], v["slope"].shape[-2]
-    families, lineages = post.families, post.lineages
+    n_bench = v["loading"].shape[-2]
     share = v["lineage_share"] if "lineage_share" in v else np.zeros(draws, np.float32)
 
     def normal(kind: str, name: str, *shape: int) -> np.ndarray:
@@ -471,14 +579,17 @@ def _effects(post: Posterior, rows: pd.DataFrame, seed: int) -> Effects:
     def columns(share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.sqrt(share)[:, None], np.sqrt(1 - share)[:, None]
 
+    def stack(each: list[np.ndarray]) -> np.ndarray:
+        """``(S, M, ...)`` from M times ``(S, ...)``, with draws together in memory."""
+        return draws_together(np.stack(each, axis=1))
+
     # One entry per distinct family: those of the posterior, or new draws.
     family_of: dict[str, np.ndarray] = {}
     residual_of: dict[str, np.ndarray] = {}
     slope_of: dict[str, np.ndarray] = {}
     pairs = dict(zip(rows["family"], rows["lineage"]))
     for family, lineage in pairs.items():
-        f = families.index(family) if family in families else None
-        k = lineages.index(lineage) if lineage in lineages else None
+        f, k = known.family.get(family), known.lineage.get(lineage)
         if spec.intercept == "shared":
             family_of[family] = np.zeros((draws, d), np.float32)
         elif f is not None:
@@ -499,7 +610,7 @@ def _effects(post: Posterior, rows: pd.DataFrame, seed: int) -> Effects:
             if f is not None:
                 residual_of[family] = v["residual"][:, f]
             else:
-                n_bench, tau = len(post.benchmarks), v["residual_scale"]
+                tau = v["residual_scale"]
                 part = v.get("residual_share", np.zeros(draws, np.float32))
                 up, own = columns(part)
                 whole = tau * own * normal("residual", family, n_bench)
@@ -526,20 +637,9 @@ def _effects(post: Posterior, rows: pd.DataFrame, seed: int) -> Effects:
 
     model_effect = None
     if "model_effect" in v:
-        known = {
-            (m, f, float(s), float(t)): i
-            for i, (m, f, s, t) in enumerate(
-                zip(
-                    post.models,
-                    constant["family_of_model"].values.astype(str),
-                    constant["params_b"].values,
-                    constant["tokens_t"].values,
-                )
-            )
-        }
         each = []
         for row in rows.itertuples():
-            at = known.get((row.model, row.family, float(row.params_b), float(row.tokens_t)))
+            at = known.model.get((row.model, row.family, float(row.params_b), float(row.tokens_t)))
             if at is not None:
                 each.append(v["model_effect"][:, at])
             else:
@@ -547,19 +647,18 @@ def _effects(post: Posterior, rows: pd.DataFrame, seed: int) -> Effects:
                     (draws, d), dtype=np.float32
                 )
                 each.append(v["model_scale"][:, None] * noise)
-        model_effect = np.stack(each, axis=1)
+        model_effect = stack(each)
 
     order = rows["family"]
 
     def gather(table: dict[str, np.ndarray]) -> np.ndarray | None:
-        return np.stack([table[f] for f in order], axis=1) if table else None
+        return stack([table[f] for f in order]) if table else None
 
-    centre = constant["centre"].values
     inputs = law.raw_inputs(
         spec.inputs,
         np.log(rows["params_b"].to_numpy(float)),
         np.log(rows["tokens_t"].to_numpy(float)),
-        centre,
+        known.centre,
         np,
     ).astype(np.float32)
     family = gather(family_of)

@@ -102,7 +102,10 @@ def predictor(theta: Array, loading: Array, residual: Array | None, xp: Any) -> 
 
     `theta` is ``(..., M, d)``, `loading` ``(..., J, d)``, `residual` ``(..., M, J)``.
     """
-    eta = theta @ xp.swapaxes(loading, -1, -2)
+    if xp is np:  # as below, and the order of the axes in memory is kept
+        eta = np.einsum("...mk,...jk->...mj", theta, loading)
+    else:
+        eta = theta @ xp.swapaxes(loading, -1, -2)
     return eta if residual is None else eta + residual
 
 
@@ -120,8 +123,9 @@ def link(kind: str, eta: Array, shape: Array, xp: Any) -> Array:
     root = xp.exp(-math.log(2) / shape)
     location = xp.log(root / (1.0 - root))
     scale = 1.0 / (2.0 * shape * (1.0 - root))
-    t = location + scale * eta
-    softplus = xp.clip(-t, 0.0, None) + xp.log1p(xp.exp(-xp.abs(t)))
+    inner = location + scale * eta
+    # logaddexp(0, -inner), whose own implementations are slow in NumPy and in JAX's gradient
+    softplus = xp.log1p(xp.exp(-xp.abs(inner))) - xp.clip(inner, None, 0.0)
     return xp.exp(-shape * softplus)
 
 

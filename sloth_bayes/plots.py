@@ -119,7 +119,7 @@ def forecast(
     >>> len(sb.plots.forecast(fc, benchmarks=["MMLU", "GSM8K"]))
     2
     """
-    known = [str(b) for b in fc.draws["benchmark"].values]
+    known = fc.benchmarks
     names = known if benchmarks is None else list(benchmarks)
     for name in names:
         if name not in known:
@@ -316,7 +316,7 @@ def _curve(fc: Forecast, one: _Series) -> tuple[np.ndarray, np.ndarray]:
             points,
             prob=fc.prob,
             new_family=True,
-            benchmarks=[str(b) for b in fc.draws["benchmark"].values],
+            benchmarks=fc.benchmarks,
         )
     scores = curve.draws["score"].transpose("chain", "draw", "model", "benchmark").values
     # (draws, size, replicate, benchmark): replicates are further draws of the same thing

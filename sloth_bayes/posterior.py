@@ -201,9 +201,24 @@ class Posterior:
         data = self._tree["posterior"].to_dataset()
         return {str(k): v.values.reshape(-1, *v.shape[2:]) for k, v in data.data_vars.items()}
 
+    @cached_property
+    def _benchmark_draws(self) -> dict[str, np.ndarray]:
+        """Those of :attr:`_draws` that are one number or vector a benchmark, draws together."""
+        of_benchmark = [k for k in self._draws if DIMS[k][:1] == ("benchmark",)]
+        return {k: draws_together(self._draws[k]) for k in of_benchmark}
+
     def _cells(self, who: Effects, rows: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
         """Expected score and noise scale ``(S, M, J)`` of the models in `rows`."""
-        v, spec = self._draws, self.spec
+        mu, fraction = self._expected(who, rows)
+        return mu, self._noise_sd(mu, fraction)
+
+    def _expected(self, who: Effects, rows: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+        """Expected score, and its fraction of the range, ``(S, M, J)``.
+
+        In memory the draws of a cell lie together: inner loops are long, and quantiles
+        need no copy.
+        """
+        v, of, spec = self._draws, self._benchmark_draws, self.spec
 
         def part(a: np.ndarray | None) -> np.ndarray | None:
             return None if a is None else a[:, rows]
@@ -217,19 +232,23 @@ class Posterior:
             is_instruct=who.instruct[rows],
             model_effect=part(who.model_effect),
         )
-        eta = law.predictor(theta, v["loading"], part(who.residual), np) + v["bias"][:, None]
-        fraction = law.link(spec.link, eta, v["link_shape"][:, None], np)
-        mu = law.expected(fraction, v["lower"][:, None], v["upper"][:, None])
-        sd = law.noise_sd(
-            spec.noise,
+        eta = law.predictor(draws_together(theta), of["loading"], part(who.residual), np)
+        eta += of["bias"][:, None]
+        fraction = law.link(spec.link, eta, of["link_shape"][:, None], np)
+        return law.expected(fraction, of["lower"][:, None], of["upper"][:, None]), fraction
+
+    def _noise_sd(self, mu: np.ndarray, fraction: np.ndarray) -> np.ndarray:
+        """Noise scale ``(S, M, J)`` at what :meth:`_expected` returns."""
+        scale: np.ndarray = law.noise_sd(
+            self.spec.noise,
             mu,
             fraction,
-            v["noise_scale"][:, None],
-            v["sampling_fraction"][:, None, None],
+            self._benchmark_draws["noise_scale"][:, None],
+            self._draws["sampling_fraction"][:, None, None],
             self._tree["constant_data"]["inverse_n"].values,
             np,
         )
-        return mu, sd
+        return scale
 
     def _blocks(self, n_models: int) -> Iterator[slice]:
         """Slices of models small enough to evaluate at once."""
@@ -455,6 +474,11 @@ def draw_scores(mu: np.ndarray, sd: np.ndarray, df: float, rng: np.random.Genera
     if np.isfinite(df):
         noise /= np.sqrt(rng.standard_gamma(df / 2, mu.shape, dtype=np.float32) * (2 / df))
     return np.clip(mu + sd * noise, 0.0, 1.0)
+
+
+def draws_together(array: np.ndarray) -> np.ndarray:
+    """The same array, ``(S, ...)``, stored with its first axis innermost."""
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 0, -1)), -1, 0)
 
 
 def build(

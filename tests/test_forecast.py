@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import NAMES
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 import sloth_bayes as sb
+from sloth_bayes.forecast import quantiles
 
 COLUMNS = [
     *("model", "family", "params_b", "tokens_t", "benchmark"),
@@ -224,6 +229,40 @@ def test_intervals_are_nested(tiny_posterior, mixed):
         assert (inner["upper"] <= outer["upper"]).all()
     with pytest.raises(sb.UnknownNameError, match="expected"):
         fc.summary(of="expectd")
+
+
+@given(
+    values=arrays(np.float32, (2, 7), elements=st.floats(0, 1, width=32)),
+    levels=st.lists(st.floats(0, 1), min_size=1, max_size=6),
+    length=st.integers(1, 7),
+)
+def test_quantiles_are_those_of_numpy(values, levels, length):
+    values = values[:, :length].copy()
+    wanted = np.quantile(values.astype(float), levels, axis=-1)
+    np.testing.assert_allclose(quantiles(values, levels), wanted, atol=1e-12)
+
+
+def test_nothing_is_drawn_for_expected_scores(tiny_posterior, mixed, monkeypatch):
+    fc = tiny_posterior.forecast(mixed, new_family=True)
+    whole = fc.draws["expected"].values.reshape(-1, len(mixed) * len(NAMES))
+    monkeypatch.delattr("sloth_bayes.forecast.draw_scores")
+    expected = tiny_posterior.forecast(mixed, new_family=True).summary("expected")
+    np.testing.assert_allclose(expected["mean"], whole.mean(0, dtype=float), rtol=1e-6)
+
+
+def test_summaries_keep_no_draws(tiny_prior):
+    """200 candidates x 4 benchmarks x 4,000 draws: 12.8 MB a copy, of which none is kept."""
+    frame = sb.candidates("cedar", params_b=np.geomspace(1, 40, 200).tolist(), tokens_t=6)
+    tracemalloc.start()
+    try:
+        fc = tiny_prior.forecast(frame)
+        before = tracemalloc.get_traced_memory()[0]
+        assert len(fc.summary("expected")) == len(fc.frame) == 800
+        kept = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert "draws" not in vars(fc)
+    assert kept < 2e6
 
 
 @pytest.mark.parametrize("prob", [0, 1, 90, -0.1, np.nan, "0.9"])
