@@ -15,6 +15,7 @@ from .posterior import Posterior
 R_HAT_MOST, R_HAT_ALL = 1.01, 1.02  # for 99% of the quantities, and for every one
 ESS_LEAST = 400  # bulk and tail, over all chains (Vehtari et al., 2021)
 E_BFMI_LEAST = 0.3
+ANOTHER_MODE = 10.0  # nats of ELBO below the best start
 K_HAT_MOST = 0.7
 
 # Quantities that do not depend on the rotation or sign of the skills.
@@ -82,10 +83,39 @@ def diagnose(post: Posterior) -> Diagnostics:
         ok, messages = _verdict_svi(post)
     else:
         ok, messages = _verdict_nuts(post, table)
+    starts = post.attrs["starts_elbo"]
+    if max(starts) - min(starts) > ANOTHER_MODE:
+        messages.append(f"Modes: {starts_in_words(post)}; the best was taken.")
     found = Diagnostics(table, ok, tuple(messages))
     # Kept with the posterior: it is slow to compute, and must survive slimming.
     post._tree["convergence"] = xr.DataTree(found.to_dataset())
     return found
+
+
+def starts_in_words(post: Posterior) -> str:
+    """What the variational starts of a fit found, for people.
+
+    The ELBO bounds the log evidence of the mode that a start ended in: a start far below
+    the best one found another mode, of less evidence by about the exponential of that.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> "ELBO" in starts_in_words(sb.load("leaderboard"))
+    True
+    """
+    below = max(post.attrs["starts_elbo"]) - np.sort(post.attrs["starts_elbo"])[::-1]
+    others = int((below > ANOTHER_MODE).sum())
+    if len(below) == 1:
+        return "1 variational start: other modes were not looked for (ELBO of one start)"
+    listed = ", ".join(f"{v:.1f}" for v in below[1:])
+    verdict = (
+        "all in one mode"
+        if not others
+        else f"{others} in another mode, with less evidence by a factor of about exp("
+        f"{below[len(below) - others]:.0f}) or more"
+    )
+    return f"{len(below)} variational starts, {verdict} (ELBO below the best: {listed})"
 
 
 def identified(post: Posterior) -> xr.Dataset:

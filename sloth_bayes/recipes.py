@@ -19,7 +19,8 @@ import numpy as np
 
 from ._files import atomic_path
 from ._shipped import shipped
-from .errors import FileFormatError, SpecError, near, unknown
+from .diagnostics import starts_in_words
+from .errors import ExtrapolationWarning, FileFormatError, SpecError, near, unknown
 from .leaderboard import Leaderboard, load_dataset
 from .posterior import Posterior
 from .spec import Sloth, read_toml
@@ -248,6 +249,7 @@ def write_card(
     seconds: float,
     path: str | Path,
     kept: int | None = None,
+    svi: Posterior | None = None,
 ) -> Path:
     """Write what is known about a fit: data, convergence, calibration, limits.
 
@@ -267,6 +269,9 @@ def write_card(
         The Markdown file; its folder names the posterior.
     kept
         Draws of the slimmed posterior beside the card, if there is one.
+    svi
+        A variational fit of the same specification to the same table, to be compared with
+        this one.
 
     Returns
     -------
@@ -288,6 +293,8 @@ def write_card(
         "## Leave-one-out (PSIS-LOO)\n\n" + _loo(post),
         "## When not to trust it\n\n" + _limits(post, diagnostics),
     ]
+    if svi is not None:
+        sections.insert(-1, "## Variational inference beside it\n\n" + _beside(post, svi))
     try:
         with atomic_path(path) as temporary:
             temporary.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
@@ -322,6 +329,7 @@ def _fitted(post: Posterior, seconds: float, kept: int | None) -> str:
             else "none",
         ],
         ["method", f"{method}, seed {int(about['seed'])}"],
+        ["starts", starts_in_words(post)],
         ["time", f"{seconds:.0f} s on {about['backend']}"],
         ["versions", ", ".join(f"{k} {v}" for k, v in versions.items())],
     ]
@@ -406,6 +414,45 @@ def _loo(post: Posterior) -> str:
         ]
         text += f"\n\nThe scores that sway the fit most: {', '.join(names)}."
     return text
+
+
+def _beside(post: Posterior, svi: Posterior) -> str:
+    """Forecasts of both fits, of a model twice the size of the largest of every family."""
+    constant = post.data_tree["constant_data"].to_dataset()
+    frame = constant[["params_b", "tokens_t", "family_of_model"]].to_dataframe().reset_index()
+    frame = frame.rename(columns={"family_of_model": "family"}).sort_values("params_b")
+    frame = frame[frame["tokens_t"].notna()].groupby("family").tail(1)
+    frame["params_b"] *= 2
+    frame["model"] = "twice " + frame["model"].astype(str)
+    columns = ["model", "family", "params_b", "tokens_t"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExtrapolationWarning)
+        forecasts = [fit.forecast(frame[columns]) for fit in (post, svi)]
+    exact, guide = (f.summary(of="expected", prob=0.9) for f in forecasts)
+    shift = 100 * (guide["median"] - exact["median"]).abs()
+    width = (guide["upper"] - guide["lower"]) / (exact["upper"] - exact["lower"])
+    outside = (guide["median"] < exact["lower"]) | (guide["median"] > exact["upper"])
+    which = exact["benchmark"].to_numpy()
+    rows = [
+        [
+            name,
+            f"{shift[here].mean():.1f}",
+            f"{shift[here].max():.1f}",
+            f"{width[here].median():.2f}",
+            f"{outside[here].mean():.0%}",
+        ]
+        for name, here in [(b, which == b) for b in post.benchmarks]
+        + [("all", np.ones(len(which), bool))]
+    ]
+    head = ["benchmark", "medians apart", "at most", "width, SVI / NUTS", "medians outside 90%"]
+    messages = " ".join(svi.diagnostics().messages[:2])
+    return (
+        f"The same specification by SVI (seed {int(svi.attrs['seed'])}). {messages}\n\n"
+        f"Expected scores of {len(frame)} models nobody has trained, twice as large as the largest "
+        "of each family: how far medians are apart (points, mean and largest), the median ratio of "
+        "the widths of 90% intervals, and the share of SVI's medians outside NUTS's 90% "
+        "intervals.\n\n" + _table(head, rows)
+    )
 
 
 def _limits(post: Posterior, found: Diagnostics) -> str:

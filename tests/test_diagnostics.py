@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -243,3 +245,27 @@ def test_asking_twice_computes_once(tiny_posterior, monkeypatch):
     again = tiny_posterior.diagnostics()
     assert again.messages == first.messages
     assert isinstance(again.table, pd.DataFrame)
+
+
+# -- variational starts --------------------------------------------------------------------
+
+
+def with_starts(post: Posterior, elbos: list[float]) -> Posterior:
+    tree = post._tree.copy()
+    tree.attrs = {**tree.attrs, "starts_elbo": json.dumps(elbos)}
+    return Posterior(tree, post.spec)
+
+
+@pytest.mark.parametrize(
+    ("elbos", "words"),
+    [
+        ([5.0], ["1 variational start", "not looked for"]),
+        ([5.0, 4.0, 4.5], ["3 variational starts", "all in one mode", "0.5, 1.0"]),
+        ([5.0, -20.0, 4.0], ["1 in another mode", "exp(25)", "1.0, 25.0"]),
+        ([-40.0, 5.0, -20.0], ["2 in another mode", "exp(25)", "25.0, 45.0"]),
+    ],
+)
+def test_starts_in_other_modes_are_reported(tiny_svi, elbos, words):
+    text = diagnostics.starts_in_words(with_starts(tiny_svi, elbos))
+    for word in words:
+        assert word in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import sloth_bayes as sb
@@ -123,6 +124,22 @@ def test_the_card_says_what_was_measured(tiny_posterior, tmp_path):
     counts = [int(row.split("|")[2]) for row in loo.splitlines() if row.startswith("| k-hat")]
     assert sum(counts) == tiny_posterior.attrs["n_scores"]
     assert ("not converged" in section(card, "When not to trust it")) == (not found.ok)
+
+
+def test_the_card_compares_nuts_with_svi(tiny_posterior, tiny_svi, tmp_path):
+    found = tiny_posterior.diagnostics()
+    path = recipes.write_card(tiny_posterior, found, 1.0, tmp_path / "card.md", svi=tiny_svi)
+    beside = section(path.read_text(), "Variational inference beside it")
+    assert "k-hat" in beside
+    assert f"{len(tiny_posterior.families)} models nobody has trained" in beside
+    rows = [line.split("|")[1:-1] for line in beside.splitlines() if line.startswith("| ")][2:]
+    assert [row[0].strip() for row in rows] == [*tiny_posterior.benchmarks, "all"]
+    apart, most, width = (np.array([float(row[i]) for row in rows]) for i in (1, 2, 3))
+    assert (apart <= most).all()
+    assert (width > 0).all()
+    path = recipes.write_card(tiny_posterior, found, 1.0, tmp_path / "card.md", svi=tiny_posterior)
+    same = section(path.read_text(), "Variational inference beside it")
+    assert "| all | 0.0 | 0.0 | 1.00 | 0% |" in same
 
 
 def test_the_card_of_a_slimmed_posterior_has_no_loo(tiny_posterior, tmp_path):
