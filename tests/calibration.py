@@ -401,7 +401,7 @@ def plot(ranks: pd.DataFrame, summary: pd.DataFrame, title: str, path: Path) -> 
             # as far as the lines go either way, and below that room for the names
             far = max(abs(ax.dataLim.y0), abs(ax.dataLim.y1)) * 1.08
             entries = min(len(outside), len(named) + 1)
-            ax.set_ylim(-far * (1 + 0.27 * entries), far)
+            ax.set_ylim(-far * (1 + 0.2 * entries), far)
             if entries:
                 ax.legend(loc="lower left", fontsize=6.5, handlelength=1.2, borderaxespad=0.1,
                           labelspacing=0.25)  # fmt: skip
@@ -472,7 +472,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--replications", type=int, default=200, help="tables to fit (200)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--ranked", type=int, default=DRAWS, help=f"draws ranked ({DRAWS})")
-    for name in ("chains", "warmup", "draws", "steps", "starts"):
+    for name in ("chains", "warmup", "draws", "steps", "starts", "rank"):
         parser.add_argument(f"--{name}", type=int, help="of each fit")
     given = vars(parser.parse_args(arguments))
     settled = [given.pop(name) for name in ("method", "replications", "out", "ranked")]
