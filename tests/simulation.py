@@ -42,7 +42,8 @@ BENCHMARKS = [
 ]
 NAMES = [b.name for b in BENCHMARKS]
 # family, lineage, tuned, trillions of tokens, sizes in the table, sizes held out
-LAYOUT = [
+Layout = tuple[tuple[str, str, bool, float, tuple[float, ...], tuple[float, ...]], ...]
+LAYOUT: Layout = (
     ("ash", "ash", False, 0.3, (0.1, 0.4, 1.4, 2.8, 6.9), (12.0,)),
     ("elm", "elm", False, 1.0, (7.0, 13.0, 33.0), (65.0,)),
     ("elm-chat", "elm", True, 1.0, (7.0, 13.0, 33.0), (65.0,)),
@@ -52,7 +53,7 @@ LAYOUT = [
     ("oak-chat", "oak", True, 7.0, (0.5, 1.5, 7.0, 14.0, 32.0), (72.0,)),
     ("yew", "yew", False, 15.0, (1.0, 3.0, 8.0), (70.0, 405.0)),
     ("box", "box", False, 3.0, (0.2, 0.4, 0.6, 1.1, 1.7, 3.0, 4.0, 7.0, 9.0, 11.0, 20.0), (40.0,)),
-]
+)
 SPEC = sb.Sloth(n_skills=2)
 FIT = {"chains": 2, "warmup": 400, "draws": 400, "steps": 1500, "starts": 2, "max_tree_depth": 8}
 OUTSIDE = ("cloglog", "probit", "saturating", "heavy families")
@@ -68,7 +69,7 @@ class Table(NamedTuple):
     expected: np.ndarray  # (held out, benchmarks)
 
 
-def _rows(which: int) -> pd.DataFrame:
+def _rows(which: int, layout: Layout = LAYOUT) -> pd.DataFrame:
     """Models of the table (4) or held out of it (5), one a row."""
     return pd.DataFrame(
         [
@@ -80,7 +81,7 @@ def _rows(which: int) -> pd.DataFrame:
                 "params_b": size,
                 "tokens_t": f[3],
             }
-            for f in LAYOUT
+            for f in layout
             for size in f[which]
         ]
     )
@@ -92,37 +93,37 @@ def _missing(n_models: int) -> np.ndarray:
     return (3 * m + 7 * j) % 10 == 0
 
 
-def _leaderboard(score: np.ndarray) -> sb.Leaderboard:
-    rows = _rows(4)
+def _leaderboard(score: np.ndarray, layout: Layout = LAYOUT) -> sb.Leaderboard:
+    rows = _rows(4, layout)
     score = np.where(_missing(len(rows)), np.nan, score)
     frame = rows.assign(**dict(zip(NAMES, score.T)))
     return sb.Leaderboard.from_frame(frame, benchmarks=BENCHMARKS, name="simulated")
 
 
 @functools.lru_cache(maxsize=1)
-def prior_of(tables: int, seed: int = 0) -> sb.Posterior:
+def prior_of(tables: int, seed: int = 0, layout: Layout = LAYOUT) -> sb.Posterior:
     """The draws from the prior behind the tables, one each."""
-    data = _leaderboard(np.full((len(_rows(4)), len(NAMES)), 0.5))
+    data = _leaderboard(np.full((len(_rows(4, layout)), len(NAMES)), 0.5), layout)
     return SPEC.prior(data, draws=tables, seed=seed)
 
 
-def from_prior(tables: int, seed: int = 0) -> Iterator[Table]:
+def from_prior(tables: int, seed: int = 0, layout: Layout = LAYOUT) -> Iterator[Table]:
     """Tables whose parameters come from the prior of the specification."""
-    held_out, prior = _rows(5), prior_of(tables, seed)
+    held_out, prior = _rows(5, layout), prior_of(tables, seed, layout)
     scores = prior.data_tree["posterior_predictive"]["score"].values[0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sb.ExtrapolationWarning)
         expected = prior.forecast(held_out, seed=seed).draws["expected"].values[0]
-    observed = ~_missing(len(_rows(4)))
+    observed = ~_missing(len(_rows(4, layout)))
     for k in range(tables):
         score = np.full(observed.shape, np.nan)
-        score[_order(observed)] = scores[k]
-        yield Table("prior", k, _leaderboard(score), held_out, expected[k])
+        score[_order(observed, layout)] = scores[k]
+        yield Table("prior", k, _leaderboard(score, layout), held_out, expected[k])
 
 
-def _order(observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _order(observed: np.ndarray, layout: Layout = LAYOUT) -> tuple[np.ndarray, np.ndarray]:
     """Where the posterior's observations stand: by model name, then by benchmark."""
-    by_name = np.argsort(_rows(4)["model"].to_numpy(str), kind="stable")
+    by_name = np.argsort(_rows(4, layout)["model"].to_numpy(str), kind="stable")
     row, column = np.nonzero(observed[by_name])
     return by_name[row], column
 
