@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import json
 import warnings
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import logsumexp
 
 from . import evaluation, protocols
-from .errors import DataError, SpecError
+from ._files import atomic_path
+from .errors import DataError, FileFormatError, SpecError
 from .leaderboard import Leaderboard, load_dataset
 from .spec import Sloth
 
+_LOO = "loo.csv"
 _K_BAD = 0.7  # PSIS k-hat above which a leave-one-out term is not to be relied upon
 
 
@@ -56,6 +62,7 @@ def how_many_skills(
     method: str = "svi",
     folds: Iterable[protocols.Fold] | None = None,
     seed: int = 0,
+    out: str | Path | None = None,
     progress: bool | None = None,
     fit: dict[str, Any] | None = None,
     hidden: dict[str, Any] | None = None,
@@ -75,7 +82,7 @@ def how_many_skills(
     n_skills
         The numbers to compare.
     method
-        ``"svi"`` (a minute or two for the table that ships) or ``"nuts"``. Leave-one-out by a
+        ``"svi"`` (some minutes for the table that ships) or ``"nuts"``. Leave-one-out by a
         variational guide is a first look: the guide is not the posterior.
     folds
         What is left out; by default, lineage by lineage, the larger models of the families
@@ -83,6 +90,8 @@ def how_many_skills(
         choice has not seen the published protocol's answers.
     seed
         Of all fits.
+    out
+        A folder to keep results in, so that an interrupted comparison goes on where it was.
     progress
         Show progress bars.
     fit, hidden
@@ -100,6 +109,8 @@ def how_many_skills(
         loadings are identities (one skill a benchmark).
     DataError
         If no family can be left out.
+    FileFormatError
+        If `out` holds results of another comparison, or cannot be written.
 
     Examples
     --------
@@ -124,15 +135,19 @@ def how_many_skills(
             )
         folds = protocols.leave_group_out(data, groups, 1, setting="never tested")
     folds = tuple(folds)
-    inside, outside, rows = {}, {}, {}
+    inside, outside, rows = {}, {}, {}  # by number of skills
     for d in numbers:
         one = spec.replace(n_skills=d)
-        inside[d], rows[d] = _leave_one_out(one, data, method, seed, progress, fit or {})
+        folder = None if out is None else Path(out) / f"{d}-skills"
+        inside[d] = _leave_one_out(one, data, method, seed, folder, progress, fit or {})
         found = evaluation.cross_validate(
-            one, data, folds, method=method, seed=seed, progress=progress, **(hidden or {})
-        )
+            one, data, folds, method=method, seed=seed, out=folder, progress=progress,
+            **(hidden or {}),
+        )  # fmt: skip
         outside[d] = found.frame.set_index(["fold", "model", "benchmark"])
-        rows[d] |= {
+        rows[d] = {
+            "p_loo": (inside[d]["log_score"] - inside[d]["value"]).sum(),
+            "bad_k": (inside[d]["k_hat"] > _K_BAD).mean(),
             "mae": 100 * found.frame["error"].mean(),
             "cover_90": found.frame["covered_90"].mean(),
         }
@@ -166,22 +181,57 @@ def _checked(n_skills: Sequence[int], spec: Sloth, benchmarks: int) -> list[int]
 
 
 def _leave_one_out(
-    spec: Sloth, data: Leaderboard, method: str, seed: int, progress: bool | None,
-    options: dict[str, Any],
-) -> tuple[pd.DataFrame, dict[str, float]]:  # fmt: skip
-    """PSIS leave-one-out log scores of every observed score, with their families."""
+    spec: Sloth, data: Leaderboard, method: str, seed: int, folder: Path | None,
+    progress: bool | None, options: dict[str, Any],
+) -> pd.DataFrame:  # fmt: skip
+    """PSIS leave-one-out of every observed score: value, k_hat, log_score with it, family."""
+    about = {
+        "spec": spec.to_toml(), "data": data.fingerprint, "method": method, "seed": seed,
+        "options": options,
+    }  # fmt: skip
+    done = _kept(folder, about)
+    if done is not None:
+        return done
     from arviz_stats import loo
 
     post = spec.fit(data, method=method, seed=seed, progress=progress, **options)
+    tree = post.data_tree
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # k-hat is in the table
-        found = loo(post.data_tree, pointwise=True)
-    tree = post.data_tree
-    models = tree["observed_data"]["obs_model"].values
-    family = tree["constant_data"]["family_of_model"].sel(model=models).values.astype(str)
-    frame = pd.DataFrame({"value": np.asarray(found.elpd_i), "family": family})
-    bad = float((np.asarray(found.pareto_k) > _K_BAD).mean())
-    return frame, {"p_loo": float(found.p), "bad_k": bad}
+        found = loo(tree, pointwise=True)
+    models = tree["observed_data"].to_dataset()["obs_model"].values
+    family_of = tree["constant_data"].to_dataset()["family_of_model"]
+    inside = tree["log_likelihood"].to_dataset()["score"].values.astype(float)
+    inside = inside.reshape(-1, inside.shape[-1])
+    frame = pd.DataFrame(
+        {
+            "family": family_of.sel(model=models).values.astype(str),
+            "value": np.asarray(found.elpd_i),
+            "log_score": logsumexp(inside, axis=0) - np.log(len(inside)),
+            "k_hat": np.asarray(found.pareto_k),
+        }
+    )
+    if folder is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with atomic_path(folder / _LOO) as path:
+                text = "# " + json.dumps(about) + "\n" + frame.to_csv(index=False)
+                path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise FileFormatError(f"cannot write {folder}: {error.strerror or error}") from None
+    return frame
+
+
+def _kept(folder: Path | None, about: dict[str, Any]) -> pd.DataFrame | None:
+    """Leave-one-out scores that `folder` holds, or an error if they are of something else."""
+    if folder is None or not (folder / _LOO).exists():
+        return None
+    first, rest = (folder / _LOO).read_text(encoding="utf-8").split("\n", 1)
+    if first != "# " + json.dumps(about):
+        raise FileFormatError(
+            f"{folder} holds the result of another comparison: give another folder, or delete it"
+        )
+    return pd.read_csv(io.StringIO(rest))
 
 
 def _against_best(scores: dict[int, pd.Series], family: pd.Series) -> pd.DataFrame:

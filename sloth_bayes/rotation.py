@@ -48,9 +48,6 @@ class Rotated(NamedTuple):
         """Correlations of the rotated skills, ``(S, d, d)``."""
         return np.swapaxes(self.transform, -1, -2) @ self.transform
 
-    def __getitem__(self, which: Any) -> Rotated:  # type: ignore[override]
-        return Rotated(*(a[which] for a in self))
-
 
 class Alignment(NamedTuple):
     """How S matrices were matched to a reference, column by column."""
@@ -138,7 +135,7 @@ def minimise(
         if stop.any():
             t[here[stop]], value[here[stop]] = now.transform[stop], now.value[stop]
             converged[here[stop]] = steep[stop] <= 1e3
-            here, a, now, inverse = here[~stop], a[~stop], now[~stop], inverse[~stop]
+            here, a, now, inverse = here[~stop], a[~stop], now.take(~stop), inverse[~stop]
         if not here.size:
             break
         new, moved = _line_search(a, now, inverse, criterion, oblique)
@@ -169,7 +166,7 @@ class _State(NamedTuple):
             gradient = gradient - t @ (inner + np.swapaxes(inner, -1, -2)) / 2
         return cls(t, value, gradient)
 
-    def __getitem__(self, which: Any) -> _State:  # type: ignore[override]
+    def take(self, which: np.ndarray) -> _State:
         return _State(*(x[which] for x in self))
 
 
@@ -366,9 +363,7 @@ class Reference(NamedTuple):
     optima: np.ndarray  # (n, 2) values of the local minima found, and starts that ended there
 
 
-def reference(
-    loading: np.ndarray, method: str, seed: int = 0, **arguments: Any
-) -> Reference:
+def reference(loading: np.ndarray, method: str, seed: int = 0, **arguments: Any) -> Reference:
     """The best of many starts of the rotation of the average solution, ordered and signed.
 
     The average is of ``A A'`` over draws, which no rotation of the skills changes; its leading d
@@ -468,8 +463,9 @@ def align(loading: np.ndarray, to: np.ndarray) -> Alignment:
     order = np.stack([linear_sum_assignment(g, maximize=True)[1] for g in gain])
     rows = np.arange(d)
     chosen = np.take_along_axis(cosine, order[:, :, None], axis=2)[..., 0]
-    best = np.abs(chosen).mean(-1)
-    return Alignment(order, np.where(chosen < 0, -1.0, 1.0), np.abs(chosen), best - _second(gain, order, rows))
+    congruence = np.abs(chosen)
+    margin = congruence.mean(-1) - _second(gain, order, rows)
+    return Alignment(order, np.where(chosen < 0, -1.0, 1.0), congruence, margin)
 
 
 def _second(gain: np.ndarray, order: np.ndarray, rows: np.ndarray) -> np.ndarray:

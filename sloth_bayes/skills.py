@@ -516,9 +516,7 @@ class Skills:
         _positive(sizes, tokens)
         x = self._inputs(sizes[:, None], tokens[None, :])
         values = np.einsum("abp,spk->sabk", x, self._merged("slope"), optimize=True)
-        return self._labelled(
-            values, "params_b", "tokens_t", params_b=sizes, tokens_t=tokens
-        )
+        return self._labelled(values, "params_b", "tokens_t", params_b=sizes, tokens_t=tokens)
 
     # -- plots ---------------------------------------------------------------------------
 
@@ -583,8 +581,7 @@ class Skills:
         return out
 
     def _centre(self) -> np.ndarray:
-        centre: np.ndarray = self._posterior._tree["constant_data"]["centre"].values
-        return centre
+        return self._posterior._tree["constant_data"].to_dataset()["centre"].values
 
     def _inputs(self, sizes: np.ndarray, tokens: np.ndarray) -> np.ndarray:
         sizes, tokens = np.broadcast_arrays(sizes, tokens)
@@ -808,20 +805,21 @@ def _target(
     """The pattern in the order of the benchmarks, and the names of its columns."""
     if target is None:
         return None, None
-    if not isinstance(target, pd.DataFrame):
-        try:
-            return np.asarray(target, float), None
-        except (TypeError, ValueError):
-            raise DataError("the target must hold numbers, benchmark x skill, NaN if free") from None
-    for name in target.index:
-        if name not in benchmarks:
-            raise unknown("benchmark of the target", str(name), benchmarks)
-    if target.index.has_duplicates:
-        raise DataError("the target names a benchmark twice")
+    if isinstance(target, pd.DataFrame):
+        for name in target.index:
+            if name not in benchmarks:
+                raise unknown("benchmark of the target", str(name), benchmarks)
+        if target.index.has_duplicates:
+            raise DataError("the target names a benchmark twice")
+        array: Any = target.reindex(benchmarks).to_numpy()
+    else:
+        array = target
     try:
-        pattern = target.reindex(benchmarks).to_numpy(float)
+        pattern = np.asarray(array, float)
     except (TypeError, ValueError):
-        raise DataError("the target must hold numbers, benchmark x skill, NaN if free") from None
+        raise DataError("the target must hold numbers, NaN where a loading is free") from None
+    if not isinstance(target, pd.DataFrame):
+        return pattern, None
     names = [str(c) for c in target.columns]
     return pattern, _checked_names(names, d) if len(names) == d else None
 

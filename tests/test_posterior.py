@@ -333,7 +333,8 @@ ORDER = [
     "_readings", "harness", "exports", "observed", "protocols", "law",
     "spec", "design", "posterior", "model", "inference", "diagnostics", "forecast", "scores",
     "rotation", "skills",
-    "recipes", "evaluation", "howmany", "baselines", "scoreboard", "plots", "cli",
+    "recipes", "evaluation", "howmany", "baselines", "scoreboard",
+    "_style", "skillplots", "plots", "cli",
 ]  # fmt: skip
 
 
