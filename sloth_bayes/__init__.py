@@ -37,6 +37,9 @@ _PUBLIC = {
     "Diagnostics": "diagnostics",
     "Forecast": "forecast",
     "candidates": "forecast",
+    "Skills": "skills",
+    "how_many_skills": "howmany",
+    "SkillCount": "howmany",
     "cross_validate": "evaluation",
     "Evaluation": "evaluation",
     "load_evaluation": "evaluation",
@@ -70,6 +73,7 @@ if TYPE_CHECKING:
     from .evaluation import Evaluation, cross_validate, load_evaluation
     from .forecast import Forecast, candidates
     from .harness import known_tasks
+    from .howmany import SkillCount, how_many_skills
     from .leaderboard import (
         Benchmark,
         Leaderboard,
@@ -81,6 +85,7 @@ if TYPE_CHECKING:
     from .observed import Observed, read_observed
     from .posterior import Posterior, load
     from .protocols import Fold
+    from .skills import Skills
     from .spec import Priors, Sloth
 
 

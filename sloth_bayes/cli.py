@@ -34,10 +34,20 @@ if TYPE_CHECKING:
     from .observed import Observed
     from .recipes import Recipe
     from .scoreboard import Scoreboard
+    from .skills import Skills
 
 PIPED_WIDTH = 100  # columns, where there is no terminal to ask
 _BAR = 30
 _EXAMPLE = "sloth-bayes forecast --family meta-llama-3 --params 405 --tokens 15"
+_SKILLS = (
+    "loadings",
+    "communality",
+    "correlations",
+    "families",
+    "models",
+    "coefficients",
+    "tuning",
+)
 _NOT_CONVERGED, _BAD_INPUT, _INTERRUPTED, _CLOSED_PIPE = 1, 2, 130, 141
 # typer bundles click, or depends on it: reached through what it exports
 _ClickException = cast("type[Exception]", typer.BadParameter.__mro__[2])
@@ -352,7 +362,7 @@ def _check_figure(path: Path) -> None:
     _check_folder(path)
 
 
-def _draw(fc: Forecast, path: Path) -> None:
+def _draw(fc: Forecast | Skills, path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -616,6 +626,143 @@ def _print_diagnostics(found: Diagnostics, top: int) -> None:
         )
     console.print(f"\nThe worst of {len(found.table)} quantities:", style="bold")
     console.print(table)
+
+
+# -- skills ------------------------------------------------------------------------------
+
+
+@app.command()
+def skills(
+    posterior: PosteriorOption = "leaderboard",
+    rotation: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="geomin, quartimin, oblimin, promax, varimax, or none at all."
+        ),
+    ] = "geomin",
+    names: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[,NAME...]", help="Names of the skills, in order."),
+    ] = None,
+    instruct: Annotated[
+        bool | None,
+        typer.Option("--instruct/--base", help="Rank only tuned, or only base families."),
+    ] = None,
+    top: Annotated[int, typer.Option(min=0, help="Families to show of each ranking.")] = 5,
+    prob: Annotated[float, typer.Option(help="Mass of the intervals, between 0 and 1.")] = 0.9,
+    table: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="The table that --csv writes: " + ", ".join(_SKILLS) + "."
+        ),
+    ] = "loadings",
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also draw the loadings (.png, .pdf, .svg).")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object with all tables.")
+    ] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="One table as CSV: see --table.")] = False,
+    seed: Annotated[int, typer.Option(help="Same seed, same numbers.")] = 0,
+) -> None:
+    """Show the skills: what each benchmark needs, and which families have them.
+
+    Example: [bold]sloth-bayes skills --base --top 10 --plot loadings.pdf[/bold]
+    """
+    if as_json and as_csv:
+        raise DataError("--json and --csv exclude each other: ask for one of them.")
+    if plot is not None:
+        _check_figure(plot)
+    from .errors import unknown
+    from .posterior import load
+    from .rotation import METHODS
+
+    if table not in _SKILLS:
+        raise unknown("table", table, _SKILLS)
+    if rotation == "target":
+        by_name = ", ".join(m for m in METHODS if m != "target")
+        raise DataError(f"a target is a matrix: use Posterior.skills. Here: {by_name}.")
+    post = load(posterior)
+    found = post.skills(rotation, names=_split(names) or None, prob=prob, seed=seed)
+    notes = list(found.messages)
+    if post.known_verdict is False:
+        notes.append(f"posterior {posterior!r} has not converged: see sloth-bayes diagnose")
+    for note in notes:
+        _say("warning", note)
+
+    def made(name: str) -> pd.DataFrame:
+        if name == "families":
+            return found.families(instruct=instruct)
+        return cast("pd.DataFrame", getattr(found, name)())
+
+    if as_json:
+        from . import __version__
+
+        answer: dict[str, Any] = {name: _records(made(name)) for name in _SKILLS}
+        answer["quality"] = _records(found.quality.reset_index())
+        answer["meta"] = {
+            "posterior": posterior, "method": post.method, "rotation": found.rotation,
+            "skills": found.names, "ambiguous": found.ambiguous, "prob": prob, "seed": seed,
+            "data": str(post.attrs["data"]), "version": __version__,
+        }  # fmt: skip
+        typer.echo(json.dumps(answer | {"warnings": notes}))
+    elif as_csv:
+        typer.echo(made(table).to_csv(index=False), nl=False)
+    else:
+        _print_skills(found, made("families"), top, posterior)
+    if plot is not None:
+        _draw(found, plot)
+
+
+def _print_skills(found: Skills, families: pd.DataFrame, top: int, name: str) -> None:
+    from rich.table import Table
+
+    console, post = _console(), found._posterior
+    mass = f"{100 * found.prob:g}%"
+    console.print(
+        f"Loadings ({found.rotation}): logits per standard deviation of skill, {mass} interval; "
+        "* sign certain",
+        style="bold",
+    )
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("benchmark", no_wrap=True)
+    for skill in found.names:
+        table.add_column(skill, justify="right")
+    table.add_column("its own", justify="right", no_wrap=True)
+    own = found.communality().set_index("benchmark")["own"]
+    for benchmark, cells in found.table().iterrows():
+        # an interval goes under its mean where both do not fit on a line
+        table.add_row(str(benchmark), *map(str, cells), f"{100 * own[benchmark]:.0f}%")
+    console.print(table)
+    pairs = [
+        f"{r.skill} and {r.with_skill} {r.mean:.2f} [{r.lower:.2f}, {r.upper:.2f}]"
+        for r in found.correlations().itertuples()
+    ]
+    if pairs:
+        console.print("\nCorrelations: " + "; ".join(pairs) + ".")
+    for skill in found.names if top else ():
+        rows = families[families["skill"] == skill]
+        console.print(
+            f"\n{skill}: families by efficiency, in standard deviations, at typical size and "
+            f"tokens (of {len(rows)})",
+            style="bold",
+        )
+        ranking = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for head in ("family", "", "mean", f"{mass} interval", "rank", "P(best)"):
+            ranking.add_column(head, justify="left" if head in ("family", "") else "right")
+        for row in rows.head(top).itertuples():
+            ranking.add_row(
+                row.family, "tuned" if row.instruct else "base", f"{row.mean:.2f}",
+                f"{row.lower:.2f} to {row.upper:5.2f}",
+                f"{row.rank:.0f} ({row.rank_lower:.0f}-{row.rank_upper:.0f})",
+                f"{row.p_best:.2f}",
+            )  # fmt: skip
+        console.print(ranking)
+    console.print(
+        f"\nPosterior {name}: {post.method.upper()}, {post.n_draws} draws, fitted on "
+        f"{len(post.models)} models of {post.attrs['data']}.",
+        style="dim",
+    )
 
 
 # -- evaluate ----------------------------------------------------------------------------

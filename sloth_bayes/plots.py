@@ -1,6 +1,7 @@
 """Figures. Every function draws on given axes or makes its own figure, and returns the axes.
 
 No global setting of Matplotlib is touched: :data:`STYLE` holds inside these functions only.
+Those on skills live in :mod:`sloth_bayes.skillplots` and are to be had here as well.
 """
 
 from __future__ import annotations
@@ -17,8 +18,17 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
+from ._style import COLOURS, STYLE
 from .errors import ConvergenceWarning, DataError, ExtrapolationWarning, unknown
 from .forecast import forecast as make_forecast
+from .skillplots import (  # noqa: F401  (to be had here)
+    base_and_tuned,
+    level_curves,
+    loadings,
+    loadings_forest,
+    skill_correlations,
+    skills_and_compute,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,33 +36,6 @@ if TYPE_CHECKING:
 
     from .evaluation import Evaluation
     from .forecast import Forecast
-
-STYLE: dict[str, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 9.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.labelsize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.7,
-    "axes.edgecolor": "#555555",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.6,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "xtick.color": "#444444",
-    "ytick.color": "#444444",
-    "xtick.major.width": 0.7,
-    "ytick.major.width": 0.7,
-    "legend.fontsize": 8.5,
-    "legend.frameon": False,
-    "lines.linewidth": 1.5,
-}
-# Okabe and Ito's palette, which colour-blind readers can tell apart
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
 
 _CURVE_SIZES = 25
 _REPLICATES = 8  # draws of the noise per draw of the posterior: a smooth band from 1,000 draws

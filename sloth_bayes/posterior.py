@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .design import Design
     from .diagnostics import Diagnostics
     from .forecast import Forecast
+    from .skills import Skills
 
 FORMAT = "sloth_bayes posterior"
 FORMAT_VERSION = 1
@@ -312,6 +313,12 @@ class Posterior:
         return forecast(
             self, candidates, prob=prob, seed=seed, new_family=new_family, benchmarks=benchmarks
         )
+
+    def skills(self, rotation: str = "geomin", n: int | None = None, **options: Any) -> Skills:
+        """Skills that people can read; see :func:`sloth_bayes.skills.skills`."""
+        from .skills import skills
+
+        return skills(self, rotation, n, **options)
 
     def diagnostics(self) -> Diagnostics:
         """Has the fit converged? See :class:`sloth_bayes.diagnostics.Diagnostics`."""

@@ -182,6 +182,31 @@ def leave_group_out(
     )
 
 
+def never_tested(data: Leaderboard) -> dict[str, str]:
+    """Families of a table that no published fold tests, with their lineages.
+
+    What is chosen on them (a specification, the number of skills) has not seen what the
+    published protocol measures. Of a table of your own that is every family. Pass it as
+    `groups` to :func:`leave_group_out`.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> "llama-2" in sb.protocols.never_tested(sb.load_dataset())
+    False
+    """
+    protocol = json.loads((shipped("data") / "protocol.json").read_text(encoding="utf-8"))
+    tested = {
+        family
+        for settings in protocol["test_families"].values()
+        for groups in settings.values()
+        for group in groups
+        for family in group
+    }
+    frame = data.frame
+    return {f: ln for f, ln in zip(frame["family"], frame["lineage"]) if f not in tested}
+
+
 def time_split(
     data: Leaderboard,
     month: str,

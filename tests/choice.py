@@ -11,7 +11,6 @@ hidden in one fit, so that a variant takes a minute or three.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -20,7 +19,6 @@ import pandas as pd
 
 import sloth_bayes as sb
 from sloth_bayes import protocols
-from sloth_bayes._shipped import shipped
 
 VARIANTS: dict[str, dict] = {
     "default": {},
@@ -39,23 +37,9 @@ VARIANTS: dict[str, dict] = {
 }
 
 
-def never_tested(data: sb.Leaderboard) -> dict[str, str]:
-    """Families that no published fold tests, with their lineages."""
-    protocol = json.loads((shipped("data") / "protocol.json").read_text(encoding="utf-8"))
-    tested = {
-        family
-        for settings in protocol["test_families"].values()
-        for groups in settings.values()
-        for group in groups
-        for family in group
-    }
-    frame = data.frame
-    return {f: ln for f, ln in zip(frame["family"], frame["lineage"]) if f not in tested}
-
-
 def folds(data: sb.Leaderboard, together: bool) -> tuple[sb.Fold, ...]:
     """A fold a lineage, or one fold that hides all of them at once."""
-    apart = protocols.leave_group_out(data, never_tested(data), 1, setting="never tested")
+    apart = protocols.leave_group_out(data, protocols.never_tested(data), 1, setting="never tested")
     if not together:
         return apart
     observed = {m for f in apart for m in f.observed}

@@ -332,7 +332,9 @@ ORDER = [
     "errors", "_files", "_interrupt", "_shipped", "leaderboard", "databuild",
     "_readings", "harness", "exports", "observed", "protocols", "law",
     "spec", "design", "posterior", "model", "inference", "diagnostics", "forecast", "scores",
-    "recipes", "evaluation", "baselines", "scoreboard", "plots", "cli",
+    "rotation", "skills",
+    "recipes", "evaluation", "howmany", "baselines", "scoreboard",
+    "_style", "skillplots", "plots", "cli",
 ]  # fmt: skip
 
 
