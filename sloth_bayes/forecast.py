@@ -566,8 +566,11 @@ class _Known(NamedTuple):
         )
 
 
-def _effects(post: Posterior, rows: pd.DataFrame, seed: int, known: _Known) -> Effects:
+def _effects(
+    post: Posterior, rows: pd.DataFrame, seed: int, known: _Known | None = None
+) -> Effects:
     """Family, lineage and model effects of the candidates, drawn where not in the posterior."""
+    known = known or _Known.of(post)
     v, spec, p = post._draws, post.spec, post.spec.priors
     draws, d, n_inputs = post.n_draws, v["loading"].shape[-1], v["slope"].shape[-2]
     n_bench = v["loading"].shape[-2]

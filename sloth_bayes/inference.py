@@ -506,7 +506,9 @@ def fit(
     p = program(spec, n, steps, rank, max_tree_depth, target_accept)
     keys = jax.random.split(jax.random.PRNGKey(seed), 5)
     with _compiling(p, method, arrays):
-        arrays, guide, elbos = _starts(spec, p, arrays, keys[0], starts, steps, progress)
+        # NUTS needs a mode, not the best guide of it
+        length = steps if method == "svi" else max(1, steps // 2)
+        arrays, guide, elbos = _starts(spec, p, arrays, keys[0], starts, length, progress)
     attrs: dict[str, Any] = {
         "method": method,
         "seed": seed,
@@ -697,13 +699,12 @@ def _starts(
 ) -> tuple[Arrays, Guide, list[float]]:  # fmt: skip
     """Choose the coordinates, then the best of several variational starts."""
     first, *keys = jax.random.split(key, starts + 1)
-    short = max(1, steps // 2)  # to find a mode, not the best guide of it
     with progress_bar(starts + 1, "starts", progress) as advance:
 
         def run(stop: threading.Event, key: Any) -> tuple[Guide, float]:
-            guide, elbo = p.start(key, arrays, short)
+            guide, elbo = p.start(key, arrays, steps)
             advance(1)
-            return guide, float(np.mean(elbo[-max(1, short // 10) :]))
+            return guide, float(np.mean(elbo[-max(1, steps // 10) :]))
 
         guide, _ = run(threading.Event(), first)
         arrays = arrays._replace(**oriented(spec, p, guide, first, arrays))
