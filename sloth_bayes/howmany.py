@@ -117,9 +117,10 @@ def how_many_skills(
     >>> import sloth_bayes as sb
     >>> data = sb.load_dataset().select(benchmarks=["MMLU", "HellaSwag"])
     >>> folds = sb.protocols.leave_group_out(data, {"qwen": "qwen"}, n_observed=2)
-    >>> quick = {"steps": 20, "draws": 20}
-    >>> found = sb.how_many_skills(data, n_skills=[1], folds=folds, fit=quick, hidden=quick,
-    ...                            progress=False)
+    >>> found = sb.how_many_skills(
+    ...     data, n_skills=[1], folds=folds, progress=False,
+    ...     fit={"steps": 50, "draws": 25}, hidden={"steps": 50},
+    ... )
     >>> found.table.index.tolist()
     [1]
     """

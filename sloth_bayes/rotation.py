@@ -128,8 +128,9 @@ def minimise(
     inverse = np.tile(np.eye(d * d), (n, 1, 1))
     inverse *= (0.1 / np.maximum(_norm(now.gradient), 1e-12))[:, None, None]
     moved = np.ones(n, bool)
+    least = 1e-6 * (full**2).sum((-1, -2)).mean()  # where a criterion vanishes at its minimum
     for _ in range(_ITERATIONS):
-        scale = tolerance * np.maximum(np.abs(now.value), 1e-12)
+        scale = tolerance * np.maximum(np.abs(now.value), least)
         steep = _norm(now.gradient) / scale
         stop = (steep <= 1) | ~moved  # nothing improves: at the limit of double precision
         if stop.any():

@@ -702,7 +702,7 @@ def skills(
     --------
     >>> import sloth_bayes as sb
     >>> post = sb.load("leaderboard")
-    >>> post.skills("varimax", draws=100).correlations()["mean"].abs().max() < 1e-9
+    >>> bool(post.skills("varimax", draws=100).correlations()["mean"].abs().max() < 1e-9)
     True
     """
     prob = forecast.check_prob(prob)
