@@ -509,7 +509,7 @@ def fit(
         kept = post.slim(min(options.slim_draws, post.n_draws))
         beside = None
         if options.method == "nuts":  # the card says how far variational inference is from it
-            beside = plan.spec.fit(table, "svi", seed=options.seed, progress=progress)
+            beside = plan.spec.fit(table, method="svi", seed=options.seed, progress=progress)
         path = target.with_name(CARD)
         card = write_card(post, found, seconds, path, kept=kept.n_draws, svi=beside)
         saved = [str(kept.save(target)), str(card)]

@@ -144,7 +144,15 @@ def test_an_error_of_the_work_itself_comes_through(tiny_spec, tiny_table, folds,
         sb.cross_validate(tiny_spec, tiny_table, folds, executor=pool, **QUICK)
 
 
-def test_ctrl_c_is_heard_while_workers_work(tiny_spec, tiny_table, folds):
+@pytest.fixture
+def ctrl_c():
+    """A background job of a shell ignores SIGINT, and hands that on to what it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_is_heard_while_workers_work(tiny_spec, tiny_table, folds, ctrl_c):
     futures: list[Future] = []
 
     class Busy(Executor):
@@ -174,7 +182,8 @@ def test_a_task_is_small(monkeypatch):
         raise Stop
 
     monkeypatch.setattr(evaluation, "_run", look)
-    monkeypatch.setattr("sloth_bayes.inference.common_anchor", lambda *a: np.eye(12, dtype="f4"))
+    coordinates = {"anchor": np.eye(12, dtype="f4"), "information": np.ones(12, "f4")}
+    monkeypatch.setattr("sloth_bayes.inference.common_coordinates", lambda *a: coordinates)
     with pytest.raises(Stop):
         sb.cross_validate(sb.Sloth(), sb.load_dataset(corrected=False))
     assert len(tasks) == 50
