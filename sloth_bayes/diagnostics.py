@@ -83,8 +83,8 @@ def diagnose(post: Posterior) -> Diagnostics:
         ok, messages = _verdict_svi(post)
     else:
         ok, messages = _verdict_nuts(post, table)
-    starts = post.attrs["starts_elbo"]
-    if max(starts) - min(starts) > ANOTHER_MODE:
+    starts = post.attrs.get("starts_elbo", ())  # draws made elsewhere have none
+    if starts and max(starts) - min(starts) > ANOTHER_MODE:
         messages.append(f"Modes: {starts_in_words(post)}; the best was taken.")
     found = Diagnostics(table, ok, tuple(messages))
     # Kept with the posterior: it is slow to compute, and must survive slimming.

@@ -37,7 +37,7 @@ def test_a_table_is_recovered():
     assert results["inside_90%"].sum() >= 6
     assert (results["inside_50%"] <= results["inside_90%"]).all()
     assert (results["right_sign"] <= results["certain"]).all()
-    assert (results["correlation"] > 0.05).all()
+    assert results["correlation"].between(0.01, 1).all()  # oblique: exactly 0 if orthogonal
 
 
 @pytest.mark.slow
