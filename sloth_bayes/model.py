@@ -524,10 +524,11 @@ def per_skill(values: dict[str, Any]) -> dict[str, Any]:
     unit = values["unit"]
     d = unit.shape[0]
     inverse = jax.scipy.linalg.solve_triangular(unit, jnp.eye(d), lower=True)
-    out = {k: v for k, v in values.items() if k != "unit"}
+    # Skills and predictors of every model follow from the rest, and would be most of it.
+    out = {k: v for k, v in values.items() if k not in ("unit", "skill", "predictor")}
     out["loading"] = values["loading"] @ unit
     for name in ("slope", "slope_lineage", "slope_family", "instruct", "family", "lineage",
-                 "model_effect", "skill"):  # fmt: skip
+                 "model_effect"):  # fmt: skip
         if name in values:
             out[name] = values[name] @ inverse.T
     return out
