@@ -11,7 +11,8 @@ side in threads, which XLA lets go of while it computes: no device flag has to b
 3. *NUTS* begins at draws from the best start. Hierarchies leave ridges between shared and
    local parameters that no diagonal mass matrix follows, so the warm-up goes in rounds,
    each in linear coordinates learned from draws and gradients of the last
-   (:func:`follow_gradients`).
+   (:func:`follow_gradients`). An early round also chooses the anchor of the skills again,
+   from draws instead of the guide (:func:`sloth_bayes.model.reanchored`).
 
 What sampling needs is compiled in the background while the starts run.
 """
@@ -48,6 +49,7 @@ from .spec import Sloth
 _CHUNK = 25  # NUTS iterations between two looks at the progress bar and at Ctrl-C
 _BLOCK = 200  # draws that one call of a compiled function of draws takes
 _ROUNDS = (3, 5, 8, 12, 20, 10)  # shares of the rounds of warm-up; the last settles the step
+_REANCHOR = 1  # after this round of warm-up (of those numbered from 0) the anchor is chosen again
 _FOREVER = 1_000_000  # iterations of adaptation, which :func:`_settled` ends
 _RANK = 64  # directions that the change of coordinates follows
 _NOT_FINITE = (
@@ -117,7 +119,8 @@ class Program(NamedTuple):
     size: int  # number of parameters D
     rank: int
     optimise: Callable[..., Any]
-    outline: Callable[..., Any]
+    outline: Callable[..., Any]  # loadings, residuals and their scales of draws
+    reanchor: Callable[..., Any]  # the same draws in the coordinates of other arrays
     draw: Callable[..., Any]
     potential: Callable[..., Any]  # the potential and its gradient, at rows of parameters
     nuts_init: Callable[..., Any]
@@ -222,16 +225,23 @@ def program(
         return guide, losses
 
     @jax.jit
-    def outline(guide: Guide, key: Any, arrays: Arrays) -> dict[str, Any]:
-        """Loadings, residuals and their scales at some draws of a guide."""
-
+    def outline(x: Any, first: Any, arrays: Arrays) -> dict[str, Any]:
         def one(x: Any) -> dict[str, Any]:
             sites = constrain_fn(law, (arrays,), {}, unravel(x))
             values = model.sampled(spec, n, arrays, sites)
-            names = ("loading", "unit", "residual", "residual_scale")
-            return {name: values[name] for name in names if name in values}
+            out = {name: values[name] for name in ("residual", "residual_scale") if name in values}
+            return out | {"loading": values["loading"] @ values["unit"]}
 
-        return jax.vmap(one)(draw(guide, key, _BLOCK))
+        return jax.vmap(one)(x)
+
+    @jax.jit
+    def reanchor(x: Any, first: Any, new: Arrays, arrays: Arrays) -> Any:
+        def one(x: Any) -> Any:
+            sites = constrain_fn(law, (arrays,), {}, unravel(x))
+            sites = model.reanchored(spec, n, arrays, new, sites)
+            return ravel_pytree(unconstrain_fn(law, (new,), {}, sites))[0]
+
+        return jax.vmap(one)(x)
 
     @jax.jit
     def potential(x: Any, first: Any, arrays: Arrays) -> tuple[Any, Any]:
@@ -308,6 +318,7 @@ def program(
         rank=rank,
         optimise=optimise,
         outline=outline,
+        reanchor=reanchor,
         draw=jax.jit(draw, static_argnums=2),
         potential=potential,
         nuts_init=nuts_init,
@@ -532,9 +543,8 @@ def fit(
         chains = 1
     else:
         attrs |= {"warmup": warmup, "max_tree_depth": max_tree_depth}
-        x, n_steps, diverging, potential, energy, accept, step_size = _nuts(
-            p, guide, arrays, keys[3], chains, warmup, draws, progress
-        )
+        arrays, found = _nuts(spec, p, guide, arrays, keys[3], chains, warmup, draws, progress)
+        x, n_steps, diverging, potential, energy, accept, step_size = found
         values = p.over("values", x.reshape(chains * draws, -1), keys[4], arrays)
         del values["potential"]
         depth = np.ceil(np.log2(n_steps + 1)).astype(np.int16)
@@ -561,7 +571,7 @@ def _compiling(p: Program, method: str, arrays: Arrays) -> Iterator[None]:
     """Compile what a fit needs: what its variational starts do not wait for, meanwhile."""
 
     def work() -> None:
-        p.ready("outline", guide, key, arrays)
+        p.ready("outline", block, 0, arrays)
         p.ready("values", block, 0, key, arrays)
         if method == "nuts":
             rank = min(_RANK, p.size)
@@ -570,6 +580,7 @@ def _compiling(p: Program, method: str, arrays: Arrays) -> Iterator[None]:
                 state = jax.eval_shape(p.nuts_init, key, x, x[0], x, at, arrays)
             p.ready("nuts_chunk", state, at, arrays)
             p.ready("potential", block, 0, arrays)
+            p.ready("reanchor", block, 0, arrays, arrays)
 
     key, x = jax.random.PRNGKey(0), np.zeros(p.size, np.float32)
     block = np.zeros((_BLOCK, p.size), np.float32)
@@ -582,9 +593,9 @@ def _compiling(p: Program, method: str, arrays: Arrays) -> Iterator[None]:
 
 
 def _nuts(
-    p: Program, guide: Guide, arrays: Arrays, key: Any, chains: int, warmup: int, draws: int,
-    progress: bool | None,
-) -> list[np.ndarray]:  # fmt: skip
+    spec: Sloth, p: Program, guide: Guide, arrays: Arrays, key: Any, chains: int, warmup: int,
+    draws: int, progress: bool | None,
+) -> tuple[Arrays, list[np.ndarray]]:  # fmt: skip
     """Rounds of warm-up, then sampling: arrays of shape (chains, draws, ...)."""
     rank = min(_RANK, p.size)
     at = coordinates(guide.mean, np.exp(guide.log_scale), np.zeros((p.size, rank)), np.zeros(rank))
@@ -614,7 +625,7 @@ def _nuts(
             rows = zip(jax.random.split(key, chains), x, value, slope)
             return [p.nuts_init(*row, at, arrays) for row in rows]
 
-        for length in rounds:
+        for number, length in enumerate(rounds):
             key, here = jax.random.split(key)
             results = _side_by_side(
                 [
@@ -623,12 +634,19 @@ def _nuts(
                 ]
             )
             late = np.concatenate([out[0][length // 3 :] for _, out in results])
-            at = follow_gradients(late, p.over("potential", late, arrays)[1], rank)
             x = np.stack([out[0][-1] for _, out in results])
+            if number == _REANCHOR and spec.loadings == "free":
+                # The guide's weakest skill may be none of the posterior's: its anchor would
+                # make a posterior that chains cross in hundreds of iterations.
+                all_loadings = p.over("outline", late, arrays)["loading"].swapaxes(0, 1)
+                new = arrays._replace(anchor=anchor(all_loadings.reshape(len(arrays.anchor), -1)))
+                late, x = (p.over("reanchor", rows, new, arrays) for rows in (late, x))
+                arrays = new
+            at = follow_gradients(late, p.over("potential", late, arrays)[1], rank)
         results = _side_by_side(
             [functools.partial(chain, state=state, at=at) for state in states(x, at, key)]
         )
-    return [np.stack(column) for column in zip(*results)]
+    return arrays, [np.stack(column) for column in zip(*results)]
 
 
 def _schedule(warmup: int) -> list[int]:
@@ -707,7 +725,8 @@ def _starts(
             return guide, float(np.mean(elbo[-max(1, steps // 10) :]))
 
         guide, _ = run(threading.Event(), first)
-        arrays = arrays._replace(**oriented(spec, p, guide, first, arrays))
+        x = p.draw(guide, first, _BLOCK)
+        arrays = arrays._replace(**oriented(spec, p, x, arrays))
         results = _side_by_side([functools.partial(run, key=k) for k in keys])
     elbos = [elbo if np.isfinite(elbo) else -np.inf for _, elbo in results]
     if not np.isfinite(max(elbos)):
@@ -715,21 +734,19 @@ def _starts(
     return arrays, results[int(np.argmax(elbos))][0], elbos
 
 
-def oriented(
-    spec: Sloth, p: Program, guide: Guide, key: Any, arrays: Arrays
-) -> dict[str, np.ndarray]:
+def oriented(spec: Sloth, p: Program, x: Any, arrays: Arrays) -> dict[str, np.ndarray]:
     """Fields of the arrays that set the coordinates, from a first approximation.
 
     Which coordinates are sampled changes no posterior (:mod:`sloth_bayes.model`), only how
     round it is: the anchor of the skills (:func:`anchor`), and how much a score of each
     benchmark tells of a residual, read off how much narrower than its prior the guide is.
     """
-    values = jax.device_get(p.ready("outline", guide, key, arrays)(guide, key, arrays))
+    values = p.over("outline", x, arrays)
     if not np.isfinite(values["loading"]).all():
         raise DataError(_NOT_FINITE)
     found = {}
     if spec.loadings == "free":
-        found["anchor"] = anchor((values["loading"] @ values["unit"]).mean(0))
+        found["anchor"] = anchor(values["loading"].mean(0))
     if spec.residual == "family":
         count = np.asarray(arrays.count)
         left = values["residual"].var(0) / (values["residual_scale"] ** 2).mean(0)
@@ -782,7 +799,7 @@ def common_coordinates(
     p = _hidden_program(spec, n, o)
     key = jax.random.PRNGKey(seed)
     guide, _ = p.start(key, arrays, o["steps"])
-    return oriented(spec, p, guide, key, arrays)
+    return oriented(spec, p, p.draw(guide, key, _BLOCK), arrays)
 
 
 def forecast_hidden(
@@ -851,8 +868,8 @@ def forecast_hidden(
     if svi:
         x = np.concatenate(parts)
     else:
-        chains = _nuts(
-            p, guide, arrays, keys[2], o["chains"], o["warmup"], o["draws"], progress=False
+        arrays, chains = _nuts(
+            spec, p, guide, arrays, keys[2], o["chains"], o["warmup"], o["draws"], progress=False
         )
         x = chains[0].reshape(-1, p.size)
     mu, sd = (v[:, rows] for v in p.over("cells", x, last, arrays))
@@ -877,14 +894,14 @@ def anchor(loading: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     loading
-        ``(J, d)`` in any rotation.
+        ``(J, d)`` in any rotation; or those of many draws side by side, ``(J, S d)``.
 
     Returns
     -------
     numpy.ndarray
         ``(J, J)`` orthogonal matrix, one direction a row.
     """
-    left, _, _ = np.linalg.svd(loading, full_matrices=True)
+    left = np.linalg.svd(loading, full_matrices=loading.shape[0] > loading.shape[1])[0]
     return np.ascontiguousarray(left.T).astype(np.float32)
 
 

@@ -184,6 +184,40 @@ def sample_loadings(spec: Sloth, n: Sizes, anchor: Any) -> tuple[Any, Any]:
     return anchor.T @ top, scale * triangle
 
 
+def reanchored(
+    spec: Sloth, n: Sizes, old: Arrays, new: Arrays, sites: dict[str, Any]
+) -> dict[str, Any]:
+    """The same draw in the coordinates of other arrays: sample sites for ``new.anchor``.
+
+    Skills are rotated so that loadings on the rows of the new anchor are triangular again.
+    """
+    with numpyro.handlers.block(), numpyro.handlers.substitute(data=sites):
+        loading, unit = sample_loadings(spec, n, jnp.asarray(old.anchor))
+    d = n.skills
+    turned = jnp.asarray(new.anchor) @ loading @ unit / spec.priors.loading
+    orthogonal, upper = jnp.linalg.qr(turned[:d].T)
+    sign = jnp.where(jnp.diag(upper) < 0, -1.0, 1.0)
+    triangle, back = (upper * sign[:, None]).T, orthogonal * sign
+    out = dict(sites)
+    out["loading_diagonal"] = jnp.diag(triangle) ** 2
+    if d > 1:
+        out["loading_below"] = triangle[jnp.tril_indices(d, -1)]
+    solve = jax.scipy.linalg.solve_triangular
+    if n.benchmarks > d:
+        out["loading_rest"] = solve(triangle.T, (turned[d:] @ back).T, lower=False).T
+    # Rows are effects times unit'; they become effects, rotated, times the new unit'.
+    move = solve(unit, jnp.eye(d), lower=True).T @ back @ (spec.priors.loading * triangle).T
+    for name in ("slope_raw", "instruct_raw", "slope_lineage_raw", "model_raw", "family_raw"):
+        if name in sites:
+            out[name] = sites[name] @ move
+    if "slope_family_raw" in sites:
+        out["slope_family_raw"] = sites["slope_family_raw"] @ back
+    if "family_raw" in sites:
+        known = jnp.asarray(old.count).sum(1, keepdims=True) > 0
+        out["family_raw"] = jnp.where(known, out["family_raw"], sites["family_raw"])
+    return out
+
+
 def nested_log_density(w: Any, known: Any, share: Any, members: Any) -> Any:
     """Log density of standardised effects ``w`` (F, C) of families nested in lineages.
 

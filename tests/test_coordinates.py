@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
 
+import sloth_bayes as sb
 from sloth_bayes import inference, model
 from sloth_bayes.design import design, showing
 
@@ -96,6 +99,37 @@ def test_hiding_scores_counts_them_out(tiny_table):
 
 
 # -- linear coordinates --------------------------------------------------------------------
+
+
+def test_another_anchor_is_the_same_draw():
+    """Scores do not change, the way back is exact, and densities differ by the Jacobian."""
+    data = sb.load_dataset().select(benchmarks=["MMLU", "ARC", "HellaSwag", "GSM8K"])
+    spec = sb.Sloth(n_skills=2)
+    old = design(data, spec.inputs).arrays
+    n = model.sizes(spec, old)
+    p = inference.program(spec, n, 10, 2, 5, 0.8)
+    x = 0.5 * RNG.normal(size=(3, p.size)).astype("f4")
+    rotation = np.linalg.qr(RNG.normal(size=(4, 4)))[0].astype("f4")
+    new = old._replace(anchor=rotation)
+
+    y = p.over("reanchor", x, new, old)
+    key = jax.random.PRNGKey(0)
+    before, after = p.over("cells", x, key, old)[0], p.over("cells", y, key, new)[0]
+    seen = old.observed > 0  # other effects are drawn, from their priors
+    np.testing.assert_allclose(after[:, seen], before[:, seen], atol=2e-6)
+    assert np.abs(y - x).max() > 0.1
+    np.testing.assert_allclose(p.over("reanchor", y, old, new), x, atol=2e-5)
+
+    moved = np.flatnonzero((np.abs(y - x) > 1e-5).any(0))  # the others are handed through
+
+    def of_moved(part: Any, whole: Any) -> Any:
+        whole = whole.at[moved].set(part)
+        return p.reanchor(whole[None], 0, new, old)[0][moved]
+
+    jacobian = jax.jit(jax.jacfwd(of_moved))
+    log_det = [np.linalg.slogdet(np.asarray(jacobian(r[moved], r), float))[1] for r in x]
+    potentials = [p.over("potential", rows, at)[0] for rows, at in ((x, old), (y, new))]
+    np.testing.assert_allclose(potentials[1] - potentials[0], log_det, atol=0.02)
 
 
 def some_coordinates(size: int, rank: int) -> inference.Coordinates:
