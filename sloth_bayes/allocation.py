@@ -24,8 +24,7 @@ import xarray as xr
 from scipy.spatial import ConvexHull, QhullError
 
 from . import forecast
-from .errors import DataError
-from .planning import (
+from .curves import (
     BEYOND,
     FLOPS,
     Answer,
@@ -39,6 +38,7 @@ from .planning import (
     values,
     who_of,
 )
+from .errors import DataError
 from .posterior import Posterior
 from .skills import Skills
 

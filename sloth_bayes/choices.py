@@ -16,9 +16,9 @@ import pandas as pd
 import xarray as xr
 
 from . import forecast
+from .curves import AVERAGE, FLOPS, Answer
 from .errors import ConvergenceWarning, DataError, ExtrapolationWarning, unknown
 from .forecast import candidates
-from .planning import AVERAGE, FLOPS, Answer
 from .posterior import Posterior, draw_scores
 
 Candidate: TypeAlias = "pd.DataFrame | pd.Series | Mapping[str, Any]"

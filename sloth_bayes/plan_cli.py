@@ -17,7 +17,7 @@ from .errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .planning import Answer
+    from .curves import Answer
 
 plan_app = typer.Typer(rich_markup_mode="rich")
 
@@ -395,8 +395,8 @@ def next_(
     Example: [bold]sloth-bayes plan next --params 70 --tokens 4 --option-params 0.5,1,3[/bold]
     """
     from .cli import _numbers, _split
+    from .curves import NEW_FAMILY
     from .forecast import candidates
-    from .planning import NEW_FAMILY
 
     post = _begin(posterior, as_json, as_csv, plot)
     if params is None or tokens is None or not option_params:

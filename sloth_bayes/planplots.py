@@ -281,7 +281,7 @@ def next_evaluation(
     DataError
         If the number of axes is not one, or `top` is not positive.
     """
-    from .planning import check_positive
+    from .curves import check_positive
 
     check_positive(top, "top", "how many measurements to show")
     rows = found.frame.head(int(top))
@@ -356,7 +356,7 @@ def _plain_ticks(axis: Any) -> None:
 
 def _shade(axes: np.ndarray, found: Any, column: str) -> None:
     """What lies beyond the data, behind everything."""
-    from .planning import extent
+    from .curves import extent
 
     low, high = extent(found._posterior, column)
     for axis in axes:

@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
     from .allocation import Allocation
     from .choices import Candidate, Comparison, NextEvaluation
+    from .curves import Goal
     from .design import Design
     from .diagnostics import Diagnostics
     from .forecast import Forecast
-    from .planning import Goal, RequiredSize, Saturation
+    from .planning import RequiredSize, Saturation
     from .skills import Skills
 
 FORMAT = "sloth_bayes posterior"
