@@ -38,6 +38,11 @@ _PUBLIC = {
     "Forecast": "forecast",
     "candidates": "forecast",
     "Skills": "skills",
+    "RequiredSize": "planning",
+    "Saturation": "planning",
+    "Allocation": "allocation",
+    "Comparison": "choices",
+    "NextEvaluation": "choices",
     "how_many_skills": "howmany",
     "SkillCount": "howmany",
     "cross_validate": "evaluation",
@@ -59,6 +64,8 @@ __all__ = sorted([*_PUBLIC, *_MODULES, "__version__"])
 
 if TYPE_CHECKING:
     from . import baselines, evaluation, plots, protocols
+    from .allocation import Allocation
+    from .choices import Comparison, NextEvaluation
     from .diagnostics import Diagnostics
     from .errors import (
         ConvergenceWarning,
@@ -83,6 +90,7 @@ if TYPE_CHECKING:
         load_subscores,
     )
     from .observed import Observed, read_observed
+    from .planning import RequiredSize, Saturation
     from .posterior import Posterior, load
     from .protocols import Fold
     from .skills import Skills

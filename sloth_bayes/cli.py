@@ -22,6 +22,7 @@ import typer
 from typer.core import TyperGroup
 
 from .errors import DataError, FileFormatError, SlothBayesError
+from .plan_cli import plan_app
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,6 +98,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(rich_markup_mode="rich")
 app.add_typer(data_app, name="data")
+app.add_typer(plan_app, name="plan")
 
 
 def main() -> None:

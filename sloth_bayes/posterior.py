@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,9 +27,13 @@ from .spec import Sloth
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .allocation import Allocation
+    from .choices import Candidate, Comparison, NextEvaluation
+    from .curves import Goal
     from .design import Design
     from .diagnostics import Diagnostics
     from .forecast import Forecast
+    from .planning import RequiredSize, Saturation
     from .skills import Skills
 
 FORMAT = "sloth_bayes posterior"
@@ -319,6 +323,43 @@ class Posterior:
         from .skills import skills
 
         return skills(self, rotation, n, **options)
+
+    def required_size(self, of: Goal, target: float, **options: Any) -> RequiredSize:
+        """The size that reaches a target; see :func:`sloth_bayes.planning.required_size`."""
+        from .planning import required_size
+
+        return required_size(self, of, target, **options)
+
+    def saturation(self, of: Goal, gain: float = 0.01, **options: Any) -> Saturation:
+        """Where a doubling stops to pay; see :func:`sloth_bayes.planning.saturation`."""
+        from .planning import saturation
+
+        return saturation(self, of, gain, **options)
+
+    def optimal_allocation(
+        self,
+        flops: float | Sequence[float],
+        objective: Goal | list[Goal] = "average",
+        **options: Any,
+    ) -> Allocation:
+        """Size and tokens of a budget; see :func:`sloth_bayes.allocation.optimal_allocation`."""
+        from .allocation import optimal_allocation
+
+        return optimal_allocation(self, flops, objective, **options)
+
+    def compare(self, a: Candidate, b: Candidate, **options: Any) -> Comparison:
+        """Does `a` beat `b`? See :func:`sloth_bayes.choices.compare`."""
+        from .choices import compare
+
+        return compare(self, a, b, **options)
+
+    def next_evaluation(
+        self, target: Candidate, options: pd.DataFrame, **settings: Any
+    ) -> NextEvaluation:
+        """What to measure next; see :func:`sloth_bayes.choices.next_evaluation`."""
+        from .choices import next_evaluation
+
+        return next_evaluation(self, target, options, **settings)
 
     def diagnostics(self) -> Diagnostics:
         """Has the fit converged? See :class:`sloth_bayes.diagnostics.Diagnostics`."""
