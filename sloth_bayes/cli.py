@@ -196,6 +196,37 @@ def forecast(
             "lineage, instruct.",
         ),
     ] = None,
+    observed: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE|FOLDER",
+            help="Evaluations of your own smaller models, read as data read does; --params and "
+            "--tokens are then theirs. Repeatable.",
+        ),
+    ] = None,
+    target_params: Annotated[
+        list[str] | None,
+        typer.Option(metavar="B[,B...]", help="With --observed: sizes to forecast, in billions."),
+    ] = None,
+    target_tokens: Annotated[
+        list[str] | None,
+        typer.Option(metavar="T[,T...]", help="With --observed: their tokens, in trillions."),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="With --observed: the name of the model, or the rows of an export."),
+    ] = None,
+    allow_mismatch: Annotated[
+        bool,
+        typer.Option("--allow-mismatch", help="With --observed: other shots or metrics as well."),
+    ] = False,
+    assume_leaderboard_shots: Annotated[
+        bool,
+        typer.Option(
+            "--assume-leaderboard-shots",
+            help="With --observed: the leaderboard's where a file gives none.",
+        ),
+    ] = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also draw a figure (.png, .pdf, .svg).")
     ] = None,
@@ -215,7 +246,26 @@ def forecast(
     if plot is not None:
         _check_figure(plot)
     flags = {"--family": family, "--params": params, "--tokens": tokens, "--lineage": lineage}
-    if candidates is not None:
+    only_observed = {
+        "--target-params": target_params, "--target-tokens": target_tokens, "--model": model,
+        "--allow-mismatch": allow_mismatch, "--assume-leaderboard-shots": assume_leaderboard_shots,
+    }  # fmt: skip
+    for name, value in only_observed.items():
+        if value and not observed:
+            raise DataError(f"{name} goes with --observed FILE, the evaluation of your own model.")
+    found = None
+    if observed:
+        if candidates is not None or new_family:
+            other = "--new-family" if candidates is None else "--candidates"
+            raise DataError(f"{other} does not go with --observed, whose family is then known.")
+        found, rows = _targets(
+            observed, target_params, target_tokens, grid, model=_split(model),
+            family=_one("--family", family), lineage=_one("--lineage", lineage),
+            instruct=instruct, params_b=_amount("--params", params),
+            tokens_t=_amount("--tokens", tokens), allow_mismatch=allow_mismatch,
+            assume_leaderboard_shots=assume_leaderboard_shots,
+        )  # fmt: skip
+    elif candidates is not None:
         clash = [name for name, value in flags.items() if value]
         clash += ["--grid"] * grid + ["--instruct/--base"] * (instruct is not None)
         if clash:
@@ -246,9 +296,12 @@ def forecast(
     from .posterior import load
 
     post = load(posterior)
+    fitted = post.known_verdict
     with warnings.catch_warnings():
         for kind in (ExtrapolationWarning, ConvergenceWarning):
             warnings.simplefilter("ignore", kind)  # reported below, as text
+        if found is not None:
+            post = post.condition(found, seed=seed)
         fc = post.forecast(
             rows,
             prob=prob,
@@ -259,7 +312,9 @@ def forecast(
     frame = fc.summary(of=of)
     notes = list(fc.warnings)
     converged = post.known_verdict
-    if converged is False:
+    if found is not None and converged is False and fitted is not False:
+        notes.append(post.diagnostics().messages[0])
+    elif converged is False:
         notes.append(
             f"posterior {posterior!r} has not converged: see sloth-bayes diagnose"
             + ("" if posterior == "leaderboard" else f" --posterior {posterior}")
@@ -302,6 +357,7 @@ def _forecast_json(
             "of": of,
             "seed": seed,
             "version": __version__,
+            **({"conditioned": done} if (done := post.attrs.get("conditioned")) else {}),
         },
         "warnings": notes,
     }
@@ -337,11 +393,58 @@ def _print_forecast(fc: Forecast, frame: pd.DataFrame, name: str, of: str) -> No
         console.print(table)
         console.print()
     sizes = post._tree["posterior"].sizes
+    notes = post.attrs.get("conditioned", [])
+    fitted = len(post.models) - sum(len(note["models"]) for note in notes)
     console.print(
         f"Posterior {name}: {post.method.upper()}, {sizes['chain']} x {sizes['draw']} draws, "
-        f"fitted on {len(post.models)} models of {post.attrs['data']}.",
+        f"fitted on {fitted} models of {post.attrs['data']}.",
         style="dim",
     )
+    if notes and post.known_verdict is not False:
+        console.print(post.diagnostics().messages[0] + " Below 0.7 is good.", style="dim")
+
+
+def _targets(
+    paths: list[Path],
+    sizes: list[str] | None,
+    tokens: list[str] | None,
+    grid: bool,
+    **options: Any,
+) -> tuple[Observed, pd.DataFrame]:
+    """What was observed of your own models, and the models of their families to forecast."""
+    import pandas as pd
+
+    from .forecast import candidates as make
+
+    for name, value in (("--target-params", sizes), ("--target-tokens", tokens)):
+        if not value:
+            raise DataError(f"--observed needs {name}: which model of the family to forecast?")
+    found = _read_observed(paths, **options)
+    for who in found.frame.itertuples():
+        for value, what, option in (
+            (who.params_b, "size", "--params"), (who.tokens_t, "number of tokens", "--tokens"),
+        ):  # fmt: skip
+            if math.isnan(value):
+                text = f"the {what} of {who.model} is unknown and drawn, given its scores; "
+                _say("warning", text + f"{option} says it, for a narrower forecast")
+    columns = ["family", "lineage", "instruct"]
+    each = [
+        make(
+            str(who.family),
+            _numbers("--target-params", sizes, "billions of parameters"),
+            _numbers("--target-tokens", tokens, "trillions of tokens"),
+            lineage=str(who.lineage), instruct=bool(who.instruct), grid=grid,
+        )
+        for who in found.frame[columns].drop_duplicates("family").itertuples()
+    ]  # fmt: skip
+    return found, pd.concat(each, ignore_index=True)
+
+
+def _one(option: str, values: list[str] | None) -> str | None:
+    parts = _split(values)
+    if len(parts) > 1:
+        raise DataError(f"{option} takes one name with --observed: it is of all models read.")
+    return parts[0] if parts else None
 
 
 def _bar(low: float, middle: float, high: float, unicode: bool) -> str:

@@ -75,7 +75,7 @@ def skills(
     slope
         ``(..., P, d)`` shared effect of the inputs.
     inputs
-        ``(M, P)`` inputs, see :func:`raw_inputs`.
+        ``(M, P)`` inputs, see :func:`raw_inputs`; or ``(..., M, P)``, drawn.
     slope_deviation
         ``(..., M, P, d)`` deviation of the slope for each model's lineage or family.
     instruct, is_instruct
@@ -89,7 +89,7 @@ def skills(
     """
     theta = family + inputs @ slope
     if slope_deviation is not None:
-        theta = theta + (inputs[:, None, :] @ slope_deviation)[..., 0, :]
+        theta = theta + (inputs[..., None, :] @ slope_deviation)[..., 0, :]
     if instruct is not None and is_instruct is not None:
         theta = theta + is_instruct[:, None] * instruct[..., None, :]
     if model_effect is not None:

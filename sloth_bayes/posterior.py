@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .design import Design
     from .diagnostics import Diagnostics
     from .forecast import Forecast
+    from .observed import Observed
     from .planning import RequiredSize, Saturation
     from .skills import Skills
 
@@ -64,6 +65,9 @@ DIMS: dict[str, tuple[str, ...]] = {
     "link_shape": ("benchmark",),
     "noise_scale": ("benchmark",),
     "sampling_fraction": (),
+    # of models that were observed without them: see conditioning
+    "latent_params_b": ("model_of_unknown_size",),
+    "latent_tokens_t": ("model_of_unknown_tokens",),
 }
 _FROM_MODEL = {"lineage_effect": "lineage", "family_effect": "family"}
 
@@ -72,7 +76,7 @@ _FROM_MODEL = {"lineage_effect": "lineage", "family_effect": "family"}
 class Effects:
     """What is drawn for each of M models, S draws: the arguments of the law."""
 
-    inputs: np.ndarray  # (M, P)
+    inputs: np.ndarray  # (M, P), or (S, M, P) if some are latent
     instruct: np.ndarray  # (M,)
     family: np.ndarray  # (S, M, d)
     residual: np.ndarray | None  # (S, M, J)
@@ -231,7 +235,7 @@ class Posterior:
         theta = law.skills(
             who.family[:, rows],
             v["slope"],
-            who.inputs[rows],
+            who.inputs[..., rows, :],
             slope_deviation=part(who.slope_deviation),
             instruct=v.get("instruct"),
             is_instruct=who.instruct[rows],
@@ -272,14 +276,33 @@ class Posterior:
             deviation = v["slope_lineage"][:, lineage]
         elif "slope_family" in v:
             deviation = v["slope_family"][:, family]
+        inputs = constant["inputs"].values
+        if "latent_params_b" in v or "latent_tokens_t" in v:
+            inputs = self._latent_inputs(constant)
         return Effects(
-            inputs=constant["inputs"].values,
+            inputs=inputs,
             instruct=constant["instruct"].values.astype(np.float32),
             family=v["family_effect"][:, family],
             residual=v["residual"][:, family] if "residual" in v else None,
             slope_deviation=deviation,
             model_effect=v.get("model_effect"),
         )
+
+    def _latent_inputs(self, constant: xr.Dataset) -> np.ndarray:
+        """Inputs ``(S, M, P)`` of the models in the fit, with the draws of those unknown."""
+        logs = []
+        for column in ("params_b", "tokens_t"):
+            known = np.log(np.nan_to_num(constant[column].values.astype(float), nan=1.0))
+            values = np.repeat(known[None], self.n_draws, 0)
+            name = f"latent_{column}"
+            if name in self._draws:
+                of = self._tree["posterior"].to_dataset()[DIMS[name][0]].values.astype(str)
+                values[:, np.searchsorted(self.models, of)] = np.log(self._draws[name])
+            logs.append(values)
+        size, tokens = logs
+        centre = constant["centre"].values
+        inputs: np.ndarray = law.raw_inputs(self.spec.inputs, size, tokens, centre, np)
+        return inputs.astype(np.float32)
 
     def _observed_cells(self) -> tuple[np.ndarray, np.ndarray]:
         """Expected score and noise scale of the observed cells, each ``(S, observation)``."""
@@ -317,6 +340,12 @@ class Posterior:
         return forecast(
             self, candidates, prob=prob, seed=seed, new_family=new_family, benchmarks=benchmarks
         )
+
+    def condition(self, new_scores: pd.DataFrame | Observed, *, seed: int = 0) -> Posterior:
+        """Observe new models without a refit; see :func:`sloth_bayes.conditioning.condition`."""
+        from .conditioning import condition
+
+        return condition(self, new_scores, seed=seed)
 
     def skills(self, rotation: str = "geomin", n: int | None = None, **options: Any) -> Skills:
         """Skills that people can read; see :func:`sloth_bayes.skills.skills`."""

@@ -473,3 +473,59 @@ def test_interruption_has_its_own_status(ask, monkeypatch):
     result = run(*ask)
     assert result.exit_code == 130
     assert result.stderr == "sloth-bayes: interrupted\n"
+
+
+# -- forecasts from evaluation files ---------------------------------------------------------
+
+TARGET = ("--target-params", 12, "--target-tokens", 0.3)
+
+
+def results(path, task="arc_challenge", shots=25, name="lab/mine-1b"):
+    path.write_text(
+        json.dumps(
+            {
+                "results": {task: {"acc,none": 0.35, "acc_norm,none": 0.38}},
+                "n-shot": {task: shots},
+                "config": {"model_args": f"pretrained={name}"},
+            }
+        )
+    )
+    return path
+
+
+def test_an_evaluation_file_becomes_a_forecast(tmp_path):
+    file = results(tmp_path / "results.json")
+    asked = ("forecast", "--observed", file, "--params", 1.1, "--tokens", 0.3, *TARGET)
+    result = run(*asked)
+    assert result.exit_code == 0, result.output
+    assert "mine-1b, 12B parameters, 0.3T tokens, base" in result.stdout
+    assert "fitted on 180 models" in result.stdout
+    assert "Conditioned on 1 score of mine-1b: PSIS k-hat" in result.stdout
+    found = json.loads(run(*asked, "--json").stdout)
+    assert {row["family"] for row in found["forecast"]} == {"mine-1b"}
+    assert found["meta"]["conditioned"][0]["models"] == ["mine-1b"]
+    assert json.loads(run(*asked, "--json").stdout)["forecast"] == found["forecast"]
+
+
+def test_mismatches_are_listed_and_none_left_is_an_error(tmp_path):
+    results(tmp_path / "a.json", shots=0)
+    asked = ("forecast", "--observed", tmp_path, "--params", 1.1, "--tokens", 0.3, *TARGET)
+    refused = run(*asked)
+    assert refused.exit_code == 2
+    assert "evaluated with 0 shots, where the leaderboard has 25" in refused.stderr
+    assert "--allow-mismatch" in refused.stderr
+    allowed = run(*asked, "--allow-mismatch", "--family", "olmo")
+    assert allowed.exit_code == 0, allowed.output
+    assert "used although it differs" in allowed.stderr
+    assert "olmo, 12B parameters" in allowed.stdout
+
+
+def test_flags_of_observed_models_go_together(tmp_path):
+    file = results(tmp_path / "results.json")
+    assert "needs --target-tokens" in fails("forecast", "--observed", file, "--target-params", 12)
+    assert "goes with --observed" in fails(
+        "forecast", "--family", "olmo", "--params", 7, "--tokens", 2, "--target-params", 12
+    )
+    assert "--new-family does not go with --observed" in fails(
+        "forecast", "--observed", file, "--new-family", *TARGET
+    )

@@ -332,6 +332,7 @@ ORDER = [
     "errors", "_files", "_interrupt", "_shipped", "leaderboard", "databuild",
     "_readings", "harness", "exports", "observed", "protocols", "law",
     "spec", "design", "posterior", "model", "inference", "diagnostics", "forecast", "scores",
+    "marginal", "conditioning",
     "rotation", "skills", "curves", "planning", "allocation", "choices",
     "recipes", "evaluation", "howmany", "baselines", "scoreboard",
     "_style", "skillplots", "plots", "planplots", "plan_cli", "cli",
