@@ -45,7 +45,6 @@ CURVES = Sloth(
     upper="one",
     link="logistic",
     noise="constant",
-    df=float("inf"),
     priors=Priors(
         family=0.3,
         doubling=0.5,
@@ -57,9 +56,11 @@ CURVES = Sloth(
         noise_spread=1.0,
     ),
 )
-"""The law of training curves. Its choices were made on the finals of Pythia 1.4B and 2.8B,
-forecast from the smaller sizes (``python -m tests.tracking --choose``); families are runs, which
-differ less than families of a leaderboard do, and a curve climbs through many doublings of tokens,
+"""The law of training curves.
+
+Chosen by its score on the finals of Pythia 1.4B and 2.8B, forecast from the smaller sizes
+(``python -m tests.tracking --choose``), though after a look at all curves. Families are runs, which
+differ less than families of a leaderboard do, and a curve climbs through many doublings of tokens:
 hence the priors."""
 
 

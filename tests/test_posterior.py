@@ -331,8 +331,8 @@ def test_reading_and_forecasting_need_no_jax(tiny_posterior, tmp_path):
 ORDER = [
     "errors", "_files", "_interrupt", "_shipped", "leaderboard", "databuild",
     "_readings", "harness", "exports", "observed", "protocols", "law",
-    "spec", "design", "posterior", "model", "inference", "diagnostics", "forecast", "scores", "tracking",
-    "rotation", "skills",
+    "spec", "design", "posterior", "model", "inference", "diagnostics", "forecast", "scores",
+    "tracking", "rotation", "skills",
     "recipes", "evaluation", "howmany", "baselines", "scoreboard",
     "_style", "skillplots", "trackplots", "plots", "track_cli", "cli",
 ]  # fmt: skip

@@ -35,7 +35,7 @@ VARIANTS = {
     "shared slopes": {"slopes": "shared"},
     "no drift": {"residual": "family"},
     "no offset": {"inputs": "translog"},
-    "Student-t noise": {"df": 4.0},
+    "normal noise": {"df": float("inf")},
 }
 RIVALS = ("last", "log tokens", "power law", "sibling's gain")
 SINCE = 0.005  # of the schedule: what the rivals fit, one checkpoint more than ours
@@ -111,7 +111,8 @@ def study(curves: pd.DataFrame, fractions: list[float], out: Path, options: dict
         found = sb.track(known(curves, TARGETS), TARGETS, until, **options)
         frame = found.frame
         each = [rivals(curves, r, until, b) for r, b in zip(frame["run"], frame["benchmark"])]
-        frame = pd.concat([frame.assign(until=until), pd.DataFrame(each)], axis=1)
+        rest = pd.DataFrame(each).drop(columns="last")  # the frame has it already
+        frame = pd.concat([frame.assign(until=until), rest], axis=1)
         frames.append(frame)
         verdict = found.diagnostics()
         rows.append(
