@@ -37,6 +37,9 @@ _PUBLIC = {
     "Diagnostics": "diagnostics",
     "Forecast": "forecast",
     "candidates": "forecast",
+    "track": "tracking",
+    "Tracking": "tracking",
+    "load_curves": "tracking",
     "Skills": "skills",
     "RequiredSize": "planning",
     "Saturation": "planning",
@@ -95,6 +98,7 @@ if TYPE_CHECKING:
     from .protocols import Fold
     from .skills import Skills
     from .spec import Priors, Sloth
+    from .tracking import Tracking, load_curves, track
 
 
 def __getattr__(name: str) -> Any:

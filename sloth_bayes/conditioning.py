@@ -52,7 +52,7 @@ def condition(post: Posterior, new_scores: pd.DataFrame | Observed, *, seed: int
         are optional, as in a forecast. Or what :func:`sloth_bayes.read_observed` read.
         A size or token count that is NaN is *latent*: its prior is log-normal with the
         mean and standard deviation of the logs of the posterior's models, and its
-        posterior is among the draws (``latent_params_b``, ``latent_tokens_t``).
+        posterior is among the draws (``params_b``, ``tokens_t``).
     seed
         Same seed, same numbers.
 
@@ -238,7 +238,7 @@ class _State:
         }
         needed = {"size": ["params_b"]}.get(post.spec.inputs, ["params_b", "tokens_t"])
         for column in needed:
-            name = f"latent_{column}"
+            name = column
             dim = DIMS[name][0]
             old_names = [str(m) for m in draws[dim].values] if dim in draws else []
             every = sorted({*old_names, *latent[column]})
@@ -428,7 +428,7 @@ class _State:
             fixed = np.log(self.constant[column].values[models])
             logs[column] = np.tile(fixed, (n, 1))
             # those of earlier conditioning keep their draws
-            latent = f"latent_{column}"
+            latent = column
             here = [str(m) for m in v[DIMS[latent][0]].values] if latent in v else []
             unknown_rows[column] = []
             for i, name in enumerate(names):
@@ -510,7 +510,7 @@ class _State:
         if "model_effect" in v:
             v["model_effect"].values[:, models] = own.model_effect
         for column, logs in (("params_b", own.log_size), ("tokens_t", own.log_tokens)):
-            latent = f"latent_{column}"
+            latent = column
             here = [str(m) for m in v[DIMS[latent][0]].values] if latent in v else []
             for i, name in enumerate(names):
                 if name in here:
@@ -534,7 +534,7 @@ class _State:
         constant = self.constant.copy()
         size, tokens = (constant[c].values.copy() for c in ("params_b", "tokens_t"))
         for column, values in (("params_b", size), ("tokens_t", tokens)):
-            latent = f"latent_{column}"
+            latent = column
             if latent in self.data:
                 for i, name in enumerate(self.data[DIMS[latent][0]].values):
                     middle = np.median(self.data[latent].values[:, i])

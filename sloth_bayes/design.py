@@ -12,6 +12,26 @@ from . import law
 from .errors import DataError
 from .leaderboard import Leaderboard
 
+_ENOUGH = 5  # models of known size and tokens that set a prior for the others
+_LEAST_SPREAD = 0.1  # of log tokens: a table where all were trained alike says little of others
+
+
+class Unknown(NamedTuple):
+    """Sizes and tokens that a table does not say, and the prior that stands in for them.
+
+    Natural logs. The log size is normal with the mean and standard deviation of the known
+    ones; the log tokens are normal around their regression on the log size, with its
+    residual standard deviation, over the models where both are known.
+    """
+
+    size: Any  # (U,) models of unknown size
+    tokens: Any  # (V,) models of unknown tokens
+    log_size: Any  # (M,), the prior's mean where unknown
+    log_tokens: Any  # (M,), likewise
+    of_size: Any  # (2,) prior mean and sd of a log size
+    of_tokens: Any  # (3,) intercept, slope on the log size, residual sd
+    centre: Any  # (2,) reference of the inputs
+
 
 class Arrays(NamedTuple):
     """What the model reads: M models, J benchmarks, F families, L lineages, P inputs.
@@ -37,6 +57,7 @@ class Arrays(NamedTuple):
     rounding: Any  # (J,) step of the published scores, 0 if not rounded
     anchor: Any  # (J, J) orthogonal: the coordinates that skills are sampled in (model.py)
     information: Any  # (J,) how much a score tells of a residual, its prior being 1 (model.py)
+    unknown: Unknown | None = None  # None if every input is known: nothing is added
 
 
 def showing(arrays: Arrays, observed: Any) -> Arrays:
@@ -58,6 +79,7 @@ class Design:
     centre: tuple[float, float]  # natural logs of the reference size and tokens
     table: pd.DataFrame  # the rows that entered, in the order of `models`
     left_out: tuple[str, ...]  # models without size or tokens
+    of_unknown: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())  # models: of size, of tokens
 
     @property
     def n_observed(self) -> int:
@@ -65,32 +87,43 @@ class Design:
         return int(np.asarray(self.arrays.observed).sum())
 
 
-def design(data: Leaderboard, inputs: str = "translog") -> Design:
+def design(data: Leaderboard, inputs: str = "translog", latent: bool = False) -> Design:
     """Lay a table out for the model.
 
-    Rows without size or tokens are left out (and listed in ``left_out``); the reference
-    point of the inputs is the geometric mean size and tokens of the rows that remain.
-    Rows are sorted by model name, so that a fit does not depend on their order.
+    Rows without size or tokens are left out (and listed in ``left_out``), or with `latent`
+    kept, what is unknown being a parameter (:class:`Unknown`). The reference point of the
+    inputs is the geometric mean size and tokens of the rows where they are known. Rows are
+    sorted by model name, so that a fit does not depend on their order.
 
     Raises
     ------
     DataError
-        If no row with known inputs and a score remains.
+        If no row with known inputs and a score remains; with `latent`, if sizes or tokens
+        are unknown and too few are known to set a prior.
     """
     frame = data.frame.sort_values("model", kind="stable").reset_index(drop=True)
     names = list(data.benchmark_names)
     needed = ["params_b"] if inputs == "size" else ["params_b", "tokens_t"]
     known = frame[needed].notna().all(axis=1)
-    left_out = tuple(frame.loc[~known, "model"])
-    frame = frame[known & frame[names].notna().any(axis=1)].reset_index(drop=True)
-    if frame.empty:
+    left_out = () if latent else tuple(frame.loc[~known, "model"])
+    scored = frame[names].notna().any(axis=1)
+    frame = frame[scored if latent else known & scored].reset_index(drop=True)
+    if frame.empty or frame[needed].isna().any(axis=1).all():
         raise DataError(
             f"table {data.name!r} has no row with a score and a known "
             f"{' and '.join(needed)}: nothing can be fitted"
         )
     size = np.log(frame["params_b"].to_numpy(float))
-    tokens = np.log(frame["tokens_t"].fillna(1.0).to_numpy(float))
-    centre = (float(size.mean()), float(tokens.mean()))
+    tokens = np.log(frame["tokens_t"].to_numpy(float))
+    if "tokens_t" not in needed:  # not read by the law
+        tokens = np.nan_to_num(tokens, nan=0.0)
+    unknown = None
+    if not (np.isfinite(size) & np.isfinite(tokens)).all():
+        unknown = _unknown(size, tokens, data.name)
+        size, tokens = unknown.log_size, unknown.log_tokens
+        centre = (float(unknown.centre[0]), float(unknown.centre[1]))
+    else:
+        centre = (float(size.mean()), float(tokens.mean()))
 
     families, family_of_model = np.unique(frame["family"].to_numpy(str), return_inverse=True)
     lineages, lineage_of_model = np.unique(frame["lineage"].to_numpy(str), return_inverse=True)
@@ -124,7 +157,10 @@ def design(data: Leaderboard, inputs: str = "translog") -> Design:
         rounding=np.array([b.rounding for b in meta], np.float32),
         anchor=np.eye(len(meta), dtype=np.float32),
         information=np.ones(len(meta), np.float32),
+        unknown=unknown,
     )
+    names_of = frame["model"].to_numpy(str)
+    of_unknown = ((), ()) if unknown is None else (unknown.size, unknown.tokens)
     return Design(
         arrays=arrays,
         models=tuple(frame["model"].astype(str)),
@@ -134,4 +170,32 @@ def design(data: Leaderboard, inputs: str = "translog") -> Design:
         centre=centre,
         table=frame,
         left_out=left_out,
+        of_unknown=tuple(tuple(map(str, names_of[list(rows)])) for rows in of_unknown),  # type: ignore[arg-type]
+    )
+
+
+def _unknown(size: np.ndarray, tokens: np.ndarray, name: str) -> Unknown:
+    """Where log sizes and tokens are NaN, and the prior that the others set."""
+    has_size, both = np.isfinite(size), np.isfinite(size) & np.isfinite(tokens)
+    if both.sum() < _ENOUGH or np.ptp(size[both]) == 0:
+        raise DataError(
+            f"table {name!r} has {both.sum()} models of known size and tokens; a prior for the "
+            f"unknown ones needs at least {_ENOUGH}, of different sizes: fill them in, or leave "
+            "the rows out with unknown_inputs='drop'"
+        )
+    mean, sd = size[has_size].mean(), size[has_size].std(ddof=1)
+    slope, intercept = np.polyfit(size[both], tokens[both], 1)
+    rest = tokens[both] - (intercept + slope * size[both])
+    spread = max(float(np.sqrt((rest**2).sum() / (both.sum() - 2))), _LEAST_SPREAD)
+    size_there = np.where(has_size, size, mean)
+    return Unknown(
+        size=np.flatnonzero(~has_size).astype(np.int32),
+        tokens=np.flatnonzero(~np.isfinite(tokens)).astype(np.int32),
+        log_size=size_there.astype(np.float32),
+        log_tokens=np.where(np.isfinite(tokens), tokens, intercept + slope * size_there).astype(
+            np.float32
+        ),
+        of_size=np.array([mean, sd], np.float32),
+        of_tokens=np.array([intercept, slope, spread], np.float32),
+        centre=np.array([mean, tokens[np.isfinite(tokens)].mean()], np.float32),
     )

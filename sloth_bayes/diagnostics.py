@@ -21,7 +21,7 @@ K_HAT_MOST = 0.7
 # Quantities that do not depend on the rotation or sign of the skills.
 _SCALARS_AND_BENCHMARKS = (
     "slope_scale", "lineage_share", "residual_share", "model_scale", "sampling_fraction",
-    "residual_scale", "lower", "upper", "link_shape", "noise_scale", "bias",
+    "residual_scale", "drift_share", "lower", "upper", "link_shape", "noise_scale", "bias",
 )  # fmt: skip
 
 
@@ -145,7 +145,7 @@ def identified(post: Posterior) -> xr.Dataset:
     for name in _SCALARS_AND_BENCHMARKS:
         if name in data and float(data[name].std()) > 0:
             add(name, data[name], *[str(d) for d in data[name].dims[2:]])
-    for name in ("residual", "residual_lineage"):
+    for name in ("residual", "residual_lineage", "drift", "params_b", "tokens_t"):
         if name in data:
             add(name, data[name], *[str(d) for d in data[name].dims[2:]])
 

@@ -664,13 +664,21 @@ def _effects(
         known.centre,
         np,
     ).astype(np.float32)
-    family = gather(family_of)
+    family, residual = gather(family_of), gather(residual_of)
     assert family is not None
+    if residual is not None and "drift" in v:
+        scale = v["drift_share"][:, None] * v["residual_scale"]
+        drift = [
+            v["drift"][:, known.family[f]] if f in known.family
+            else scale * normal("drift", f, n_bench)
+            for f in order
+        ]  # fmt: skip
+        residual = residual + stack(drift) * inputs[:, law.TOKENS, None]
     return Effects(
         inputs=inputs,
         instruct=rows["instruct"].to_numpy(bool).astype(np.float32),
         family=family,
-        residual=gather(residual_of),
+        residual=residual,
         slope_deviation=gather(slope_of),
         model_effect=model_effect,
     )

@@ -40,7 +40,7 @@ from numpyro.infer.util import ParamInfo, constrain_fn, potential_energy, uncons
 from tqdm.auto import tqdm
 
 from . import _interrupt, model
-from .design import Arrays, design
+from .design import Arrays, Design, Unknown, design
 from .errors import DataError, SpecError
 from .leaderboard import Leaderboard
 from .posterior import Posterior, build
@@ -375,7 +375,22 @@ def _dummy(n: model.Sizes) -> Arrays:
         rounding=np.zeros(j, np.float32),
         anchor=np.eye(j, dtype=np.float32),
         information=np.ones(j, np.float32),
-    )
+        unknown=None if n.unknown == (0, 0) else Unknown(
+            size=np.zeros(n.unknown[0], np.int32),
+            tokens=np.zeros(n.unknown[1], np.int32),
+            log_size=np.zeros(m, np.float32),
+            log_tokens=np.zeros(m, np.float32),
+            of_size=np.ones(2, np.float32),
+            of_tokens=np.ones(3, np.float32),
+            centre=np.zeros(2, np.float32),
+        ),
+    )  # fmt: skip
+
+
+def _laid_out(spec: Sloth, data: Leaderboard) -> Design:
+    if spec.unknown_inputs == "latent":
+        return design(data, spec.inputs, latent=True)
+    return design(data, spec.inputs)
 
 
 # -- running them ------------------------------------------------------------------------
@@ -450,6 +465,7 @@ def fit(
     max_tree_depth: int = 10,
     seed: int = 0,
     progress: bool | None = None,
+    laid_out: Design | None = None,
 ) -> Posterior:
     """Fit a specification to a table.
 
@@ -458,8 +474,8 @@ def fit(
     spec
         The specification.
     data
-        The table. Rows without size or tokens are left out; the result's attribute
-        ``left_out`` lists them.
+        The table. Rows without size or tokens are left out, and the result's attribute
+        ``left_out`` lists them; with ``unknown_inputs="latent"`` they are used.
     method
         ``"nuts"`` (the no-U-turn sampler) or ``"svi"`` (variational inference: seconds
         instead of minutes, intervals somewhat too narrow).
@@ -479,6 +495,8 @@ def fit(
         Same seed, same numbers (same versions, machine kind and device count).
     progress
         Show a progress bar on standard error; by default only in a terminal or notebook.
+    laid_out
+        The table's arrays, if they are more than what it says (training curves).
 
     Returns
     -------
@@ -511,7 +529,7 @@ def fit(
     if method == "nuts" and warmup < 20:
         raise SpecError(f"warmup must be at least 20 iterations, not {warmup}")
 
-    laid_out = design(data, spec.inputs)
+    laid_out = laid_out or _laid_out(spec, data)
     arrays = laid_out.arrays
     n = model.sizes(spec, arrays)
     p = program(spec, n, steps, rank, max_tree_depth, target_accept)
@@ -734,7 +752,7 @@ def _starts(
     return arrays, results[int(np.argmax(elbos))][0], elbos
 
 
-def oriented(spec: Sloth, p: Program, x: Any, arrays: Arrays) -> dict[str, np.ndarray]:
+def oriented(spec: Sloth, p: Program, x: Any, arrays: Arrays) -> dict[str, Any]:
     """Fields of the arrays that set the coordinates, from a first approximation.
 
     Which coordinates are sampled changes no posterior (:mod:`sloth_bayes.model`), only how
@@ -744,10 +762,10 @@ def oriented(spec: Sloth, p: Program, x: Any, arrays: Arrays) -> dict[str, np.nd
     values = p.over("outline", x, arrays)
     if not np.isfinite(values["loading"]).all():
         raise DataError(_NOT_FINITE)
-    found = {}
+    found: dict[str, Any] = {}
     if spec.loadings == "free":
         found["anchor"] = anchor(values["loading"].mean(0))
-    if spec.residual == "family":
+    if spec.residual != "none":
         count = np.asarray(arrays.count)
         left = values["residual"].var(0) / (values["residual_scale"] ** 2).mean(0)
         with np.errstate(divide="ignore"):
@@ -907,7 +925,7 @@ def anchor(loading: np.ndarray) -> np.ndarray:
 
 def sample_prior(spec: Sloth, data: Leaderboard, draws: int = 1000, seed: int = 0) -> Posterior:
     """Draw the parameters from their prior; see :meth:`sloth_bayes.Sloth.prior`."""
-    laid_out = design(data, spec.inputs)
+    laid_out = _laid_out(spec, data)
     arrays = laid_out.arrays
     keys = jax.random.split(jax.random.PRNGKey(seed), draws)
     values = jax.device_get(_prior_program(spec, model.sizes(spec, arrays))(keys, arrays))

@@ -22,12 +22,16 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "loglinear": ("log_size", "log_tokens"),
     "size": ("log_size",),
     "flops": ("log_flops",),
+    "checkpoint": ("log_size", "log_tokens", "log_size*log_tokens", "unfinished", "early"),
 }
+TOKENS = 1  # the column of the inputs that counts doublings of tokens, where there is one
 LINKS: tuple[str, ...] = ("logistic", "richards")
 STUDENT_T_DF: tuple[int, ...] = (2, 3, 4, 5, 6, 8, 10)
 
 
-def raw_inputs(kind: str, log_size: Array, log_tokens: Array, centre: Array, xp: Any) -> Array:
+def raw_inputs(
+    kind: str, log_size: Array, log_tokens: Array, centre: Array, xp: Any, left: Array = 0.0
+) -> Array:
     """Inputs of the law, in doublings from a reference size and number of tokens.
 
     Parameters
@@ -38,12 +42,17 @@ def raw_inputs(kind: str, log_size: Array, log_tokens: Array, centre: Array, xp:
         Natural logs of parameters (billions) and training tokens (trillions), any shape.
     centre
         ``(2,)``: natural logs of the reference size and of the reference tokens.
+    left
+        Fraction of the learning-rate schedule that a checkpoint has left, below 1; 0 for a
+        finished run. Read by ``"checkpoint"`` only.
 
     Returns
     -------
     array, shape ``(*shape, n_inputs)``
         ``log2`` of size and tokens relative to the reference, and their product for the
-        translog law (paper, section 3.1); one unit is one doubling.
+        translog law (paper, section 3.1); one unit is one doubling. A checkpoint has two
+        more, which vanish at the end of the schedule: the fraction left, and a tenth of
+        the square of the doublings that are left.
     """
     size = (log_size - centre[0]) / math.log(2)
     tokens = (log_tokens - centre[1]) / math.log(2)
@@ -52,8 +61,14 @@ def raw_inputs(kind: str, log_size: Array, log_tokens: Array, centre: Array, xp:
         "loglinear": lambda: (size, tokens),
         "size": lambda: (size,),
         "flops": lambda: (size + tokens,),
+        "checkpoint": lambda: (size, tokens, size * tokens, *_offset(left + 0 * size, xp)),
     }[kind]()
     return xp.stack(columns, axis=-1)
+
+
+def _offset(left: Array, xp: Any) -> tuple[Array, Array]:
+    """What sets a checkpoint apart from a finished run of as many tokens."""
+    return left, 0.1 * (xp.log1p(-left) / math.log(2)) ** 2
 
 
 def skills(
@@ -75,7 +90,7 @@ def skills(
     slope
         ``(..., P, d)`` shared effect of the inputs.
     inputs
-        ``(M, P)`` inputs, see :func:`raw_inputs`; or ``(..., M, P)``, drawn.
+        ``(M, P)`` inputs, see :func:`raw_inputs`; ``(..., M, P)`` where some are drawn.
     slope_deviation
         ``(..., M, P, d)`` deviation of the slope for each model's lineage or family.
     instruct, is_instruct

@@ -7,10 +7,12 @@ For model ``m`` of family ``f`` and lineage ``l``, benchmark ``j`` and ``d`` ski
     alpha_f ~ Normal(a_l, (1 - rho) I_d),                           a_l ~ Normal(0, rho I_d)
     theta_m = alpha_f + delta instruct_m + (beta + beta_l) x_m + eps_m    (beta_l, eps_m: optional)
     u_fj    ~ Normal(v_lj, (1 - rho) tau_j^2),                      v_lj ~ Normal(0, rho tau_j^2)
-    eta_mj  = lambda_j . theta_m + u_fj + b_j
+    eta_mj  = lambda_j . theta_m + u_fj + b_j       (of training curves: + w_fj log2 tokens_m)
     mu_mj   = gamma_j + (upper_j - gamma_j) link_j(eta_mj)
     y_mj    ~ Student-t(df, mu_mj, sigma_mj), clipped to [0, 1] and rounded
     sigma_mj^2 = (own noise)^2 + phi mu_mj (1 - mu_mj) / N_j
+    log size_m   ~ Normal(mean, sd of the known ones)                 (where unknown)
+    log tokens_m ~ Normal(a + b log size_m, s), a regression of known ones   (where unknown)
 
 How the unidentified directions are settled, and why each choice leaves every forecast
 untouched:
@@ -58,7 +60,7 @@ import numpyro.distributions as dist
 from jax.scipy.special import log_ndtr, ndtr, ndtri
 
 from . import law
-from .design import Arrays
+from .design import Arrays, Unknown
 from .spec import Sloth
 
 
@@ -75,6 +77,7 @@ class Sizes(NamedTuple):
     # Benchmarks whose scores are rounded, and those whose are not: their indices, and
     # whether they are rounded, any touches 0, any touches 1 (see law.log_likelihood).
     columns: tuple[tuple[tuple[int, ...], tuple[bool, bool, bool]], ...]
+    unknown: tuple[int, int] = (0, 0)  # models of unknown size, of unknown tokens
 
 
 def sizes(spec: Sloth, arrays: Arrays) -> Sizes:
@@ -99,6 +102,9 @@ def sizes(spec: Sloth, arrays: Arrays) -> Sizes:
         inputs=arrays.inputs.shape[1],
         skills=n_skills(spec, benchmarks),
         columns=tuple(columns),
+        unknown=(0, 0)
+        if arrays.unknown is None
+        else (arrays.unknown.size.shape[0], arrays.unknown.tokens.shape[0]),
     )
 
 
@@ -395,7 +401,7 @@ def parameters(spec: Sloth, n: Sizes, arrays: Arrays, key: Any = None) -> dict[s
             if lineage is not None:
                 out["lineage"] = lineage @ tril.T
 
-    if spec.residual == "family":
+    if spec.residual != "none":
         overall = _half_normal("residual_scale_overall", p.residual)
         spread = 0.5 * _normal("residual_scale_raw", (n.benchmarks,))
         tau = out["residual_scale"] = overall * jnp.exp(spread)
@@ -409,6 +415,11 @@ def parameters(spec: Sloth, n: Sizes, arrays: Arrays, key: Any = None) -> dict[s
             out["residual"] = tau * w
             if lineage is not None:
                 out["residual_lineage"] = tau * lineage
+        if spec.residual == "curve":
+            # Data of many checkpoints pin it down, but a run just begun must not be a funnel.
+            out["drift_share"] = _half_normal("drift_share", p.drift)
+            raw = _normal("drift_raw", (n.families, n.benchmarks))
+            out["drift"] = out["drift_share"] * tau * raw
 
     if spec.model_effect == "pooled":
         out["model_scale"] = _half_normal("model_scale", p.model_effect)
@@ -417,6 +428,9 @@ def parameters(spec: Sloth, n: Sizes, arrays: Arrays, key: Any = None) -> dict[s
         spread = out["model_scale"] ** centring
         raw = numpyro.sample("model_raw", Rows(0.0, unit, (n.models, d), spread))
         out["model_effect"] = out["model_scale"] ** (1 - centring) * raw
+
+    if arrays.unknown is not None:
+        out |= unknown_inputs(spec, n, arrays.unknown)
 
     chance = jnp.asarray(arrays.chance)
     out["level"] = p.level * _normal("level_raw", (n.benchmarks,))
@@ -441,6 +455,34 @@ def parameters(spec: Sloth, n: Sizes, arrays: Arrays, key: Any = None) -> dict[s
     return out
 
 
+def unknown_inputs(spec: Sloth, n: Sizes, unknown: Unknown) -> dict[str, Any]:
+    """Sample what the table does not say, and the inputs of all models with it.
+
+    Standard normal sites, whose prior :class:`~sloth_bayes.design.Unknown` states.
+
+    Returns
+    -------
+    dict
+        ``inputs`` (M, P); ``params_b`` (U,) in billions and ``tokens_t`` (V,) in trillions,
+        each where any is unknown.
+    """
+    out: dict[str, Any] = {}
+    size, tokens = jnp.asarray(unknown.log_size), jnp.asarray(unknown.log_tokens)
+    if n.unknown[0]:
+        mean, sd = unknown.of_size
+        found = mean + sd * _normal("params_raw", (n.unknown[0],))
+        size = size.at[unknown.size].set(found)
+        out["params_b"] = jnp.exp(found)
+    if n.unknown[1]:
+        intercept, slope, sd = unknown.of_tokens
+        around = intercept + slope * size[unknown.tokens]
+        found = around + sd * _normal("tokens_raw", (n.unknown[1],))
+        tokens = tokens.at[unknown.tokens].set(found)
+        out["tokens_t"] = jnp.exp(found)
+    out["inputs"] = law.raw_inputs(spec.inputs, size, tokens, unknown.centre, jnp)
+    return out
+
+
 def assemble(values: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
     """Skills and bias of a draw: the named quantities that every later layer reads.
 
@@ -452,6 +494,7 @@ def assemble(values: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
     out = dict(values)
     d = values["loading"].shape[1]
     f = arrays.family_of_model
+    inputs = values.get("inputs", arrays.inputs)
     families = arrays.members.shape[1]
     family = out.setdefault("family", jnp.zeros((families, d)))
 
@@ -463,13 +506,15 @@ def assemble(values: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
     out["skill"] = law.skills(
         family[f],
         values["slope"],
-        arrays.inputs,
+        inputs,
         slope_deviation=deviation,
         instruct=values.get("instruct"),
         is_instruct=arrays.instruct,
         model_effect=values.get("model_effect"),
     )
     residual = values["residual"][f] if "residual" in values else None
+    if "drift" in values:
+        residual = residual + values["drift"][f] * inputs[:, law.TOKENS, None]
     predictor = law.predictor(out["skill"], values["loading"], residual, jnp)
     count = jnp.maximum(arrays.observed.sum(0), 1.0)
     out["bias"] = values["level"] - (arrays.observed * predictor).sum(0) / count
@@ -559,7 +604,7 @@ def per_skill(values: dict[str, Any]) -> dict[str, Any]:
     d = unit.shape[0]
     inverse = jax.scipy.linalg.solve_triangular(unit, jnp.eye(d), lower=True)
     # Skills and predictors of every model follow from the rest, and would be most of it.
-    out = {k: v for k, v in values.items() if k not in ("unit", "skill", "predictor")}
+    out = {k: v for k, v in values.items() if k not in ("unit", "skill", "predictor", "inputs")}
     out["loading"] = values["loading"] @ unit
     for name in ("slope", "slope_lineage", "slope_family", "instruct", "family", "lineage",
                  "model_effect"):  # fmt: skip

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .errors import DataError
+from .track_cli import track
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,6 +83,9 @@ def _plan(ctx: typer.Context) -> None:
     """
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
+
+
+plan_app.command()(track)
 
 
 @plan_app.command()

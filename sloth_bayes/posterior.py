@@ -58,6 +58,8 @@ DIMS: dict[str, tuple[str, ...]] = {
     "residual_share": (),
     "residual_lineage": ("lineage", "benchmark"),
     "residual": ("family", "benchmark"),
+    "drift_share": (),
+    "drift": ("family", "benchmark"),
     "model_scale": (),
     "model_effect": ("model", "skill"),
     "lower": ("benchmark",),
@@ -65,9 +67,8 @@ DIMS: dict[str, tuple[str, ...]] = {
     "link_shape": ("benchmark",),
     "noise_scale": ("benchmark",),
     "sampling_fraction": (),
-    # of models that were observed without them: see conditioning
-    "latent_params_b": ("model_of_unknown_size",),
-    "latent_tokens_t": ("model_of_unknown_tokens",),
+    "params_b": ("of_unknown_size",),  # of models that were observed without them
+    "tokens_t": ("of_unknown_tokens",),
 }
 _FROM_MODEL = {"lineage_effect": "lineage", "family_effect": "family"}
 
@@ -76,7 +77,7 @@ _FROM_MODEL = {"lineage_effect": "lineage", "family_effect": "family"}
 class Effects:
     """What is drawn for each of M models, S draws: the arguments of the law."""
 
-    inputs: np.ndarray  # (M, P), or (S, M, P) if some are latent
+    inputs: np.ndarray  # (M, P), or (S, M, P) where some are unknown
     instruct: np.ndarray  # (M,)
     family: np.ndarray  # (S, M, d)
     residual: np.ndarray | None  # (S, M, J)
@@ -271,38 +272,47 @@ class Posterior:
         constant = self._tree["constant_data"].to_dataset()
         family = np.searchsorted(self.families, constant["family_of_model"].values.astype(str))
         lineage = np.searchsorted(self.lineages, constant["lineage_of_model"].values.astype(str))
+        inputs = self._inputs()
         deviation = None
         if "slope_lineage" in v:
             deviation = v["slope_lineage"][:, lineage]
         elif "slope_family" in v:
             deviation = v["slope_family"][:, family]
-        inputs = constant["inputs"].values
-        if "latent_params_b" in v or "latent_tokens_t" in v:
-            inputs = self._latent_inputs(constant)
         return Effects(
             inputs=inputs,
             instruct=constant["instruct"].values.astype(np.float32),
             family=v["family_effect"][:, family],
-            residual=v["residual"][:, family] if "residual" in v else None,
+            residual=self._residual(family, inputs),
             slope_deviation=deviation,
             model_effect=v.get("model_effect"),
         )
 
-    def _latent_inputs(self, constant: xr.Dataset) -> np.ndarray:
-        """Inputs ``(S, M, P)`` of the models in the fit, with the draws of those unknown."""
+    def _inputs(self) -> np.ndarray:
+        """Inputs ``(M, P)`` of the models in the fit; ``(S, M, P)`` if some are unknown."""
+        v, constant = self._draws, self._tree["constant_data"].to_dataset()
+        if "params_b" not in v and "tokens_t" not in v:
+            return constant["inputs"].values
         logs = []
-        for column in ("params_b", "tokens_t"):
-            known = np.log(np.nan_to_num(constant[column].values.astype(float), nan=1.0))
-            values = np.repeat(known[None], self.n_draws, 0)
-            name = f"latent_{column}"
-            if name in self._draws:
+        for name in ("params_b", "tokens_t"):
+            values = np.broadcast_to(constant[name].values, (self.n_draws, len(self.models))).copy()
+            if name in v:
                 of = self._tree["posterior"].to_dataset()[DIMS[name][0]].values.astype(str)
-                values[:, np.searchsorted(self.models, of)] = np.log(self._draws[name])
-            logs.append(values)
-        size, tokens = logs
+                values[:, np.searchsorted(self.models, of)] = v[name]
+            # NaN where the law does not read it
+            logs.append(np.nan_to_num(np.log(values), nan=0.0))
         centre = constant["centre"].values
-        inputs: np.ndarray = law.raw_inputs(self.spec.inputs, size, tokens, centre, np)
+        inputs: np.ndarray = law.raw_inputs(self.spec.inputs, logs[0], logs[1], centre, np)
         return inputs.astype(np.float32)
+
+    def _residual(self, family: np.ndarray, inputs: np.ndarray) -> np.ndarray | None:
+        """Residuals ``(S, M, J)`` of models of these families (indices), at these inputs."""
+        v = self._draws
+        if "residual" not in v:
+            return None
+        residual = v["residual"][:, family]
+        if "drift" in v:
+            residual = residual + v["drift"][:, family] * inputs[..., law.TOKENS, None]
+        return residual
 
     def _observed_cells(self) -> tuple[np.ndarray, np.ndarray]:
         """Expected score and noise scale of the observed cells, each ``(S, observation)``."""
@@ -586,6 +596,8 @@ def build(
         "family": list(design.families),
         "lineage": list(design.lineages),
         "model": list(design.models),
+        "of_unknown_size": list(design.of_unknown[0]),
+        "of_unknown_tokens": list(design.of_unknown[1]),
     }
     variables = {}
     for name, dims in DIMS.items():

@@ -59,6 +59,9 @@ class Priors:
         Half-normal scale of the standard deviation of family x benchmark residuals, in
         logits; that of a single benchmark varies around it with log standard deviation
         0.5.
+    drift
+        Half-normal scale of how far such a residual drifts along a training curve, a
+        doubling of tokens, relative to the residual's standard deviation.
     level
         Standard deviation of the average observed predictor of a benchmark, in logits.
     lower
@@ -88,6 +91,7 @@ class Priors:
     model_effect: float = 0.2
     loading: float = 0.6
     residual: float = 0.3
+    drift: float = 0.2
     level: float = 2.0
     lower: float = 0.03
     ceiling: float = 0.05
@@ -113,12 +117,13 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "instruct": ("shared", "none"),
     "slopes": ("pooled", "shared", "family"),
     "loadings": ("free", "identity"),
-    "residual": ("family", "none"),
+    "residual": ("family", "curve", "none"),
     "model_effect": ("pooled", "none"),
     "lower": ("estimated", "chance"),
     "upper": ("estimated", "one"),
     "link": law.LINKS,
     "noise": ("proportional", "constant"),
+    "unknown_inputs": ("drop", "latent"),
 }
 
 
@@ -135,7 +140,9 @@ class Sloth:
         Number of latent skills ``d`` (ignored with identity loadings: one per benchmark).
     inputs
         ``"translog"`` (size, tokens and their product; paper section 3.1),
-        ``"loglinear"`` (no product), ``"size"`` or ``"flops"`` (size times tokens).
+        ``"loglinear"`` (no product), ``"size"``, ``"flops"`` (size times tokens) or
+        ``"checkpoint"`` (translog, and an offset of checkpoints that vanishes at the end
+        of the learning-rate schedule; for :func:`sloth_bayes.track`).
     intercept
         ``"lineage"``: a family's effect is its lineage's plus its own, both pooled;
         ``"family"``: families are exchangeable; ``"shared"``: no family effect.
@@ -149,7 +156,8 @@ class Sloth:
     loadings
         ``"free"``, or ``"identity"`` for one skill per benchmark.
     residual
-        ``"family"``: a pooled family x benchmark residual; ``"none"``.
+        ``"family"``: a pooled family x benchmark residual; ``"curve"``: one that drifts
+        with the log of tokens, the families being training runs; ``"none"``.
     model_effect
         ``"pooled"``: a small effect of every single model on its skills; ``"none"`` (the
         default, for the same reason).
@@ -163,6 +171,12 @@ class Sloth:
     df
         Degrees of freedom of the Student-t likelihood (2, 3, 4, 5, 6, 8, 10), or infinity
         for a normal one.
+    unknown_inputs
+        Models whose size or tokens the table does not say: ``"drop"`` leaves them out;
+        ``"latent"`` uses their scores, with what is unknown a parameter: the log of the
+        size is normal with the mean and standard deviation of the known ones, the log of
+        the tokens normal around their regression on the log size. The posterior returns
+        them as ``params_b`` and ``tokens_t``.
     priors
         Prior scales, a :class:`Priors`.
 
@@ -187,6 +201,7 @@ class Sloth:
     link: str = "richards"
     noise: str = "proportional"
     df: float = 4.0
+    unknown_inputs: str = "drop"
     priors: Priors = field(default_factory=Priors)
 
     def __post_init__(self) -> None:
@@ -196,6 +211,11 @@ class Sloth:
                 raise SpecError(
                     f"{name}={value!r} is not a choice; {name} takes {', '.join(allowed)}"
                 )
+        if self.residual == "curve" and "log_tokens" not in law.INPUTS[self.inputs]:
+            raise SpecError(
+                f"residual='curve' drifts with the tokens, which inputs={self.inputs!r} does not "
+                "have: take inputs='checkpoint', 'translog' or 'loglinear'"
+            )
         if isinstance(self.n_skills, bool) or not isinstance(self.n_skills, int):
             raise SpecError(f"n_skills must be a whole number, not {self.n_skills!r}")
         if self.n_skills < 1:

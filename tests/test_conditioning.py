@@ -277,7 +277,7 @@ def test_unknown_sizes_are_latent(shipped):
         frame = rows({"model": "x", "family": "x", "params_b": np.nan, "MMLU": score,
                       "HellaSwag": 0.3 + 0.7 * score})  # fmt: skip
         found = few.condition(frame)
-        sizes.append(found._draws["latent_params_b"])
+        sizes.append(found._draws["params_b"])
         assert sizes[-1].shape == (few.n_draws, 1)
         assert np.isfinite(found.data_tree["log_likelihood"]["score"]).all()
     assert 0 < 2 * np.median(sizes[0]) < np.median(sizes[1])

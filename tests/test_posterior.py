@@ -333,9 +333,9 @@ ORDER = [
     "_readings", "harness", "exports", "observed", "protocols", "law",
     "spec", "design", "posterior", "model", "inference", "diagnostics", "forecast", "scores",
     "marginal", "conditioning",
-    "rotation", "skills", "curves", "planning", "allocation", "choices",
+    "tracking", "rotation", "skills", "curves", "planning", "allocation", "choices",
     "recipes", "evaluation", "howmany", "baselines", "scoreboard",
-    "_style", "skillplots", "plots", "planplots", "plan_cli", "cli",
+    "_style", "skillplots", "trackplots", "plots", "planplots", "track_cli", "plan_cli", "cli",
 ]  # fmt: skip
 
 
