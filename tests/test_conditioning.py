@@ -190,17 +190,29 @@ def test_the_new_family_is_part_of_the_posterior(tiny_posterior, mine, tmp_path)
     assert "mine" in mine.skills().families()["family"].tolist()
 
 
-def test_conditioning_narrows_and_fits_what_was_observed(tiny_posterior, mine):
-    asked = {"family": "mine", "params_b": [1.0, 8.0], "tokens_t": 2.0}
-    before, after = draws_of(tiny_posterior, **asked), draws_of(mine, **asked)
-    width = (after["upper"] - after["lower"]) / (before["upper"] - before["lower"])
-    seen = after["benchmark"].isin(["Reading", "Maths"])
-    assert (width[seen] < 0.95).all()
-    assert width.mean() < 0.95
-    at = after[(after["params_b"] == 1.0) & seen].set_index("benchmark")
-    observed = MINE[["Reading", "Maths"]].iloc[0]
-    assert (at["lower"] < observed[at.index]).all()
-    assert (observed[at.index] < at["upper"]).all()
+def test_conditioning_narrows_and_fits_what_was_observed(shipped):
+    """Twelve scores of a 1.4B model settle much of a new family, at its size and above."""
+    few, table = shipped.slim(250), sb.load_dataset()
+    same = table.frame[table.frame["model"] == "pythia-1.4b"].assign(
+        model="mine-1.4b", family="mine", lineage="mine"
+    )
+    found = few.condition(same, seed=4)
+    asked = sb.candidates("mine", [1.4, 8.0], float(same["tokens_t"].iloc[0]))
+
+    def expected(post: sb.Posterior) -> pd.DataFrame:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            forecast = post.forecast(asked, new_family=True, seed=2)
+        return forecast.summary("expected").set_index(["params_b", "benchmark"])
+
+    before, after = expected(few), expected(found)
+    narrower = (after["sd"] / before["sd"]).groupby("params_b").mean()
+    assert (narrower < 0.6).all()
+    scores = same[list(few.benchmarks)].iloc[0].dropna()
+    error = (after.loc[1.4]["median"] - scores).abs().dropna()
+    assert len(error) == len(scores) >= 6
+    assert error.mean() < (before.loc[1.4]["median"] - scores).abs().mean()
+    assert error.mean() < 0.04
 
 
 def test_no_scores_change_nothing(tiny_posterior):
