@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import warnings
 
+import agreement
 import pandas as pd
 import pytest
 
 import sloth_bayes as sb
-from tests import agreement
 
 
 @pytest.mark.parametrize("together", [False, True])
