@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .recipes import Recipe
     from .scoreboard import Scoreboard
     from .skills import Skills
+    from .tracking import Tracking
 
 PIPED_WIDTH = 100  # columns, where there is no terminal to ask
 _BAR = 30
@@ -467,7 +468,7 @@ def _check_figure(path: Path) -> None:
     _check_folder(path)
 
 
-def _draw(fc: Forecast | Skills, path: Path) -> None:
+def _draw(fc: Forecast | Skills | Tracking, path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")

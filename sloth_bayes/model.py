@@ -26,9 +26,9 @@ untouched:
   diagonal entries chi with ``d, d - 1, ..., 1`` degrees of freedom, which is exactly the
   law of the triangular factor of a matrix of independent normals (Bartlett's
   decomposition). ``Q``, the *anchor* of the coordinates, is therefore a choice of
-  coordinates, not a prior; a fit takes it from a first approximation of ``lambda``
-  (:func:`sloth_bayes.inference.anchor`), so that no diagonal entry is near zero, where
-  the sign of a skill would be undecided.
+  coordinates, not a prior; a fit takes it from a first approximation of ``lambda``, and
+  NUTS once more from early draws (:func:`sloth_bayes.inference.anchor`), so that no
+  diagonal entry is near zero, where the sign of a skill would be undecided.
 * **Geometry**: data pin the products ``lambda alpha``, so ``lambda`` and ``alpha`` alone
   are a ridge. What is sampled are skills in *anchor units*, ``alpha L'`` (logits along the
   rows of ``Q``), whose prior covariance is proportional to ``L L'``; the remaining rows of

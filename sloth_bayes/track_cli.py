@@ -54,10 +54,10 @@ def track(
     """
     if as_json and as_csv:
         raise DataError("--json and --csv exclude each other: ask for one of them.")
-    if plot is not None and plot.suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise DataError(f"--plot {plot}: a figure ends in .png, .pdf, .svg.")
-    if plot is not None and not plot.parent.is_dir():
-        raise FileFormatError(f"cannot write {plot}: there is no folder {plot.parent}")
+    from .cli import _check_figure, _draw
+
+    if plot is not None:
+        _check_figure(plot)
     if seed < 0:
         raise SpecError(f"--seed must be a whole number of at least 0, not {seed}")
     curves = _read(file)
@@ -124,18 +124,3 @@ def _print(found: Tracking) -> None:
                 cells.append("-" if row.truth != row.truth else f"{100 * row.truth:.1f}")
             table.add_row(*cells)
         console.print(table)
-
-
-def _draw(found: Tracking, path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from ._files import atomic_path
-
-    figure = found.plot().flat[0].figure
-    try:
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, dpi=160)
-    except OSError as error:
-        raise FileFormatError(f"cannot write {path}: {error.strerror or error}") from None
-    typer.echo(f"wrote {path}", err=True)
