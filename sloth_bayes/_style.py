@@ -1,4 +1,8 @@
-"""The look of all figures; it holds inside the functions that draw them only."""
+"""The look of all figures; it holds inside the functions that draw them only.
+
+``PAPER`` is for figures that are saved for a paper: text stays text in a PDF, so that it can be
+searched and edited.
+"""
 
 from __future__ import annotations
 
@@ -30,3 +34,8 @@ STYLE: dict[str, Any] = {
 }
 # Okabe and Ito's palette, which colour-blind readers can tell apart
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
+
+# For files of a paper: widths in inches of one column and of a page, and what is saved
+COLUMN, PAGE = 3.35, 6.9
+PAPER: dict[str, Any] = {"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none"}
+PAPER_DPI = 300

@@ -335,7 +335,8 @@ ORDER = [
     "marginal", "conditioning",
     "tracking", "rotation", "skills", "curves", "planning", "allocation", "choices",
     "recipes", "evaluation", "howmany", "baselines", "scoreboard",
-    "_style", "skillplots", "trackplots", "plots", "planplots", "track_cli", "plan_cli", "cli",
+    "_style", "skillplots", "trackplots", "plots", "planplots",
+    "figparts", "figaccuracy", "figlaw", "figures", "track_cli", "plan_cli", "cli",
 ]  # fmt: skip
 
 
