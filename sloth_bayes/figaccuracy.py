@@ -101,13 +101,13 @@ def errors(src: Sources) -> Drawn:
 def _error_rows(axis: Axes, rows: pd.DataFrame, order: list[str]) -> None:
     """A row a method: error with two standard errors either side."""
     place = {m: i for i, m in enumerate(order)}
-    for source, shift, colour, face in (
-        ("refitted here", 0.0, _REFIT, "white"),
-        ("published", 0.0, _PUBLISHED, _PUBLISHED),
-        (OURS, 0.0, COLOURS[0], COLOURS[0]),
+    for source, colour, face in (
+        ("refitted here", _REFIT, "white"),
+        ("published", _PUBLISHED, _PUBLISHED),
+        (OURS, COLOURS[0], COLOURS[0]),
     ):
         part = rows[rows["source"] == source]
-        y = part["method"].map(place).to_numpy(float) + shift
+        y = part["method"].map(place).to_numpy(float)
         if source != "refitted here":
             ends = 2 * part["se"]
             axis.hlines(y, part["mae"] - ends, part["mae"] + ends, color=colour, lw=1.1)
@@ -121,8 +121,7 @@ def _error_rows(axis: Axes, rows: pd.DataFrame, order: list[str]) -> None:
 
 
 def _names(axis: Axes, order: list[str]) -> None:
-    labels = axis.set_yticks(range(len(order)), [short_method(m) for m in order])
-    del labels
+    axis.set_yticks(range(len(order)), [short_method(m) for m in order])
     for text, method in zip(axis.get_yticklabels(), order):
         text.set_fontsize(7)
         if method == OURS:
@@ -213,10 +212,8 @@ def _family_errors(src: Sources, n: int) -> Drawn:
         height = 0.155 * max(rows) + 1.75 if wide else 0.15 * sum(rows) + 2.3
         figure = new_figure(wide, height)
         with plt.rc_context(STYLE):
-            if wide:
-                axes = figure.subplots(1, 3)
-            else:
-                axes = figure.subplots(3, 1, height_ratios=rows)
+            ratios = None if wide else rows
+            axes = figure.subplots(*((1, 3) if wide else (3, 1)), height_ratios=ratios)
             for i, (axis, name, table) in enumerate(zip(axes, names, tables)):
                 image = _heat(axis, table, vmax=15, size=6 if wide else 6.5)
                 axis.set_title(f"Leaderboard {name}", fontsize=8.5)
@@ -332,7 +329,8 @@ def shared_intercept(src: Sources) -> Drawn:
     caption = (
         "Mean absolute error (points) by benchmark on both leaderboards together, with one "
         "observed model, of laws with one intercept for all families and with an intercept each "
-        "(refitted here) and of this package; bars are two standard errors (families resampled), crosses the paper's numbers "
+        "(refitted here) and of this package; bars are two standard errors (families resampled), "
+        "crosses the paper's numbers "
         f"where it gives them. A shared intercept costs least on {order[0]} "
         f"({number(gap.iloc[0])} points against a family intercept) and most on {order[-1]} "
         f"({number(gap.iloc[-1])}). Ours has the least error on {int((best == OURS).sum())} of "
@@ -355,8 +353,8 @@ def shared_intercept(src: Sources) -> Drawn:
                 at = places + 0.19 * (k - 1.5)
                 ends = 2 * here["se"].to_numpy()
                 mae, theirs = here["mae"].to_numpy(), here["published"].to_numpy(float)
-                lines, style = (axis.vlines, {}) if wide else (axis.hlines, {})
-                lines(at, mae - ends, mae + ends, color=colour, lw=1.1, **style)
+                lines = axis.vlines if wide else axis.hlines
+                lines(at, mae - ends, mae + ends, color=colour, lw=1.1)
                 both = (at, mae) if wide else (mae, at)
                 axis.plot(*both, "o", color=colour, ms=3.6, label=label, zorder=3)
                 cross = (at, theirs) if wide else (theirs, at)
@@ -376,9 +374,7 @@ def shared_intercept(src: Sources) -> Drawn:
                 Line2D([], [], color=c, marker="o", ms=3.6, lw=1.1, label=name)
                 for _, c, name in kinds
             ]
-            handles.append(
-                Line2D([], [], color="black", marker="x", ls="", ms=3.6, label="paper")
-            )
+            handles.append(Line2D([], [], color="black", marker="x", ls="", ms=3.6, label="paper"))
             legend_below(figure, handles)
         return figure
 

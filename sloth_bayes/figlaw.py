@@ -17,7 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 from . import law, plots, skillplots
 from ._style import COLOURS, STYLE
 from .allocation import optimal_allocation, paper_table
-from .curves import FLOPS, extent
+from .curves import FLOPS, constant, extent
 from .figparts import (
     LEVEL,
     Drawn,
@@ -113,7 +113,7 @@ def skill_correlations(src: Sources) -> Drawn:
 
     def draw(wide: bool) -> Figure:
         axes = plots.skill_correlations(skills)
-        axes[0].set_title("")
+        axes[0].set_title("", loc="left")
         axes[0].set_xlabel("correlation over models")
         return refit(axes, wide, 1, 0.55 * len(frame) + 0.9, extra=0)
 
@@ -187,7 +187,8 @@ def base_and_tuned(src: Sources) -> Drawn:
     frame = pd.concat(parts, ignore_index=True)
     listed = "; ".join(
         f"{n}: up in {int((g['p_gain'] > 0.95).sum())} and down in "
-        f"{int((g['p_gain'] < 0.05).sum())} of {len(g)} pairs, mean gain {number(g['gain'].mean(), 2)}"
+        f"{int((g['p_gain'] < 0.05).sum())} of {len(g)} pairs, mean gain "
+        f"{number(g['gain'].mean(), 2)}"
         for n, g in frame.groupby("skill", sort=False)
     )
     caption = (
@@ -231,14 +232,14 @@ def inputs(src: Sources) -> Drawn:
     post = src.posterior
     names = [b for b in _FIGURE_8_AND_9 if b in post.benchmarks]
     names = (names + [b for b in post.benchmarks if b not in names])[:2]
-    constant = post._tree["constant_data"].to_dataset()
+    about = post._tree["constant_data"].to_dataset()
     models = pd.DataFrame(
         {
             "model": post.models,
-            "family": constant["family_of_model"].values.astype(str),
-            "instruct": constant["instruct"].values.astype(bool),
-            "params_b": constant["params_b"].values,
-            "tokens_t": constant["tokens_t"].values,
+            "family": about["family_of_model"].values.astype(str),
+            "instruct": about["instruct"].values.astype(bool),
+            "params_b": about["params_b"].values,
+            "tokens_t": about["tokens_t"].values,
         }
     )
     mu = np.concatenate([post._expected(post._known_effects(), s)[0]
@@ -361,7 +362,7 @@ def links(src: Sources) -> Drawn:
     )  # fmt: skip
     eta = law.predictor(theta, post._draws["loading"], who.residual, np)
     middle = np.median(eta, axis=0) + np.median(post._draws["bias"], axis=0)  # (M, J)
-    chance = post._tree["constant_data"]["chance"].values
+    chance = constant(post, "chance")
     parts = []
     for j, name in enumerate(post.benchmarks):
         x = np.linspace(middle[:, j].min() - 0.5, middle[:, j].max() + 0.5, 80)
@@ -547,14 +548,14 @@ def saturation(src: Sources) -> Drawn:
     skills, post = src.skills, src.posterior
     needs(post.spec.inputs == "translog", "the gain of a doubling is the same everywhere in this "
           "law: its skills do not saturate")  # fmt: skip
-    typical = np.exp(post._tree["constant_data"]["centre"].values)
+    typical = np.exp(constant(post, "centre"))
     (size_low, size_high), (token_low, token_high) = (
         extent(post, c) for c in ("params_b", "tokens_t")
     )
     tokens = np.geomspace(token_low, token_high, 25)
     sizes = np.geomspace(size_low, size_high, 25)
-    over_tokens = skills.elasticities(np.full(25, typical[0]), tokens)
-    over_sizes = skills.elasticities(sizes, np.full(25, typical[1]))
+    over_tokens = skills.elasticities([typical[0]] * 25, tokens.tolist())
+    over_sizes = skills.elasticities(sizes.tolist(), [typical[1]] * 25)
     frame = pd.concat(
         [over_tokens[over_tokens["of"] == "size"], over_sizes[over_sizes["of"] == "tokens"]],
         ignore_index=True,
@@ -656,13 +657,10 @@ def saturation_scores(src: Sources) -> Drawn:
 
 def _largest_family(post: Posterior) -> tuple[str, float]:
     """The base family trained with the most compute, and its tokens."""
-    constant = post._tree["constant_data"].to_dataset()
-    cost = constant["params_b"].values * constant["tokens_t"].values
-    tuned = constant["instruct"].values.astype(bool)
+    tokens = constant(post, "tokens_t")
+    cost = constant(post, "params_b") * tokens
+    tuned = constant(post, "instruct").astype(bool)
     if not tuned.all():
         cost = np.where(tuned, -np.inf, cost)
     at = int(np.nanargmax(cost))
-    tokens = float(constant["tokens_t"].values[at])
-    return str(constant["family_of_model"].values[at]), tokens
-
-
+    return str(constant(post, "family_of_model")[at]), float(tokens[at])
