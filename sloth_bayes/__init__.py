@@ -61,12 +61,12 @@ _PUBLIC = {
     "ConvergenceWarning": "errors",
     "ExtrapolationWarning": "errors",
 }
-_MODULES = ("baselines", "evaluation", "figures", "plots", "protocols")
+_MODULES = ("baselines", "evaluation", "figures", "plots", "protocols", "report")
 
 __all__ = sorted([*_PUBLIC, *_MODULES, "__version__"])
 
 if TYPE_CHECKING:
-    from . import baselines, evaluation, figures, plots, protocols
+    from . import baselines, evaluation, figures, plots, protocols, report
     from .allocation import Allocation
     from .choices import Comparison, NextEvaluation
     from .diagnostics import Diagnostics

@@ -113,7 +113,7 @@ def figure(name: str, posterior: Posterior | str | Path = "leaderboard", seed: i
     >>> found.frame.columns.tolist()[:3]
     ['benchmark', 'skill', 'mean']
     """
-    _check(name)
+    check(name)
     return FIGURES[name].function(_sources(posterior, seed))
 
 
@@ -167,7 +167,7 @@ def make(
     """
     asked = [only] if isinstance(only, str) else list(only or [])
     for name in asked:
-        _check(name)
+        check(name)
     chosen = list(dict.fromkeys(asked)) or names()
     src = _sources(posterior, seed)
     folder = _folder(out)
@@ -267,7 +267,8 @@ def contact_sheet(folder: str | Path, ncols: int = 4, dpi: int = 110) -> Path:
 # -- parts ------------------------------------------------------------------------------------
 
 
-def _check(name: str) -> None:
+def check(name: str) -> None:
+    """An error with near matches if there is no such figure."""
     if name not in FIGURES:
         raise unknown("figure", name, FIGURES)
 

@@ -336,7 +336,8 @@ ORDER = [
     "tracking", "rotation", "skills", "curves", "planning", "allocation", "choices",
     "recipes", "evaluation", "howmany", "baselines", "scoreboard",
     "_style", "skillplots", "trackplots", "plots", "planplots",
-    "figparts", "figaccuracy", "figlaw", "figures", "track_cli", "plan_cli", "cli",
+    "figparts", "figaccuracy", "figlaw", "figures", "report",
+    "track_cli", "plan_cli", "figure_cli", "cli",
 ]  # fmt: skip
 
 
