@@ -20,6 +20,8 @@ from ._files import atomic_path
 from .curves import extent
 from .errors import FileFormatError
 from .evaluation import load_evaluation
+from .figparts import refit
+from .spec import Sloth
 
 if TYPE_CHECKING:
     from .forecast import Forecast
@@ -56,7 +58,9 @@ dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 @media (max-width: 40rem) {
   body { padding: .7rem; } h1 { font-size: 1.3rem; }
   dl { grid-template-columns: 1fr; } dd { margin-bottom: .4rem; }
-  td.bar { width: 30%; min-width: 5rem; } th, td { padding: .25rem .3rem; font-size: .9rem; }
+  td.bar { width: 22%; min-width: 4rem; }
+  th:first-child, td:first-child { overflow-wrap: normal; }
+  th, td { padding: .25rem .3rem; font-size: .9rem; }
 }
 @media print {
   body { max-width: none; padding: 0; font-size: 10.5pt; }
@@ -237,9 +241,12 @@ def _png(fc: Forecast, ncols: int | None) -> str:
     import matplotlib.pyplot as plt
 
     columns = None if ncols is None else min(ncols, len(fc.benchmarks))
-    figure = plots.forecast(fc, ncols=columns)[0].figure
+    axes = plots.forecast(fc, ncols=columns)
+    figure = axes[0].figure
+    if ncols is not None:  # a phone: what is drawn smaller is read at a larger size
+        figure = refit(axes, False, columns or 1, 1.45, extra=0.8)
     with io.BytesIO() as file:
-        figure.savefig(file, format="png", dpi=130, metadata={"Software": None})
+        figure.savefig(file, format="png", dpi=200 if ncols else 130, metadata={"Software": None})
         plt.close(figure)
         return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
@@ -271,7 +278,7 @@ def _assumptions(fc: Forecast) -> str:
 def _tested(fc: Forecast) -> str | None:
     """What forecasts of this specification were worth, where that has been evaluated."""
     found = load_evaluation("leaderboard", "strict")
-    if found.about["spec"] != fc._posterior.spec.to_toml():
+    if Sloth.from_toml(found.about["spec"]) != fc._posterior.spec:
         return None
     last = found.summary().iloc[-1]
     return (
