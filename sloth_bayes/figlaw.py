@@ -65,6 +65,7 @@ def loadings(src: Sources) -> Drawn:
     def draw(wide: bool) -> Figure:
         rows = len(skills.benchmarks)
         axes = plots.loadings(skills)
+        axes[0].figure.axes[-1].yaxis.labelpad = 12  # its two lines, clear of the numbers
         if not wide:
             axes[0].tick_params(axis="x", labelsize=6.5)
             axes[0].tick_params(axis="y", labelsize=7.5)
