@@ -555,3 +555,610 @@ def _build(
         "df": LAW.df,
     }  # fmt: skip
     return RatingsPosterior(tree)
+
+
+# -- what a fit says -----------------------------------------------------------------------
+
+
+class RatingsPosterior:
+    """Draws of the law of ratings, and what follows from them.
+
+    Made by :meth:`SkillRatings.fit` or :func:`load_ratings_posterior`, not by hand. All ratings
+    it returns are expected ones, from 1 to 5, by a judge of average severity.
+    """
+
+    def __init__(self, tree: xr.DataTree) -> None:
+        self._tree = tree
+
+    def __repr__(self) -> str:
+        return (
+            f"<sloth_bayes.RatingsPosterior of {self._tree.attrs['name']!r}: {self.n_draws} draws; "
+            f"{len(self.models)} models, {len(self.skills)} skills, {len(self.judges)} judge(s)>"
+        )
+
+    @property
+    def data_tree(self) -> xr.DataTree:
+        """The draws in ArviZ's schema."""
+        return self._tree
+
+    @cached_property
+    def _draws(self) -> dict[str, np.ndarray]:
+        data = self._tree["posterior"].to_dataset()
+        out = {}
+        for name, var in data.data_vars.items():
+            array = var.values.astype(float)
+            out[str(name)] = array.reshape(-1, *array.shape[2:])
+        return out
+
+    def _names(self, dim: str) -> list[str]:
+        data = self._tree["posterior"].to_dataset()
+        return [str(v) for v in data[dim].values] if dim in data.coords else []
+
+    @property
+    def n_draws(self) -> int:
+        """Draws of all chains together."""
+        sizes = self._tree["posterior"].sizes
+        return int(sizes["chain"] * sizes["draw"])
+
+    @property
+    def skills(self) -> list[str]:
+        """Skills, in the order of the ratings."""
+        return self._names("skill")
+
+    @property
+    def models(self) -> list[str]:
+        """Models, sorted."""
+        return self._names("model")
+
+    @property
+    def judges(self) -> list[str]:
+        """Judges, sorted."""
+        return self._names("judge")
+
+    @property
+    def kinds(self) -> list[str]:
+        """Kinds of model, sorted."""
+        return self._names("kind")
+
+    @property
+    def levels(self) -> list[int]:
+        """Levels of difficulty; empty where means were fitted."""
+        return list(json.loads(self._tree.attrs["levels"]))
+
+    @cached_property
+    def about(self) -> pd.DataFrame:
+        """The models: model, family, lineage, kind, params_b (as given)."""
+        data = self._tree["constant_data"].to_dataset()
+        names = {"family": "family_of_model", "lineage": "lineage_of_model", "kind": "kind_of_model"}
+        out = pd.DataFrame({"model": self.models})
+        for column, source in names.items():
+            out[column] = data[source].values.astype(str)
+        return out.assign(params_b=data["params_b"].values.astype(float))
+
+    def diagnostics(self) -> Diagnostics:
+        """Has NUTS converged? Of the full fit, if the draws were thinned.
+
+        See :class:`sloth_bayes.diagnostics.Diagnostics`: ``ok`` is False and the messages say
+        what to do where it has not.
+        """
+        from .diagnostics import Diagnostics, _table, _verdict_nuts
+
+        if "convergence" in self._tree.children:
+            return Diagnostics.from_dataset(self._tree["convergence"].to_dataset())
+        columns = {}
+        for name, var in self._tree["posterior"].to_dataset().data_vars.items():
+            if name == "loading" or float(var.std()) == 0:  # its sign is a convention
+                continue
+            dims = [str(d) for d in var.dims[2:]]
+            flat = var.values.reshape(*var.shape[:2], -1)
+            labels = pd.MultiIndex.from_product([self._names(d) for d in dims]) if dims else [()]
+            where = [", ".join(k) if isinstance(k, tuple) else str(k) for k in labels]
+            keep = flat.std((0, 1)) > 0
+            named = [f"{name}[{w}]" if w else str(name) for w in np.array(where)[keep]]
+            columns[str(name)] = xr.DataArray(
+                flat[..., keep], dims=("chain", "draw", f"in_{name}"), coords={f"in_{name}": named}
+            )
+        table = _table(xr.Dataset(columns))
+        ok, messages = _verdict_nuts(self, table)  # type: ignore[arg-type]
+        found = Diagnostics(table, ok, tuple(messages))
+        self._tree["convergence"] = xr.DataTree(found.to_dataset())
+        return found
+
+    # -- ratings at predictors -----------------------------------------------------------------
+
+    def _rating(self, eta: np.ndarray, level: int | None = None) -> np.ndarray:
+        """Expected rating at predictors ``(S, M, J)``, of an average judge.
+
+        Of single ratings at a level of difficulty, or over those of the table.
+        """
+        v = self._draws
+        if "threshold" not in v:
+            fraction = law.link(LAW.link, eta, 1.0, np)
+        else:
+            weight = np.asarray(json.loads(self._tree.attrs["weight"]))
+            if level is not None:
+                weight = np.zeros_like(weight)
+                weight[:, self.levels.index(level)] = 1.0
+            fraction = np.zeros(eta.shape)
+            for q in range(weight.shape[1]):
+                here = eta + v["difficulty"][:, None, :, q]
+                above = [
+                    law.link(LAW.link, here - v["threshold"][:, k, None, None], 1.0, np)
+                    for k in range(4)
+                ]
+                fraction += weight[:, q] * np.mean(above, axis=0)
+        out: np.ndarray = SCALE[0] + (SCALE[1] - SCALE[0]) * fraction
+        return out
+
+    def _doublings(self, params_b: Any) -> np.ndarray:
+        return (np.log(np.asarray(params_b, float)) - self._tree.attrs["centre"]) / math.log(2)
+
+    def _along(self, params_b: Any, kind: str) -> np.ndarray:
+        """Expected ratings ``(S, n, J)`` of a typical family at sizes ``(n,)`` or ``(S, n)``."""
+        v = self._draws
+        slope, bend = v["slope"], v["bend"]
+        x, knots = self._doublings(params_b), self._doublings(np.array(KNOTS))
+        beyond = np.clip(x[..., None] - knots, 0.0, None)  # as ratingsmodel.curve, without JAX
+        eta = x[..., None] * slope[:, None] + np.einsum("...nk,skj->snj", beyond, bend) if (
+            x.ndim == 1
+        ) else x[..., None] * slope[:, None] + np.einsum("snk,skj->snj", beyond, bend)
+        own = v["bias"] + v["kind_effect"][:, self.kinds.index(kind)]
+        return self._rating(eta + own[:, None])
+
+    def _ask_kind(self, kind: str | None) -> str:
+        if kind is None:
+            return "Chat" if "Chat" in self.kinds else self.kinds[0]
+        if kind not in self.kinds:
+            raise unknown("kind of model", kind, self.kinds)
+        return kind
+
+    def curve(
+        self, kind: str | None = None, points: int = 40, prob: float = 0.9
+    ) -> pd.DataFrame:
+        """Expected rating along sizes of a typical family: skill, params_b, median, lower, upper."""
+        kind, prob = self._ask_kind(kind), check_prob(prob)
+        low, high = self._extent()
+        sizes = np.geomspace(low, high, points)
+        levels = [0.5, (1 - prob) / 2, (1 + prob) / 2]
+        middle, lower, upper = np.quantile(self._along(sizes, kind), levels, axis=0)
+        return pd.DataFrame(
+            {
+                "skill": np.repeat(self.skills, points),
+                "params_b": np.tile(sizes, len(self.skills)),
+                "median": middle.T.ravel(), "lower": lower.T.ravel(), "upper": upper.T.ravel(),
+            }
+        )  # fmt: skip
+
+    def _extent(self) -> tuple[float, float]:
+        sizes = self.about["params_b"]
+        return float(sizes.min()), float(sizes.max())
+
+    # -- questions -----------------------------------------------------------------------------
+
+    def saturation(
+        self,
+        gain: float = GAIN,
+        *,
+        at: Sequence[float] = KNOTS,
+        kind: str | None = None,
+        prob: float = 0.9,
+    ) -> RatingsSaturation:
+        """Beyond which size does a doubling gain less than `gain` rating points, by skill?
+
+        Of a typical family (effects 0). A skill is saturated at a size if no doubling from there
+        up to the largest asked about (or half the largest known size) gains as much. Held fixed:
+        the kind of model. Random: every parameter.
+
+        Parameters
+        ----------
+        gain
+            In rating points (of 1-5).
+        at
+            Sizes in billions of parameters.
+        kind
+            The kind of model; by default Chat, if there is one.
+        prob
+            Mass of the intervals.
+
+        Returns
+        -------
+        RatingsSaturation
+            ``frame``: skill, kind, gain, at, p_saturated, gain_median, gain_lower, gain_upper
+            (of a doubling there), and median, lower, upper of the point of saturation (infinite
+            where not reached).
+
+        Raises
+        ------
+        DataError
+            If `gain` or a size is not positive.
+        UnknownNameError
+            If the kind is not in the fit.
+
+        Examples
+        --------
+        >>> import sloth_bayes as sb
+        >>> found = sb.load_ratings_posterior().saturation()
+        >>> found.frame.query("skill == 'planning'")["p_saturated"].is_monotonic_increasing
+        True
+        """
+        kind, prob = self._ask_kind(kind), check_prob(prob)
+        asked = np.atleast_1d(np.asarray(at, float))
+        if not (np.isfinite(gain) and gain > 0):
+            raise DataError(f"gain must be a positive number of rating points, not {gain}")
+        if not asked.size or not (np.isfinite(asked) & (asked > 0)).all():
+            raise DataError(f"at must be positive sizes in billions, not {at!r}")
+        low, largest = self._extent()
+        low, high = min(low, asked.min()), max(largest / 2, asked.max())
+        grid = np.unique(np.r_[np.geomspace(low, high, 120), asked])
+
+        def gains(x: np.ndarray) -> np.ndarray:
+            return self._along(2 * x, kind) - self._along(x, kind)
+
+        curve = gains(grid)  # (S, n, J)
+        enough = curve >= gain
+        later = np.flip(np.logical_or.accumulate(np.flip(enough, 1), axis=1), 1)
+        levels = [0.5, (1 - prob) / 2, (1 + prob) / 2]
+        middle, lower, upper = np.quantile(curve, levels, axis=0)
+        rows, points, along = [], {}, []
+        for j, skill in enumerate(self.skills):
+            last = np.where(later[..., j].any(1), later[..., j].sum(1), 0)  # grid points before
+            inside = np.clip(last, 1, len(grid) - 1)
+            ends = np.stack([grid[inside], grid[inside - 1]], axis=1)  # from saturated, back
+
+            def test(x: np.ndarray, j: int = j) -> np.ndarray:
+                return gains(x[:, None])[:, 0, j] >= gain
+
+            exact = bisect(ends, test)
+            point = np.where(last == 0, grid[0], np.where(last == len(grid), np.inf, exact))
+            points[skill] = point
+            ends_of = order_statistics(point, prob)
+            for size in asked:
+                k = int(np.searchsorted(grid, size))
+                rows.append(
+                    {
+                        "skill": skill, "kind": kind, "gain": float(gain), "at": float(size),
+                        "p_saturated": float((~later[:, k, j]).mean()),
+                        "gain_median": middle[k, j], "gain_lower": lower[k, j],
+                        "gain_upper": upper[k, j],
+                        "median": ends_of[0], "lower": ends_of[1], "upper": ends_of[2],
+                    }
+                )  # fmt: skip
+            along.append(
+                pd.DataFrame(
+                    {
+                        "skill": skill, "params_b": grid, "median": middle[:, j],
+                        "lower": lower[:, j], "upper": upper[:, j],
+                        "p_saturated": (~later[..., j]).mean(0),
+                    }
+                )
+            )  # fmt: skip
+        messages = []
+        if 2 * high > 1.01 * largest:
+            messages.append(
+                f"a doubling from {high:g}B ends beyond the largest known size, {largest:g}B: there "
+                "it relies on the law and on models of unknown size"
+            )
+        return RatingsSaturation(
+            pd.DataFrame(rows), pd.concat(along, ignore_index=True), points, prob, tuple(messages)
+        )
+
+    def gaps(
+        self,
+        of: str | Sequence[str],
+        to: str | Sequence[str],
+        *,
+        prob: float = 0.9,
+    ) -> pd.DataFrame:
+        """How far one group of models is behind another, by skill.
+
+        Parameters
+        ----------
+        of, to
+            Two groups: names of models, or a kind.
+        prob
+            Mass of the interval.
+
+        Returns
+        -------
+        pandas.DataFrame
+            skill, of, to (mean expected ratings), gap (median of `to` less `of`), lower, upper,
+            p_open (that `to` is ahead), certain (whether the interval excludes 0), relative (the
+            gap over the spread of all models' ratings: skills differ in how far they spread).
+
+        Raises
+        ------
+        UnknownNameError
+            If a model or kind is not in the fit.
+        DataError
+            If a group is empty.
+        """
+        prob = check_prob(prob)
+        rating = self._rating(self._draws["predictor"])
+        first, second = (rating[:, self._group(g)].mean(1) for g in (of, to))
+        gap = second - first
+        middle, low, high = np.quantile(gap, [0.5, (1 - prob) / 2, (1 + prob) / 2], axis=0)
+        return pd.DataFrame(
+            {
+                "skill": self.skills, "of": first.mean(0), "to": second.mean(0), "gap": middle,
+                "lower": low, "upper": high, "p_open": (gap > 0).mean(0),
+                "certain": (low > 0) | (high < 0),
+                "relative": middle / rating.mean(0).std(0),
+            }
+        )  # fmt: skip
+
+    def _group(self, group: str | Sequence[str]) -> np.ndarray:
+        if isinstance(group, str) and group in self.kinds:
+            return np.flatnonzero(self.about["kind"] == group)
+        names = [group] if isinstance(group, str) else list(group)
+        if not names:
+            raise DataError("a group of models is empty: name at least one")
+        for name in names:
+            if name not in self.models:
+                raise unknown("model or kind", name, [*self.kinds, *self.models])
+        return np.array([self.models.index(n) for n in names])
+
+    def judged(self, prob: float = 0.9) -> pd.DataFrame:
+        """Severity and noise of each judge, on each skill and over all (skill ``"all"``).
+
+        Returns
+        -------
+        pandas.DataFrame
+            judge, skill, severity (rating points by which the judge rates the table's models
+            lower than an average one), lower, upper, noise (of means: the judge's own standard
+            deviation in the middle of the scale, in rating points, over and above what all judges
+            share; of single ratings: its spread relative to an average judge's) with noise_lower
+            and noise_upper, and stretch (above 1: it tells models further apart).
+        """
+        prob = check_prob(prob)
+        v, levels = self._draws, [0.5, (1 - prob) / 2, (1 + prob) / 2]
+        whole, eta = self._rating(v["predictor"]), v["predictor"]
+        rows = []
+        for g, judge in enumerate(self.judges):
+            seen = v["stretch"][:, g, None, None] * eta - v["severity"][:, g, None]
+            severity = (whole - self._rating(seen)).mean(1)
+            if "judge_noise" in v:
+                noise = 4 * v["judge_noise"][:, g]
+            else:
+                noise = np.repeat(1 / v["stretch"][:, g, None], len(self.skills), 1)
+            severity = np.c_[severity, severity.mean(1)]
+            noise = np.c_[noise, np.sqrt((noise**2).mean(1))]
+            ends, of_noise = (np.quantile(a, levels, axis=0) for a in (severity, noise))
+            for j, skill in enumerate([*self.skills, "all"]):
+                rows.append(
+                    {
+                        "judge": judge, "skill": skill, "severity": ends[0, j],
+                        "lower": ends[1, j], "upper": ends[2, j], "noise": of_noise[0, j],
+                        "noise_lower": of_noise[1, j], "noise_upper": of_noise[2, j],
+                        "stretch": float(np.median(v["stretch"][:, g])),
+                    }
+                )  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def degradation(
+        self, easy: int | None = None, hard: int | None = None, prob: float = 0.9
+    ) -> pd.DataFrame:
+        """How much of its rating each skill loses from easy to hard instances.
+
+        The relative drop ``(easy - hard) / easy`` of the mean expected rating of the table's
+        models, as FLASK reports it.
+
+        Parameters
+        ----------
+        easy, hard
+            Levels of difficulty; by default the lowest and the highest.
+        prob
+            Mass of the interval.
+
+        Returns
+        -------
+        pandas.DataFrame
+            skill, easy, hard (mean ratings), drop (median), lower, upper.
+
+        Raises
+        ------
+        DataError
+            If the fit has no levels of difficulty.
+        UnknownNameError
+            If a level is not in the fit.
+        """
+        prob = check_prob(prob)
+        if len(self.levels) < 2:
+            raise DataError(
+                "these ratings have no levels of difficulty: degradation needs single ratings with "
+                "a difficulty (SkillRatings.from_ratings)"
+            )
+        ends = []
+        for level, default in ((easy, self.levels[0]), (hard, self.levels[-1])):
+            level = default if level is None else level
+            if level not in self.levels:
+                raise unknown("level of difficulty", str(level), map(str, self.levels))
+            ends.append(self._rating(self._draws["predictor"], level).mean(1))
+        drop = 1 - ends[1] / ends[0]
+        middle, low, high = np.quantile(drop, [0.5, (1 - prob) / 2, (1 + prob) / 2], axis=0)
+        return pd.DataFrame(
+            {
+                "skill": self.skills, "easy": ends[0].mean(0), "hard": ends[1].mean(0),
+                "drop": middle, "lower": low, "upper": high,
+            }
+        )  # fmt: skip
+
+    def sizes(self, prob: float = 0.9) -> pd.DataFrame:
+        """Sizes (B) of the models whose size is unknown: model, median, lower, upper.
+
+        What the ratings say on top of the prior, if such a model grew as the open ones did: a
+        model better than its size would let one expect looks large.
+        """
+        prob = check_prob(prob)
+        names = self._names("of_unknown_size")
+        if not names:
+            return pd.DataFrame({c: [] for c in ("model", "median", "lower", "upper")})
+        levels = [0.5, (1 - prob) / 2, (1 + prob) / 2]
+        middle, low, high = np.quantile(self._draws["params_b"], levels, axis=0)
+        return pd.DataFrame({"model": names, "median": middle, "lower": low, "upper": high})
+
+    def claims(self, gain: float = GAIN) -> pd.DataFrame:
+        """What FLASK claims of how skills grow, and what these ratings say of it.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The rows of :func:`load_claims`, with ``p_holds``: the probability of the claim where
+            one of the fit's skills can test it, NaN elsewhere.
+        """
+        table = load_claims()
+        found = self.saturation(gain).frame.set_index(["skill", "at"])["p_saturated"]
+        holds = []
+        for row in table.to_dict("records"):
+            if row["verdict"] == "cannot be tested" or row["capability"] not in self.skills:
+                holds.append(np.nan)
+                continue
+            p = float(found[row["capability"], float(row["at_b"])])
+            holds.append(p if row["claim"] == "flat" else 1 - p)
+        return table.assign(p_holds=holds)
+
+    # -- its file ------------------------------------------------------------------------------
+
+    def slim(self, draws: int = 200) -> RatingsPosterior:
+        """Keep some of the draws, in 8 bits of mantissa; the full fit's diagnostics travel along.
+
+        Raises
+        ------
+        DataError
+            If there are fewer than `draws`.
+        """
+        if not 1 <= draws <= self.n_draws:
+            raise DataError(f"cannot keep {draws} of {self.n_draws} draws")
+        convergence = self.diagnostics()
+        posterior = self._tree["posterior"].to_dataset()
+        each = posterior.sizes["draw"]
+        keep = np.linspace(0, each - 1, -(-draws // posterior.sizes["chain"])).round().astype(int)
+        groups = {
+            "posterior": posterior.isel(draw=keep).astype(np.float32).map(_round_bits),
+            "constant_data": self._tree["constant_data"].to_dataset(),
+            "convergence": convergence.to_dataset(),
+        }
+        tree = xr.DataTree.from_dict(groups)
+        tree.attrs = {**self._tree.attrs, "slimmed_from": self.n_draws}
+        return RatingsPosterior(tree)
+
+    def save(self, path: str | Path) -> Path:
+        """Write a netCDF file, atomically.
+
+        Raises
+        ------
+        FileFormatError
+            If the file cannot be written.
+        """
+        path = Path(path)
+        tree = self._tree.copy()
+        tree.attrs = {**tree.attrs, "format": FORMAT, "format_version": FORMAT_VERSION}
+        encoding = {
+            f"/{group}": {
+                str(name): _compressed(var) for name, var in node.to_dataset().variables.items()
+            }
+            for group, node in tree.children.items()
+        }
+        try:
+            with atomic_path(path) as tmp:
+                tree.to_netcdf(tmp, engine="h5netcdf", encoding=encoding)
+        except OSError as error:
+            raise FileFormatError(f"cannot write {path}: {error}") from None
+        return path
+
+
+@dataclass(frozen=True)
+class RatingsSaturation:
+    """The answer of :meth:`RatingsPosterior.saturation`.
+
+    Attributes
+    ----------
+    frame : pandas.DataFrame
+        One row a skill and size asked about.
+    curve : pandas.DataFrame
+        skill, params_b, median, lower, upper of the gain of a doubling, p_saturated.
+    points : dict of str to numpy.ndarray
+        The point of saturation of each skill (B), draw by draw; infinite where not reached.
+    prob : float
+        Mass of the intervals.
+    messages : tuple of str
+        What to keep in mind.
+    """
+
+    frame: pd.DataFrame
+    curve: pd.DataFrame
+    points: dict[str, np.ndarray]
+    prob: float
+    messages: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        table = self.frame.pivot(index="skill", columns="at", values="p_saturated")
+        return f"<sloth_bayes.RatingsSaturation: P(saturated)>\n{table.round(2).to_string()}"
+
+    def _repr_html_(self) -> str:
+        return self.frame.to_html(index=False, float_format="{:.3g}".format)
+
+    def plot(self, ax: Any = None) -> np.ndarray:
+        """Gain of a doubling along sizes; see :func:`sloth_bayes.ratingsplots.saturation`."""
+        from . import ratingsplots
+
+        return ratingsplots.saturation(self, ax=ax)
+
+
+def load_ratings_posterior(path: str | Path | None = None) -> RatingsPosterior:
+    """A fit that was saved; by default the thinned one of :func:`load_ratings` that ships.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, damaged or foreign.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> sb.load_ratings_posterior().judges
+    ['gpt4turbo', 'prometheus']
+    """
+    path = shipped("models") / "ratings" / "ratings.nc" if path is None else Path(path)
+    if not path.is_file():
+        raise FileFormatError(f"there is no file {path}")
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as tree:
+            tree = tree.load()
+    except Exception as error:
+        raise FileFormatError(
+            f"{path} cannot be read ({type(error).__name__}): it is truncated or not a netCDF "
+            "file; fit or copy it again"
+        ) from None
+    attrs = tree.attrs
+    if attrs.get("format") != FORMAT or int(attrs["format_version"]) != FORMAT_VERSION:
+        raise FileFormatError(
+            f"{path} was not written by this version of RatingsPosterior.save: fit it again"
+        )
+    tree.attrs = {k: v for k, v in attrs.items() if k not in ("format", "format_version")}
+    return RatingsPosterior(tree)
+
+
+def load_claims() -> pd.DataFrame:
+    """Claims of FLASK (Ye et al., arXiv 2307.10928) on how skills grow, and what can test them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        flask_skill, claim (``"improves"`` or ``"flat"``), at_b (billions: flat from there on, or
+        still improving there), capability (of BiGGen-Bench, empty if none corresponds), verdict
+        (``"can be tested"``, ``"in part"`` or ``"cannot be tested"``), reason.
+    """
+    table = pd.read_csv(shipped("data") / "skill_ratings" / "claims.csv")
+    return table.fillna({"capability": ""})
+
+
+def load_distilled() -> pd.DataFrame:
+    """Chat models of BiGGen-Bench, and whether they were tuned on outputs of proprietary models.
+
+    Returns
+    -------
+    pandas.DataFrame
+        model, distilled (``"yes"``, ``"no"`` or ``"unknown"``), teacher, source, year. Only
+        what a paper or model card states counts as yes or no.
+    """
+    return pd.read_csv(shipped("data") / "skill_ratings" / "distilled.csv").fillna("")
