@@ -819,9 +819,7 @@ def hidden_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
     return known | options
 
 
-def _hidden_program(
-    spec: Sloth, n: model.Sizes, o: dict[str, Any], which: Law = Law()
-) -> Program:
+def _hidden_program(spec: Sloth, n: model.Sizes, o: dict[str, Any], which: Law = Law()) -> Program:
     with _COMPILING:
         return program(
             spec, n, o["steps"], o.get("rank", 1), o.get("max_tree_depth", 10),

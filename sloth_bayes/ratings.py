@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -419,9 +419,7 @@ def lay_out(ratings: SkillRatings) -> tuple[Design, tuple[str, ...], Any]:
         (ratingsmodel.Judged, *shapes),
     )  # fmt: skip
     arrays = laid_out.arrays._replace(extra=judged)
-    import dataclasses
-
-    return dataclasses.replace(laid_out, arrays=arrays), kinds, which
+    return replace(laid_out, arrays=arrays), kinds, which
 
 
 def fit(
@@ -480,9 +478,7 @@ def fit(
     first, second, third = jax.random.split(jax.random.PRNGKey(seed), 3)
     with inference._compiling(p, "nuts", arrays):
         arrays, guide, elbos = inference._starts(LAW, p, arrays, first, starts, steps, progress)
-    arrays, found = inference._nuts(
-        LAW, p, guide, arrays, second, chains, warmup, draws, progress
-    )
+    arrays, found = inference._nuts(LAW, p, guide, arrays, second, chains, warmup, draws, progress)
     values = p.over("values", found[0].reshape(chains * draws, -1), third, arrays)
     del values["potential"]
     stats = inference._sample_stats(found, max_tree_depth)
@@ -521,7 +517,7 @@ DIMS: dict[str, tuple[str, ...]] = {
 
 def _build(
     ratings: SkillRatings, laid_out: Design, kinds: tuple[str, ...], values: dict[str, np.ndarray],
-    chains: int, stats: xr.Dataset, attrs: dict[str, Any],
+    chains: int, stats: xr.Dataset | None, attrs: dict[str, Any],
 ) -> RatingsPosterior:  # fmt: skip
     """Label the draws of a fit."""
     draws = len(values["bias"]) // chains
@@ -546,9 +542,10 @@ def _build(
         coords={"model": list(laid_out.models)},
     ).rename(kind="kind_of_model", family="family_of_model", lineage="lineage_of_model")
     weight = np.asarray(laid_out.arrays.extra.weight)
-    tree = xr.DataTree.from_dict(
-        {"posterior": posterior, "sample_stats": stats, "constant_data": constant}
-    )
+    groups = {"posterior": posterior, "constant_data": constant}
+    if stats is not None:
+        groups["sample_stats"] = stats
+    tree = xr.DataTree.from_dict(groups)
     tree.attrs = {
         **attrs, "centre": float(laid_out.centre[0]), "skills": json.dumps(ratings.skills),
         "levels": json.dumps(ratings.levels), "weight": json.dumps(weight.tolist()),
@@ -629,7 +626,11 @@ class RatingsPosterior:
     def about(self) -> pd.DataFrame:
         """The models: model, family, lineage, kind, params_b (as given)."""
         data = self._tree["constant_data"].to_dataset()
-        names = {"family": "family_of_model", "lineage": "lineage_of_model", "kind": "kind_of_model"}
+        names = {
+            "family": "family_of_model",
+            "lineage": "lineage_of_model",
+            "kind": "kind_of_model",
+        }
         out = pd.DataFrame({"model": self.models})
         for column, source in names.items():
             out[column] = data[source].values.astype(str)
@@ -699,9 +700,7 @@ class RatingsPosterior:
         slope, bend = v["slope"], v["bend"]
         x, knots = self._doublings(params_b), self._doublings(np.array(KNOTS))
         beyond = np.clip(x[..., None] - knots, 0.0, None)  # as ratingsmodel.curve, without JAX
-        eta = x[..., None] * slope[:, None] + np.einsum("...nk,skj->snj", beyond, bend) if (
-            x.ndim == 1
-        ) else x[..., None] * slope[:, None] + np.einsum("snk,skj->snj", beyond, bend)
+        eta = x[..., None] * slope[:, None] + beyond @ bend
         own = v["bias"] + v["kind_effect"][:, self.kinds.index(kind)]
         return self._rating(eta + own[:, None])
 
@@ -712,10 +711,8 @@ class RatingsPosterior:
             raise unknown("kind of model", kind, self.kinds)
         return kind
 
-    def curve(
-        self, kind: str | None = None, points: int = 40, prob: float = 0.9
-    ) -> pd.DataFrame:
-        """Expected rating along sizes of a typical family: skill, params_b, median, lower, upper."""
+    def curve(self, kind: str | None = None, points: int = 40, prob: float = 0.9) -> pd.DataFrame:
+        """Expected rating of a typical family: skill, params_b, median, lower, upper."""
         kind, prob = self._ask_kind(kind), check_prob(prob)
         low, high = self._extent()
         sizes = np.geomspace(low, high, points)
@@ -835,8 +832,8 @@ class RatingsPosterior:
         messages = []
         if 2 * high > 1.01 * largest:
             messages.append(
-                f"a doubling from {high:g}B ends beyond the largest known size, {largest:g}B: there "
-                "it relies on the law and on models of unknown size"
+                f"a doubling from {high:g}B ends beyond the largest known size, {largest:g}B: "
+                "there it relies on the law and on models of unknown size"
             )
         return RatingsSaturation(
             pd.DataFrame(rows), pd.concat(along, ignore_index=True), points, prob, tuple(messages)
@@ -1161,4 +1158,5 @@ def load_distilled() -> pd.DataFrame:
         model, distilled (``"yes"``, ``"no"`` or ``"unknown"``), teacher, source, year. Only
         what a paper or model card states counts as yes or no.
     """
-    return pd.read_csv(shipped("data") / "skill_ratings" / "distilled.csv").fillna("")
+    table = pd.read_csv(shipped("data") / "skill_ratings" / "distilled.csv")
+    return table.astype({"year": "Int64"}).fillna({"teacher": "", "source": ""})

@@ -111,7 +111,9 @@ def parameters(spec: Sloth, n: Sizes, arrays: Arrays, key: Any = None) -> dict[s
         )
         out["answer"] = scale**0.1 * raw
     else:
-        noise = 0.7 * _normal("judge_raw", (judges, 1)) + 0.4 * _normal("judge_own_raw", (judges, j))
+        noise = 0.7 * _normal("judge_raw", (judges, 1)) + 0.4 * _normal(
+            "judge_own_raw", (judges, j)
+        )
         out["judge_noise"] = JUDGE_NOISE * jnp.exp(noise)
     return out
 

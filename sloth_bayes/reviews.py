@@ -95,7 +95,9 @@ class Reviews:
 
     def hard(self) -> Reviews:
         """FLASK-HARD: the instances of expert level only."""
-        return Reviews(self.frame[self.frame["difficulty"] == 5].reset_index(drop=True), self.skipped)
+        return Reviews(
+            self.frame[self.frame["difficulty"] == 5].reset_index(drop=True), self.skipped
+        )
 
     def ratings(self, models: pd.DataFrame, name: str = "FLASK") -> SkillRatings:
         """As ratings to fit; `models` as in :meth:`sloth_bayes.SkillRatings.from_ratings`."""
