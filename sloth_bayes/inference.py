@@ -122,6 +122,9 @@ class Law(NamedTuple):
     extra: tuple[Any, ...] = ()  # type and shapes of ``arrays.extra``, where the law reads it
 
 
+SCORES = Law()
+
+
 class Program(NamedTuple):
     """The functions of one specification and table shape, each compiled once.
 
@@ -191,7 +194,7 @@ class Program(NamedTuple):
 @functools.lru_cache(maxsize=32)
 def program(
     spec: Sloth, n: model.Sizes, steps: int, rank: int, depth: int, accept: float,
-    which: Law = Law(),
+    which: Law = SCORES,
 ) -> Program:  # fmt: skip
     """Trace the model once and define the functions that ``jit`` compiles at first use."""
     law = functools.partial(which.density, spec, n)
@@ -355,7 +358,7 @@ def log_guide(guide: Guide, x: np.ndarray) -> np.ndarray:
     return -0.5 * (quadratic + log_det + mean.size * np.log(2 * np.pi))
 
 
-def unconstrained_sites(spec: Sloth, n: model.Sizes, which: Law = Law()) -> dict[str, Any]:
+def unconstrained_sites(spec: Sloth, n: model.Sizes, which: Law = SCORES) -> dict[str, Any]:
     """Zeros in the shapes of all unconstrained parameters."""
     law, dummy = functools.partial(which.density, spec, n), _dummy(n)
     if which.extra:
@@ -549,7 +552,7 @@ def fit(
     laid_out = laid_out or _laid_out(spec, data)
     arrays = laid_out.arrays
     n = model.sizes(spec, arrays)
-    p = program(spec, n, steps, rank, max_tree_depth, target_accept, Law())
+    p = program(spec, n, steps, rank, max_tree_depth, target_accept, SCORES)
     keys = jax.random.split(jax.random.PRNGKey(seed), 5)
     with _compiling(p, method, arrays):
         # NUTS needs a mode, not the best guide of it
@@ -819,7 +822,7 @@ def hidden_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
     return known | options
 
 
-def _hidden_program(spec: Sloth, n: model.Sizes, o: dict[str, Any], which: Law = Law()) -> Program:
+def _hidden_program(spec: Sloth, n: model.Sizes, o: dict[str, Any], which: Law = SCORES) -> Program:
     with _COMPILING:
         return program(
             spec, n, o["steps"], o.get("rank", 1), o.get("max_tree_depth", 10),
@@ -845,7 +848,7 @@ def forecast_hidden(
     rows: list[int],
     method: str = "svi",
     seed: int = 0,
-    which: Law = Law(),
+    which: Law = SCORES,
     **options: Any,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
     """Fit what `arrays` shows and forecast some of its models: one fold.

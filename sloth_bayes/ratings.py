@@ -193,8 +193,8 @@ class SkillRatings:
             if bad.any():
                 row = frame[bad].iloc[0]
                 raise DataError(
-                    f"{column} {row[column]!r} of model {row['model']!r} on {row['skill']!r} is not "
-                    "1, 2, 3, 4 or 5: give means to from_means"
+                    f"{column} {row[column]!r} of model {row['model']!r} on {row['skill']!r} is "
+                    "not 1, 2, 3, 4 or 5: give means to from_means"
                 )
             frame[column] = values.astype(int)
         if "instance" in ratings:

@@ -206,9 +206,9 @@ def test_other_errors_name_the_remedy(post):
         sb.SkillRatings.from_means(means().replace("style", "styles"), MODELS, skills=["style"])
     with pytest.raises(sb.DataError, match="is not 1, 2, 3, 4 or 5"):
         sb.SkillRatings.from_ratings(means(), MODELS)
+    few, rows = MODELS[MODELS["model"] != "c-13b"], means().query("model != 'c-13b'")
     with pytest.raises(sb.DataError, match="4 models have a known size"):
-        few = MODELS[MODELS["model"] != "c-13b"]
-        sb.SkillRatings.from_means(means().query("model != 'c-13b'"), few)
+        sb.SkillRatings.from_means(rows, few)
     with pytest.raises(sb.DataError, match="no levels of difficulty"):
         post.degradation()
     with pytest.raises(sb.UnknownNameError, match="did you mean 'Chat'"):
