@@ -74,7 +74,8 @@ def ratings(
 
     sizes = _numbers("--at", at, "billions of parameters")
     post = _fitted(data, seed) if data is not None else load_ratings_posterior(posterior)
-    verdict, notes = post.diagnostics(), ()
+    verdict = post.diagnostics()
+    notes: tuple[str, ...] = ()
     figure = None
     if what == "saturation":
         options = {"at": sizes} if sizes else {}

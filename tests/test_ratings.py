@@ -203,7 +203,9 @@ def test_other_errors_name_the_remedy(post):
     with pytest.raises(sb.UnknownNameError, match="did you mean 'logic'"):
         sb.SkillRatings.from_means(means(), MODELS).select(skills="logics")
     with pytest.raises(sb.UnknownNameError, match="did you mean 'style'"):
-        sb.SkillRatings.from_means(means().replace("style", "styles"), MODELS, skills=["style"])
+        sb.SkillRatings.from_means(
+            means().replace("style", "styles"), MODELS, skills=["logic", "style"]
+        )
     with pytest.raises(sb.DataError, match="is not 1, 2, 3, 4 or 5"):
         sb.SkillRatings.from_ratings(means(), MODELS)
     few, rows = MODELS[MODELS["model"] != "c-13b"], means().query("model != 'c-13b'")
