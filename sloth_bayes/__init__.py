@@ -40,6 +40,15 @@ _PUBLIC = {
     "track": "tracking",
     "Tracking": "tracking",
     "load_curves": "tracking",
+    "SkillRatings": "ratings",
+    "RatingsPosterior": "ratings",
+    "RatingsSaturation": "ratings",
+    "load_ratings": "ratings",
+    "load_ratings_posterior": "ratings",
+    "load_claims": "ratings",
+    "load_distilled": "ratings",
+    "Reviews": "reviews",
+    "read_reviews": "reviews",
     "Skills": "skills",
     "RequiredSize": "planning",
     "Saturation": "planning",
@@ -96,6 +105,16 @@ if TYPE_CHECKING:
     from .planning import RequiredSize, Saturation
     from .posterior import Posterior, load
     from .protocols import Fold
+    from .ratings import (
+        RatingsPosterior,
+        RatingsSaturation,
+        SkillRatings,
+        load_claims,
+        load_distilled,
+        load_ratings,
+        load_ratings_posterior,
+    )
+    from .reviews import Reviews, read_reviews
     from .skills import Skills
     from .spec import Priors, Sloth
     from .tracking import Tracking, load_curves, track

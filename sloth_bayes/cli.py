@@ -23,6 +23,7 @@ from typer.core import TyperGroup
 
 from .errors import DataError, FileFormatError, SlothBayesError
 from .plan_cli import plan_app
+from .ratings_cli import ratings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,6 +101,7 @@ app = typer.Typer(
 data_app = typer.Typer(rich_markup_mode="rich")
 app.add_typer(data_app, name="data")
 app.add_typer(plan_app, name="plan")
+app.command()(ratings)
 
 
 def main() -> None:

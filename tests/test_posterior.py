@@ -331,11 +331,14 @@ def test_reading_and_forecasting_need_no_jax(tiny_posterior, tmp_path):
 ORDER = [
     "errors", "_files", "_interrupt", "_shipped", "leaderboard", "databuild",
     "_readings", "harness", "exports", "observed", "protocols", "law",
-    "spec", "design", "posterior", "model", "inference", "diagnostics", "forecast", "scores",
+    "spec", "design", "posterior", "model", "ratingsmodel", "inference", "diagnostics", "forecast",
+    "scores",
     "marginal", "conditioning",
     "tracking", "rotation", "skills", "curves", "planning", "allocation", "choices",
+    "ratings", "reviews",
     "recipes", "evaluation", "howmany", "baselines", "scoreboard",
-    "_style", "skillplots", "trackplots", "plots", "planplots", "track_cli", "plan_cli", "cli",
+    "_style", "skillplots", "trackplots", "plots", "planplots", "ratingsplots",
+    "track_cli", "plan_cli", "ratings_cli", "cli",
 ]  # fmt: skip
 
 
