@@ -40,6 +40,8 @@ _PUBLIC = {
     "track": "tracking",
     "Tracking": "tracking",
     "load_curves": "tracking",
+    "Downstream": "downstream",
+    "load_downstream": "downstream",
     "Skills": "skills",
     "RequiredSize": "planning",
     "Saturation": "planning",
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
     from .allocation import Allocation
     from .choices import Comparison, NextEvaluation
     from .diagnostics import Diagnostics
+    from .downstream import Downstream, load_downstream
     from .errors import (
         ConvergenceWarning,
         DataError,

@@ -334,8 +334,10 @@ ORDER = [
     "spec", "design", "posterior", "model", "inference", "diagnostics", "forecast", "scores",
     "marginal", "conditioning",
     "tracking", "rotation", "skills", "curves", "planning", "allocation", "choices",
+    "task", "downstream",
     "recipes", "evaluation", "howmany", "baselines", "scoreboard",
-    "_style", "skillplots", "trackplots", "plots", "planplots", "track_cli", "plan_cli", "cli",
+    "_style", "skillplots", "trackplots", "plots", "planplots", "downplots",
+    "down_cli", "track_cli", "plan_cli", "cli",
 ]  # fmt: skip
 
 
