@@ -53,7 +53,7 @@ class Downstream:
         Where the skills come from; with models of its own if some were conditioned on.
     draws : xarray.Dataset
         Over the dimension ``sample`` (coordinate ``posterior_draw``): ``bias``, ``spread``
-        (both in logits), ``lower``, ``upper``, ``shape`` and ``weight`` (whitened skills).
+        (both in logits), ``lower``, ``shape`` and ``weight`` (whitened skills).
     shrinkage : str
         How strongly weights were drawn to zero.
     n_questions, chance : float
@@ -312,7 +312,7 @@ def downstream(
     """Learn a new task from the skills of models with a score on it.
 
     The task's score is a monotone, possibly asymmetric curve of one weighted sum of skills,
-    between a floor and a ceiling, with heavy-tailed spread; 2% of the scores may be anything
+    from a floor to 1, with heavy-tailed spread; 2% of the scores may be anything
     (:mod:`sloth_bayes.task`). It is *cut* from the posterior: see
     :mod:`sloth_bayes.downstream` for why. A task has no effects of families: two models of
     equal skills have equal forecasts.

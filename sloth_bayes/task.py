@@ -3,14 +3,16 @@
 For model ``i`` with whitened skills ``theta_i`` (mean 0, identity covariance over a table)
 
     eta_i = b + w . theta_i + s e_i          e_i ~ Student-t, 4 degrees of freedom
-    p_i   = lower + (upper - lower) * link(eta_i)                       (Richards' link)
+    p_i   = lower + (1 - lower) * link(eta_i)                           (Richards' link)
     y_i   ~ p_i with the sampling error of N questions; with probability 0.02, anything
 
     w = tau z, z ~ N(0, 1);  tau ~ half-normal;  s ~ half-normal(1);  b ~ N(0, 3)
-    lower = chance + 0.02 N(0, 1) (0 if there is no chance level);  1 - upper ~ half-normal(0.05)
+    lower = chance + 0.02 N(0, 1) (0 if there is no chance level)
 
 The spread ``s`` lies inside the link: it vanishes at floor and ceiling, and is widest
-where the task is being learned. The prior of ``w`` has no preferred direction, so that no
+where the task is being learned. The ceiling is 1: scores below a task's ceiling say nothing
+about it, and a prior about it (half-normal, 0.05) lost scores near 1 in a rehearsal on training
+rows (``python -m tests.downstream --rehearse``). The prior of ``w`` has no preferred direction, so that no
 rotation of the skills changes anything. The sampling error is taken as uniform, with the
 variance of a binomial; the Student-t then integrates out in closed form, and a score at 0
 or 1 stands for everything beyond.
@@ -34,7 +36,8 @@ from . import law
 
 DF = 4.0  # of the spread of models about the curve
 CONTAMINATION = 0.02  # share of scores that say nothing
-_BIAS, _SPREAD, _CHANCE, _CEILING, _SHAPE = 3.0, 1.0, 0.02, 0.05, 0.5  # prior scales
+_BIAS, _SPREAD, _CHANCE, _SHAPE = 3.0, 1.0, 0.02, 0.5  # prior scales
+_OTHERS = 5  # parameters beside the weights
 _STEPS, _RATE = 200, 0.1  # of Adam
 _PROPOSAL_DF = 6
 _POINTS, _ROUNDS = 512, 6  # points of a round; each but the last adapts the proposal
@@ -60,7 +63,6 @@ class Curve(NamedTuple):
     bias: Any
     spread: Any
     lower: Any
-    upper: Any
     shape: Any
 
 
@@ -105,7 +107,7 @@ def fit(theta: np.ndarray, given: Scores, keep: int, seed: int) -> tuple[Curve, 
         for a, c in zip(given[:5], (0.4, 0.6, 0.2, 0.5, 0.0))
     ]
     packed = Scores(*each, *(np.float32(a) for a in given[5:]))
-    key, points, parts = jax.random.PRNGKey(seed), _points(theta.shape[-1] + 6), []
+    key, points, parts = jax.random.PRNGKey(seed), _points(theta.shape[-1] + _OTHERS), []
     for first in range(0, len(theta), _BLOCK):
         rows = np.arange(first, first + _BLOCK)
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(rows)
@@ -124,22 +126,21 @@ def _points(dimension: int) -> np.ndarray:
 
 
 def _curve(z: Any, given: Scores) -> Curve:
-    """Parameters from ``z``, ``(..., d + 6)``: standard normal, or logs of half-normal ones."""
-    d = z.shape[-1] - 6
-    tau, spread, ceiling, bias, lower, shape = (z[..., d + i] for i in range(6))
+    """Parameters from ``z``, ``(..., d + 5)``: standard normal, or logs of half-normal ones."""
+    d = z.shape[-1] - _OTHERS
+    tau, spread, bias, lower, shape = (z[..., d + i] for i in range(_OTHERS))
     return Curve(
         given.scale * jnp.exp(tau)[..., None] * z[..., :d],
         _BIAS * bias,
         _SPREAD * jnp.exp(spread) + 1e-3,
         jnp.where(given.chance > 0, jnp.clip(given.chance + _CHANCE * lower, 0.0, 0.9), 0.0),
-        1.0 - jnp.clip(_CEILING * jnp.exp(ceiling), 0.0, 0.09),
         jnp.exp(jnp.clip(_SHAPE * shape, -1.5, 1.5)),
     )
 
 
 def _log_prior(z: Any) -> Any:
     """Log density of ``z``, up to a constant."""
-    logs = z[-6:-3]
+    logs = z[-_OTHERS : 2 - _OTHERS]
     normal = -0.5 * (z**2).sum() + 0.5 * (logs**2).sum()
     return normal + (logs - 0.5 * jnp.exp(2 * logs)).sum()
 
@@ -155,7 +156,7 @@ def _log_likelihood(curve: Curve, theta: Any, given: Scores) -> Any:
     eta = curve.bias + theta @ curve.weight
 
     def below(end: Any) -> Any:
-        fraction = (end - curve.lower) / (curve.upper - curve.lower)
+        fraction = (end - curve.lower) / (1.0 - curve.lower)
         inside = jnp.clip(fraction, 1e-5, 1 - 1e-5)
         at = law.inverse_link("richards", inside, curve.shape, jnp)
         p = _cdf((at - eta) / curve.spread)
@@ -181,13 +182,13 @@ def _start(theta: Any, given: Scores) -> Any:
     x = jnp.concatenate([theta, jnp.ones((len(theta), 1))], 1)
     ridge = jnp.diag(jnp.array([1.0] * d + [0.01]))
     solution = jnp.linalg.solve((x.T * given.used) @ x + ridge, x.T @ (given.used * logit))
-    rest = jnp.array([-0.4, -0.4, -0.4, solution[d] / _BIAS, 0.0, 0.0])
+    rest = jnp.array([-0.4, -0.4, solution[d] / _BIAS, 0.0, 0.0])
     return jnp.concatenate([solution[:d] / (given.scale * jnp.exp(-0.4)), rest])
 
 
 def _one(keep: int, key: Any, theta: Any, given: Scores, points: Any) -> Any:
     """Parameters of the task for one draw of the skills."""
-    size = theta.shape[-1] + 6
+    size = theta.shape[-1] + _OTHERS
 
     def log_density(z: Any) -> Any:
         return _log_likelihood(_curve(z, given), theta, given) + _log_prior(z)
@@ -274,7 +275,7 @@ def predict(
 
     def at(eta: np.ndarray) -> np.ndarray:
         fraction = law.link("richards", eta, wide(curve.shape), np)
-        return law.expected(fraction, wide(curve.lower), wide(curve.upper))
+        return law.expected(fraction, wide(curve.lower), 1.0)
 
     typical = at(eta)
     p = np.clip(at(eta + wide(curve.spread) * noise), 0.0, 1.0)

@@ -13,7 +13,10 @@ Who trains and who is held out, and where skills come from:
 - BIG-bench: models up to 8.4e22 training FLOPs train, stronger ones are forecast. Skills come from
   the shipped posterior, which has seen the leaderboard scores of all of them.
 
-The settings were written down before any held-out score was looked at.
+The settings were written down before any held-out score was looked at. The first run had a
+ceiling with a prior, 1 - half-normal(0.05), and lost most scores above 0.9 of the BIG-bench tasks.
+``--rehearse`` repeats that question on the training rows alone, a quarter of the border of FLOPs
+lower: the ceiling was dropped on its account, and everything was scored once more.
 """
 
 from __future__ import annotations
@@ -246,6 +249,26 @@ def big_bench(out: Path) -> tuple[list[dict], list[Downstream]]:
     return rows, tasks
 
 
+def rehearse() -> pd.DataFrame:
+    """BIG-bench from the weaker training rows to the stronger ones; no held-out row is used."""
+    post = sb.load("leaderboard")
+    log_flops = flops(sb.load_dataset().frame.set_index("model"))
+    weak = [m for m in post.models if log_flops[m] <= np.log(FLOPS) + 1e-6]
+    data = sb.load_downstream()
+    data = data[(data["group"] == "BIG-bench") & data["model"].isin(weak)]
+    rows = []
+    for name, part in data.groupby("task", sort=False):
+        y = part.set_index("model")["score"]
+        strong = [m for m in y.index if log_flops[m] > np.log(FLOPS / 4)]
+        task = post.downstream(
+            y, name=name, n_questions=part["n_questions"].iloc[0], chance=part["chance"].iloc[0],
+            hold_out=strong, draws=200,
+        )  # fmt: skip
+        found = task.forecast(strong).draws["score"]
+        rows += [row(task, found.sel(model=m).values, m, y[m], "rehearsal", {}) for m in strong]
+    return pd.DataFrame(rows)
+
+
 SUITES = {"llama": llama, "bigbench": big_bench, "agents": agents}
 
 
@@ -274,9 +297,18 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m tests.downstream", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--rehearse", action="store_true")
     parser.add_argument("--only", nargs="+", choices=list(SUITES), default=list(SUITES))
     given = parser.parse_args()
+    if given.rehearse:
+        found = rehearse()
+        for label, part in (("all", found), ("scores above 0.9", found[found["score"] > 0.9])):
+            print(f"{label}: {len(part)}, {part['inside'].mean():.3f} covered, CRPS "
+                  f"{100 * part['crps'].mean():.2f}")  # fmt: skip
+        return
+    if given.out is None:
+        parser.error("give --out DIR, or --rehearse")
     given.out.mkdir(parents=True, exist_ok=True)
     import matplotlib
 
