@@ -12,10 +12,10 @@ For model ``i`` with whitened skills ``theta_i`` (mean 0, identity covariance ov
 The spread ``s`` lies inside the link: it vanishes at floor and ceiling, and is widest
 where the task is being learned. The ceiling is 1: scores below a task's ceiling say nothing
 about it, and a prior about it (half-normal, 0.05) lost scores near 1 in a rehearsal on training
-rows (``python -m tests.downstream --rehearse``). The prior of ``w`` has no preferred direction, so that no
-rotation of the skills changes anything. The sampling error is taken as uniform, with the
-variance of a binomial; the Student-t then integrates out in closed form, and a score at 0
-or 1 stands for everything beyond.
+rows (``python -m tests.downstream --rehearse``). The prior of ``w`` has no preferred
+direction, so that no rotation of the skills changes anything. The sampling error is taken as
+uniform, with the variance of a binomial; the Student-t then integrates out in closed form, and
+a score at 0 or 1 stands for everything beyond.
 
 For each draw of the skills the
 mode is found by Adam, and adaptive importance sampling with Student-t proposals does the
