@@ -49,6 +49,8 @@ _PUBLIC = {
     "load_distilled": "ratings",
     "Reviews": "reviews",
     "read_reviews": "reviews",
+    "Downstream": "downstream",
+    "load_downstream": "downstream",
     "Skills": "skills",
     "RequiredSize": "planning",
     "Saturation": "planning",
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
     from .allocation import Allocation
     from .choices import Comparison, NextEvaluation
     from .diagnostics import Diagnostics
+    from .downstream import Downstream, load_downstream
     from .errors import (
         ConvergenceWarning,
         DataError,

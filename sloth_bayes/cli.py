@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from typer.core import TyperGroup
 
+from .down_cli import downstream
 from .errors import DataError, FileFormatError, SlothBayesError
 from .plan_cli import plan_app
 from .ratings_cli import ratings
@@ -102,6 +103,7 @@ data_app = typer.Typer(rich_markup_mode="rich")
 app.add_typer(data_app, name="data")
 app.add_typer(plan_app, name="plan")
 app.command()(ratings)
+app.command()(downstream)
 
 
 def main() -> None:

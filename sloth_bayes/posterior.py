@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .curves import Goal
     from .design import Design
     from .diagnostics import Diagnostics
+    from .downstream import Downstream
     from .forecast import Forecast
     from .observed import Observed
     from .planning import RequiredSize, Saturation
@@ -399,6 +400,12 @@ class Posterior:
         from .choices import next_evaluation
 
         return next_evaluation(self, target, options, **settings)
+
+    def downstream(self, scores: Any, **options: Any) -> Downstream:
+        """A new task from the skills; see :func:`sloth_bayes.downstream.downstream`."""
+        from .downstream import downstream
+
+        return downstream(self, scores, **options)
 
     def diagnostics(self) -> Diagnostics:
         """Has the fit converged? See :class:`sloth_bayes.diagnostics.Diagnostics`."""

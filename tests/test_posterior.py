@@ -335,10 +335,11 @@ ORDER = [
     "scores",
     "marginal", "conditioning",
     "tracking", "rotation", "skills", "curves", "planning", "allocation", "choices",
-    "ratings", "reviews",
+    "ratings", "reviews", "task", "downstream", "problems", "passk",
     "recipes", "evaluation", "howmany", "baselines", "scoreboard",
-    "_style", "skillplots", "trackplots", "plots", "planplots", "ratingsplots",
-    "track_cli", "plan_cli", "ratings_cli", "cli",
+    "_style", "skillplots", "trackplots", "passkplots", "plots", "planplots", "downplots",
+    "ratingsplots",
+    "down_cli", "track_cli", "passk_cli", "plan_cli", "ratings_cli", "cli",
 ]  # fmt: skip
 
 
