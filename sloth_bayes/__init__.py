@@ -41,6 +41,9 @@ _PUBLIC = {
     "Tracking": "tracking",
     "load_curves": "tracking",
     "Skills": "skills",
+    "PassAtK": "passk",
+    "load_samples": "passk",
+    "unbiased_pass_at_k": "passk",
     "RequiredSize": "planning",
     "Saturation": "planning",
     "Allocation": "allocation",
@@ -93,6 +96,7 @@ if TYPE_CHECKING:
         load_subscores,
     )
     from .observed import Observed, read_observed
+    from .passk import PassAtK, load_samples, unbiased_pass_at_k
     from .planning import RequiredSize, Saturation
     from .posterior import Posterior, load
     from .protocols import Fold

@@ -22,6 +22,7 @@ import typer
 from typer.core import TyperGroup
 
 from .errors import DataError, FileFormatError, SlothBayesError
+from .passk_cli import passk
 from .plan_cli import plan_app
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ app = typer.Typer(
 data_app = typer.Typer(rich_markup_mode="rich")
 app.add_typer(data_app, name="data")
 app.add_typer(plan_app, name="plan")
+app.command()(passk)
 
 
 def main() -> None:

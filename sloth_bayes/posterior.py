@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .diagnostics import Diagnostics
     from .forecast import Forecast
     from .observed import Observed
+    from .passk import PassAtK
     from .planning import RequiredSize, Saturation
     from .skills import Skills
 
@@ -399,6 +400,14 @@ class Posterior:
         from .choices import next_evaluation
 
         return next_evaluation(self, target, options, **settings)
+
+    def pass_at_k(
+        self, counts: pd.DataFrame, candidates: pd.DataFrame | None = None, **options: Any
+    ) -> PassAtK:
+        """Coverage by repeated sampling; see :func:`sloth_bayes.passk.pass_at_k`."""
+        from .passk import pass_at_k
+
+        return pass_at_k(self, counts, candidates, **options)
 
     def diagnostics(self) -> Diagnostics:
         """Has the fit converged? See :class:`sloth_bayes.diagnostics.Diagnostics`."""

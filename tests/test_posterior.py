@@ -334,8 +334,9 @@ ORDER = [
     "spec", "design", "posterior", "model", "inference", "diagnostics", "forecast", "scores",
     "marginal", "conditioning",
     "tracking", "rotation", "skills", "curves", "planning", "allocation", "choices",
-    "recipes", "evaluation", "howmany", "baselines", "scoreboard",
-    "_style", "skillplots", "trackplots", "plots", "planplots", "track_cli", "plan_cli", "cli",
+    "problems", "passk", "recipes", "evaluation", "howmany", "baselines", "scoreboard",
+    "_style", "skillplots", "trackplots", "passkplots", "plots", "planplots",
+    "track_cli", "passk_cli", "plan_cli", "cli",
 ]  # fmt: skip
 
 
