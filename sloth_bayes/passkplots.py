@@ -120,11 +120,14 @@ def pass_at_k(
 
 def _names_at_the_end(axis: Axes, ends: list[tuple[float, str, str]], x: float, low: float) -> None:
     """Names right of their curves, pushed apart where curves end together."""
-    step = np.log(115 / low) / 22
-    previous = -np.inf
-    for y, name, shade in sorted(ends):
-        at = max(np.log(max(y, low)), previous + step)
-        previous = at
+    step, ceiling = np.log(115 / low) / 26, np.log(115)
+    places = [np.log(max(y, low)) for y, *_ in sorted(ends)]
+    for i in range(1, len(places)):
+        places[i] = max(places[i], places[i - 1] + step)
+    places[-1] = min(places[-1], ceiling)
+    for i in range(len(places) - 2, -1, -1):
+        places[i] = min(places[i], places[i + 1] - step)
+    for at, (_, name, shade) in zip(places, sorted(ends)):
         axis.annotate(
             name, (x, np.exp(at)), xytext=(6, 0), textcoords="offset points", color=shade,
             fontsize=8, va="center", annotation_clip=False,

@@ -1,9 +1,10 @@
 """Whole pass@k curves of held-out models, as a command.
 
-    python -m tests.passk --out DIR [--only monkeys checkpoints]
+    python -m tests.passk --out DIR [--only 12b 6.9b+12b]
+    python -m tests.passk --out DIR --simulate 40
 
-*monkeys*: 12B, then 6.9B and 12B, of seven finished Pythia models are held out (128 MATH
-problems, 10,000 samples each). Skills come from a posterior refitted by SVI without the scores
+*12b* and *6.9b+12b* of seven finished Pythia models are held out (128 MATH problems,
+10,000 samples each). Skills come from a posterior refitted by SVI without the scores
 of the held-out models and of Dolly, tuned from them. *-70m* repeats both without the smallest
 model. *rehearsal* holds out 2.8B and uses nothing larger. *checkpoints*: the grid of sizes and
 checkpoints on other problems, with the final checkpoint of 12B (and all its others) held out.
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ from scipy.special import expit, logit
 
 import sloth_bayes as sb
 from sloth_bayes import forecast, passk
+from sloth_bayes.problems import LOGISTIC_SD, shapes
 from sloth_bayes.skills import _sampled
 
 SCORED = (1, 10, 100, 1000, 10000)
@@ -169,18 +172,75 @@ def score(
     return table
 
 
+def simulated(seed: int, problems: int = 40, samples: int = 1000) -> tuple[pd.DataFrame, ...]:
+    """Counts of five models, and the true curves of two larger ones, from the model itself.
+
+    Skills are one draw of the shipped posterior's; everything else comes from the prior of
+    :mod:`sloth_bayes.problems`, with a weight that lets ability grow with size.
+    """
+    rng = np.random.default_rng(seed)
+    post = sb.load("leaderboard")
+    sizes = [0.16, 0.41, 1.0, 1.4, 2.8, 6.9, 12.0]
+    rows = sb.candidates("pythia", sizes, 0.3, model=[f"made-{s:g}b" for s in sizes])
+    complete = forecast._complete(post, rows, False)
+    theta = _sampled(post, forecast._effects(post, complete, 0))[rng.integers(post.n_draws)]
+    theta = theta - theta[:5].mean(0)
+    weight = abs(rng.normal(0, 3)) * rng.normal(size=theta.shape[1])
+    ability = theta @ weight + abs(rng.normal(0, 0.5)) * rng.standard_t(4, len(sizes))
+    ability = ability - ability[:5].mean()
+    spread, level = 1.3 * np.exp(0.5 * rng.normal()), rng.normal(-5, 1.5)
+    z = rng.logistic(size=problems)
+    own = abs(rng.normal(0, 0.5)) * rng.normal(size=problems)
+    discrimination = 1 + rng.normal(0, 0.3) * z / LOGISTIC_SD + own
+    eta = np.clip(level + spread * z + discrimination * ability[:, None], -25, 25)
+    p = rng.beta(*shapes(eta, 1.5 * np.exp(0.7 * rng.normal()), np))
+    grid = [(i, j) for i in range(len(sizes)) for j in range(problems)]
+    counts = rows.iloc[[i for i, _ in grid]].reset_index(drop=True)
+    counts["problem"] = [j for _, j in grid]
+    counts["n_samples"] = samples
+    counts["n_correct"] = rng.binomial(samples, p).ravel()
+    truth = pd.DataFrame(
+        passk._coverage(p[5:], np.array(SCORED, float)), index=rows["model"][5:], columns=SCORED
+    )
+    return counts[counts["params_b"] < 5], rows.iloc[5:], truth
+
+
+def covered(seed: int, **options: int) -> pd.DataFrame:
+    """Whether 90% bands hold the true curves of one simulated table, and whether it converged."""
+    counts, ahead, truth = simulated(seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sb.ConvergenceWarning)
+        found = sb.load("leaderboard").pass_at_k(counts, ahead, k=SCORED, seed=seed, **options)
+    rows = found.frame[found.frame["forecast"]].copy()
+    rows["truth"] = [truth.at[r.model, r.k] for r in rows.itertuples()]
+    rows["inside"] = (rows["lower"] <= rows["truth"]) & (rows["truth"] <= rows["upper"])
+    r_hat = found.diagnostics().table["r_hat"].max()
+    return rows.assign(table=seed, r_hat=r_hat)
+
+
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m tests.passk", description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="+", choices=[*STUDIES, "checkpoints"])
-    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--draws", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--simulate", type=int, metavar="TABLES", help="simulated truth instead")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     import matplotlib
 
     matplotlib.use("Agg")
+    if given.simulate:
+        quick = {"warmup": 300, "draws": 250, "chains": 2}
+        rows = pd.concat([covered(s, **quick) for s in range(given.simulate)])
+        rows.to_csv(given.out / "simulated.csv", index=False, float_format="%.6f")
+        each = rows.groupby("table")["inside"].mean()
+        print(rows.groupby(["model", "k"])["inside"].mean().unstack().round(3).to_string())
+        print(f"{given.simulate} tables: 90% bands hold {each.mean():.1%} (standard error over "
+              f"tables {each.std() / len(each) ** 0.5:.1%}); median R-hat "
+              f"{rows['r_hat'].median():.3f}")  # fmt: skip
+        return
     options = {"seed": given.seed, "draws": given.draws}
     tables, posts = [], {}
     for name in given.only or [*STUDIES, "checkpoints"]:
