@@ -78,7 +78,7 @@ def unbiased_pass_at_k(n_samples: Any, n_correct: Any, k: Any) -> np.ndarray:
     Examples
     --------
     >>> unbiased_pass_at_k(10000, [1, 10], 100).round(6).tolist()
-    [0.01, 0.095661]
+    [0.01, 0.095659]
     """
     n, c = _whole("n_samples", n_samples), _whole("n_correct", n_correct)
     tries = _whole("k", k)
