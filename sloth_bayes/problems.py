@@ -31,7 +31,6 @@ fit only.
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any, NamedTuple
 
@@ -134,15 +133,6 @@ def contrasts(models: int) -> np.ndarray:
     return np.ascontiguousarray(full[:, 1:].T)
 
 
-@functools.lru_cache(maxsize=8)
-def _sampler(chains: int, warmup: int, draws: int, target_accept: float, depth: int) -> MCMC:
-    kernel = NUTS(items, target_accept_prob=target_accept, max_tree_depth=depth)
-    return MCMC(
-        kernel, num_warmup=warmup, num_samples=draws, num_chains=chains,
-        chain_method="vectorized", progress_bar=False, jit_model_args=True,
-    )  # fmt: skip
-
-
 def sample(
     data: Arrays,
     *,
@@ -161,7 +151,11 @@ def sample(
         Arrays ``(chains, draws, ...)``.
     """
     with jax.enable_x64(True):
-        mcmc = _sampler(chains, warmup, draws, target_accept, max_tree_depth)
+        kernel = NUTS(items, target_accept_prob=target_accept, max_tree_depth=max_tree_depth)
+        mcmc = MCMC(
+            kernel, num_warmup=warmup, num_samples=draws, num_chains=chains,
+            chain_method="vectorized", progress_bar=False,
+        )  # fmt: skip
         key = jax.random.PRNGKey(seed)
         arrays = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), data)
         mcmc.run(key, arrays, extra_fields=("diverging", "energy", "num_steps"))
