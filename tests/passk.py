@@ -6,8 +6,7 @@
 *12b* and *6.9b+12b* of seven finished Pythia models are held out (128 MATH problems,
 10,000 samples each). Skills come from a posterior refitted by SVI without the scores
 of the held-out models and of Dolly, tuned from them. *-70m* repeats both without the smallest
-model. *rehearsal* holds out 2.8B and uses nothing larger. *checkpoints*: the grid of sizes and
-checkpoints on other problems, with the final checkpoint of 12B (and all its others) held out.
+model. *rehearsal* holds out 2.8B and uses nothing larger.
 
 Rivals, from the same counts and the means of the same skills: *per problem* is the paper's recipe,
 a logistic regression a problem (ridge penalty 1); *mean rate* scales the mean success rate by a
@@ -222,7 +221,7 @@ def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m tests.passk", description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--only", nargs="+", choices=[*STUDIES, "checkpoints"])
+    parser.add_argument("--only", nargs="+", choices=list(STUDIES))
     parser.add_argument("--draws", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--simulate", type=int, metavar="TABLES", help="simulated truth instead")
@@ -243,29 +242,18 @@ def main() -> None:
         return
     options = {"seed": given.seed, "draws": given.draws}
     tables, posts = [], {}
-    for name in given.only or [*STUDIES, "checkpoints"]:
-        if name == "checkpoints":
-            held, unused, least = ("pythia-12b",), (), 0.0
-        else:
-            held, unused, least = STUDIES[name]
+    for name in given.only or list(STUDIES):
+        held, unused, least = STUDIES[name]
         gone = tuple(sorted({*held, *unused}))
         if gone not in posts:
             posts[gone] = without(gone, given.seed)
             print(f"posterior without {gone}: {posts[gone].diagnostics()}", flush=True)
-        if name == "checkpoints":
-            counts = sb.load_samples("checkpoints")
-            # below 1B tokens nothing is learned yet, and the skill law has no such data
-            counts = counts[counts["tokens_t"] >= 0.001]
-            is_held = counts["params_b"] == 12
-            target = is_held & (counts["tokens_t"] == counts["tokens_t"].max())
-            tables.append(score(name, posts[gone], counts[~is_held], counts[target], given.out,
-                                1024, options))  # fmt: skip
-        else:
-            counts = sb.load_samples()
-            counts = counts[~counts["model"].isin(unused) & (counts["params_b"] >= least)]
-            is_held = counts["model"].isin(held)
-            tables.append(score(name, posts[gone], counts[~is_held], counts[is_held], given.out,
-                                10000, options))  # fmt: skip
+        counts = sb.load_samples()
+        counts = counts[~counts["model"].isin(unused) & (counts["params_b"] >= least)]
+        is_held = counts["model"].isin(held)
+        tables.append(
+            score(name, posts[gone], counts[~is_held], counts[is_held], given.out, 10000, options)
+        )
         both = pd.concat(tables)
         both.to_csv(given.out / "curves.csv", index=False, float_format="%.6f")
         rows = both[both["k"].isin(SCORED)]
