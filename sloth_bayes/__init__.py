@@ -52,6 +52,9 @@ _PUBLIC = {
     "Downstream": "downstream",
     "load_downstream": "downstream",
     "Skills": "skills",
+    "PassAtK": "passk",
+    "load_samples": "passk",
+    "unbiased_pass_at_k": "passk",
     "RequiredSize": "planning",
     "Saturation": "planning",
     "Allocation": "allocation",
@@ -105,6 +108,7 @@ if TYPE_CHECKING:
         load_subscores,
     )
     from .observed import Observed, read_observed
+    from .passk import PassAtK, load_samples, unbiased_pass_at_k
     from .planning import RequiredSize, Saturation
     from .posterior import Posterior, load
     from .protocols import Fold

@@ -23,6 +23,7 @@ from typer.core import TyperGroup
 
 from .down_cli import downstream
 from .errors import DataError, FileFormatError, SlothBayesError
+from .passk_cli import passk
 from .plan_cli import plan_app
 from .ratings_cli import ratings
 
@@ -104,6 +105,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(plan_app, name="plan")
 app.command()(ratings)
 app.command()(downstream)
+app.command()(passk)
 
 
 def main() -> None:

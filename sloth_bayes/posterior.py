@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .downstream import Downstream
     from .forecast import Forecast
     from .observed import Observed
+    from .passk import PassAtK
     from .planning import RequiredSize, Saturation
     from .skills import Skills
 
@@ -406,6 +407,14 @@ class Posterior:
         from .downstream import downstream
 
         return downstream(self, scores, **options)
+
+    def pass_at_k(
+        self, counts: pd.DataFrame, candidates: pd.DataFrame | None = None, **options: Any
+    ) -> PassAtK:
+        """Coverage by repeated sampling; see :func:`sloth_bayes.passk.pass_at_k`."""
+        from .passk import pass_at_k
+
+        return pass_at_k(self, counts, candidates, **options)
 
     def diagnostics(self) -> Diagnostics:
         """Has the fit converged? See :class:`sloth_bayes.diagnostics.Diagnostics`."""
