@@ -68,7 +68,7 @@ class Downstream:
     >>> task = sb.load("leaderboard").downstream(
     ...     eq, name="EQ-Bench", n_questions=171, hold_out="meta-llama-3-70b-instruct", draws=50)
     >>> task
-    <sloth_bayes.Downstream: EQ-Bench, 14 models train, 1 held out; 200 draws>
+    <sloth_bayes.Downstream: EQ-Bench, 14 models train, 1 held out; 208 draws>
     >>> task.weights()["skill"].tolist()[:2]
     ['reasoning', 'knowledge']
     """
