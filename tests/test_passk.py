@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from passk import SCORED, covered, ridge_logistic, simulated
 from scipy.optimize import brentq
 from scipy.special import gammaln
 from scipy.stats import betabinom
@@ -19,7 +20,6 @@ from typer.testing import CliRunner
 import sloth_bayes as sb
 from sloth_bayes import problems
 from sloth_bayes.cli import app
-from tests.passk import SCORED, covered, ridge_logistic, simulated
 
 # -- the estimator -----------------------------------------------------------------------
 
