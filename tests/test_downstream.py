@@ -41,8 +41,18 @@ def test_the_table_says_who_trains(found):
     assert frame["lower"].le(frame["median"]).all()
     assert frame["median"].le(frame["upper"]).all()
     assert frame[["lower", "upper"]].to_numpy().min() >= 0
-    assert found.diagnostics().ok
     assert "4 held out" in repr(found)
+
+
+def test_diagnostics_follow_the_sampler_and_the_posterior(found, monkeypatch):
+    monkeypatch.setattr(type(found.posterior), "known_verdict", None)
+    share = found.diagnostics().table["effective_share"]
+    assert share.between(0, 1).all()
+    assert share.is_monotonic_increasing
+    assert found.diagnostics().ok == (share[1] > 0.05)
+    monkeypatch.setattr(type(found.posterior), "known_verdict", False)
+    assert not found.diagnostics().ok
+    assert any("posterior of the skills" in line for line in found.diagnostics().messages)
 
 
 def test_held_out_scores_change_nothing(tiny_posterior, found):
