@@ -40,7 +40,21 @@ _PUBLIC = {
     "track": "tracking",
     "Tracking": "tracking",
     "load_curves": "tracking",
+    "SkillRatings": "ratings",
+    "RatingsPosterior": "ratings",
+    "RatingsSaturation": "ratings",
+    "load_ratings": "ratings",
+    "load_ratings_posterior": "ratings",
+    "load_claims": "ratings",
+    "load_distilled": "ratings",
+    "Reviews": "reviews",
+    "read_reviews": "reviews",
+    "Downstream": "downstream",
+    "load_downstream": "downstream",
     "Skills": "skills",
+    "PassAtK": "passk",
+    "load_samples": "passk",
+    "unbiased_pass_at_k": "passk",
     "RequiredSize": "planning",
     "Saturation": "planning",
     "Allocation": "allocation",
@@ -70,6 +84,7 @@ if TYPE_CHECKING:
     from .allocation import Allocation
     from .choices import Comparison, NextEvaluation
     from .diagnostics import Diagnostics
+    from .downstream import Downstream, load_downstream
     from .errors import (
         ConvergenceWarning,
         DataError,
@@ -93,9 +108,20 @@ if TYPE_CHECKING:
         load_subscores,
     )
     from .observed import Observed, read_observed
+    from .passk import PassAtK, load_samples, unbiased_pass_at_k
     from .planning import RequiredSize, Saturation
     from .posterior import Posterior, load
     from .protocols import Fold
+    from .ratings import (
+        RatingsPosterior,
+        RatingsSaturation,
+        SkillRatings,
+        load_claims,
+        load_distilled,
+        load_ratings,
+        load_ratings_posterior,
+    )
+    from .reviews import Reviews, read_reviews
     from .skills import Skills
     from .spec import Priors, Sloth
     from .tracking import Tracking, load_curves, track

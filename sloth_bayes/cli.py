@@ -21,9 +21,12 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from typer.core import TyperGroup
 
+from .down_cli import downstream
 from .errors import DataError, FileFormatError, SlothBayesError
 from .figure_cli import figures, report
+from .passk_cli import passk
 from .plan_cli import plan_app
+from .ratings_cli import ratings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,6 +104,9 @@ app = typer.Typer(
 data_app = typer.Typer(rich_markup_mode="rich")
 app.add_typer(data_app, name="data")
 app.add_typer(plan_app, name="plan")
+app.command()(ratings)
+app.command()(downstream)
+app.command()(passk)
 app.command()(figures)
 app.command()(report)
 

@@ -109,6 +109,22 @@ class Guide(NamedTuple):
     factor: Any  # (D, rank): x = mean + scale * e + factor @ e'
 
 
+class Law(NamedTuple):
+    """What is fitted: functions of ``(spec, n, arrays)``, as :mod:`sloth_bayes.model` has them.
+
+    Another layer may fit a law of its own with what is here, provided that it samples what
+    :func:`sloth_bayes.model.parameters` does, among other things.
+    """
+
+    density: Callable[..., None] = model.model
+    values: Callable[..., dict[str, Any]] = model.draw_values
+    cells: Callable[..., tuple[Any, Any]] = model.draw_cells
+    extra: tuple[Any, ...] = ()  # type and shapes of ``arrays.extra``, where the law reads it
+
+
+SCORES = Law()
+
+
 class Program(NamedTuple):
     """The functions of one specification and table shape, each compiled once.
 
@@ -177,11 +193,12 @@ class Program(NamedTuple):
 
 @functools.lru_cache(maxsize=32)
 def program(
-    spec: Sloth, n: model.Sizes, steps: int, rank: int, depth: int, accept: float
-) -> Program:
+    spec: Sloth, n: model.Sizes, steps: int, rank: int, depth: int, accept: float,
+    which: Law = SCORES,
+) -> Program:  # fmt: skip
     """Trace the model once and define the functions that ``jit`` compiles at first use."""
-    law = functools.partial(model.model, spec, n)
-    flat, unravel = ravel_pytree(unconstrained_sites(spec, n))
+    law = functools.partial(which.density, spec, n)
+    flat, unravel = ravel_pytree(unconstrained_sites(spec, n, which))
     size = flat.size
 
     def potential_at(x: Any, arrays: Arrays) -> Any:
@@ -307,11 +324,11 @@ def program(
         return block
 
     def values(x: Any, sites: dict[str, Any], key: Any, arrays: Arrays) -> dict[str, Any]:
-        named = model.draw_values(spec, n, arrays, sites, key)
+        named = which.values(spec, n, arrays, sites, key)
         return named | {"potential": potential_at(x, arrays)}
 
     def cells(x: Any, sites: dict[str, Any], key: Any, arrays: Arrays) -> tuple[Any, Any]:
-        return model.draw_cells(spec, n, arrays, sites, key)
+        return which.cells(spec, n, arrays, sites, key)
 
     return Program(
         size=size,
@@ -341,9 +358,12 @@ def log_guide(guide: Guide, x: np.ndarray) -> np.ndarray:
     return -0.5 * (quadratic + log_det + mean.size * np.log(2 * np.pi))
 
 
-def unconstrained_sites(spec: Sloth, n: model.Sizes) -> dict[str, Any]:
+def unconstrained_sites(spec: Sloth, n: model.Sizes, which: Law = SCORES) -> dict[str, Any]:
     """Zeros in the shapes of all unconstrained parameters."""
-    law, dummy = functools.partial(model.model, spec, n), _dummy(n)
+    law, dummy = functools.partial(which.density, spec, n), _dummy(n)
+    if which.extra:
+        kind, *shapes = which.extra
+        dummy = dummy._replace(extra=kind(*(np.zeros(s, d) for s, d in shapes)))
 
     def unconstrained() -> dict[str, Any]:
         seeded = handlers.seed(law, jax.random.PRNGKey(0))
@@ -532,7 +552,7 @@ def fit(
     laid_out = laid_out or _laid_out(spec, data)
     arrays = laid_out.arrays
     n = model.sizes(spec, arrays)
-    p = program(spec, n, steps, rank, max_tree_depth, target_accept)
+    p = program(spec, n, steps, rank, max_tree_depth, target_accept, SCORES)
     keys = jax.random.split(jax.random.PRNGKey(seed), 5)
     with _compiling(p, method, arrays):
         # NUTS needs a mode, not the best guide of it
@@ -562,26 +582,27 @@ def fit(
     else:
         attrs |= {"warmup": warmup, "max_tree_depth": max_tree_depth}
         arrays, found = _nuts(spec, p, guide, arrays, keys[3], chains, warmup, draws, progress)
-        x, n_steps, diverging, potential, energy, accept, step_size = found
-        values = p.over("values", x.reshape(chains * draws, -1), keys[4], arrays)
+        values = p.over("values", found[0].reshape(chains * draws, -1), keys[4], arrays)
         del values["potential"]
-        depth = np.ceil(np.log2(n_steps + 1)).astype(np.int16)
-        stats = xr.Dataset(
-            {
-                name: (("chain", "draw"), values)
-                for name, values in {
-                    "n_steps": n_steps.astype(np.int32),
-                    "tree_depth": depth,
-                    "reached_max_tree_depth": depth >= max_tree_depth,
-                    "diverging": diverging,
-                    "lp": -potential,
-                    "energy": energy,
-                    "acceptance_rate": accept,
-                    "step_size": step_size,
-                }.items()
-            }
-        )
+        stats = _sample_stats(found, max_tree_depth)
     return build(spec, laid_out, values, chains=chains, sample_stats=stats, attrs=attrs)
+
+
+def _sample_stats(found: list[np.ndarray], max_tree_depth: int) -> xr.Dataset:
+    """What NUTS reports of each draw, named as ArviZ does."""
+    _, n_steps, diverging, potential, energy, accept, step_size = found
+    depth = np.ceil(np.log2(n_steps + 1)).astype(np.int16)
+    named = {
+        "n_steps": n_steps.astype(np.int32),
+        "tree_depth": depth,
+        "reached_max_tree_depth": depth >= max_tree_depth,
+        "diverging": diverging,
+        "lp": -potential,
+        "energy": energy,
+        "acceptance_rate": accept,
+        "step_size": step_size,
+    }
+    return xr.Dataset({name: (("chain", "draw"), values) for name, values in named.items()})
 
 
 @contextmanager
@@ -801,11 +822,11 @@ def hidden_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
     return known | options
 
 
-def _hidden_program(spec: Sloth, n: model.Sizes, o: dict[str, Any]) -> Program:
+def _hidden_program(spec: Sloth, n: model.Sizes, o: dict[str, Any], which: Law = SCORES) -> Program:
     with _COMPILING:
         return program(
             spec, n, o["steps"], o.get("rank", 1), o.get("max_tree_depth", 10),
-            o.get("target_accept", 0.8),
+            o.get("target_accept", 0.8), which,
         )  # fmt: skip
 
 
@@ -827,6 +848,7 @@ def forecast_hidden(
     rows: list[int],
     method: str = "svi",
     seed: int = 0,
+    which: Law = SCORES,
     **options: Any,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
     """Fit what `arrays` shows and forecast some of its models: one fold.
@@ -843,6 +865,8 @@ def forecast_hidden(
         ``"svi"`` or ``"nuts"``.
     seed
         Seed of the fold.
+    which
+        The law; by default that of scores.
     **options
         ``"svi"``: ``steps`` of each optimisation, ``starts`` (each is refined, and the
         draws are shared out among them: an average over where optimisations end),
@@ -865,7 +889,7 @@ def forecast_hidden(
     """
     o = hidden_options(method, options)
     svi = method == "svi"
-    p = _hidden_program(spec, n, o)
+    p = _hidden_program(spec, n, o, which)
     *keys, last = jax.random.split(jax.random.PRNGKey(seed), 4)
     parts, elbos, rising = [], [], []
     starts = o["starts"] if svi else 1

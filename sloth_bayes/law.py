@@ -144,6 +144,16 @@ def link(kind: str, eta: Array, shape: Array, xp: Any) -> Array:
     return xp.exp(-shape * softplus)
 
 
+def inverse_link(kind: str, fraction: Array, shape: Array, xp: Any) -> Array:
+    """The predictor at which :func:`link` gives `fraction`, strictly between 0 and 1."""
+    if kind == "logistic":
+        return xp.log(fraction) - xp.log1p(-fraction)
+    root = xp.exp(-math.log(2) / shape)
+    inner = fraction ** (1 / shape)
+    inner = xp.log(inner) - xp.log1p(-inner)
+    return (inner - xp.log(root / (1 - root))) * 2 * shape * (1 - root)
+
+
 def expected(fraction: Array, lower: Array, upper: Array) -> Array:
     """Expected score ``mu``: the link's fraction of the way from floor to ceiling."""
     return lower + (upper - lower) * fraction

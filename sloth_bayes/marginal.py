@@ -243,11 +243,7 @@ def _inverse_link(kind: Kind, draws: Draws, scores: Scores) -> tuple[Any, Any, A
     """
     raw = (scores.score - draws.lower) / (draws.upper - draws.lower)
     fraction = jnp.clip(raw, 0.02, 0.98)
-    shape = draws.link_shape if kind.link == "richards" else jnp.ones_like(draws.link_shape)
-    root = jnp.exp(-math.log(2) / shape)
-    inner = fraction ** (1 / shape)
-    inner = jnp.log(inner) - jnp.log1p(-inner)
-    eta = (inner - jnp.log(root / (1 - root))) * 2 * shape * (1 - root)
+    eta = law.inverse_link(kind.link, fraction, draws.link_shape, jnp)
 
     def of(eta: Any) -> tuple[Any, Any]:
         fraction = law.link(kind.link, eta, draws.link_shape, jnp)

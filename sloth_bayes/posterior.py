@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from .curves import Goal
     from .design import Design
     from .diagnostics import Diagnostics
+    from .downstream import Downstream
     from .forecast import Forecast
     from .observed import Observed
+    from .passk import PassAtK
     from .planning import RequiredSize, Saturation
     from .skills import Skills
 
@@ -399,6 +401,20 @@ class Posterior:
         from .choices import next_evaluation
 
         return next_evaluation(self, target, options, **settings)
+
+    def downstream(self, scores: Any, **options: Any) -> Downstream:
+        """A new task from the skills; see :func:`sloth_bayes.downstream.downstream`."""
+        from .downstream import downstream
+
+        return downstream(self, scores, **options)
+
+    def pass_at_k(
+        self, counts: pd.DataFrame, candidates: pd.DataFrame | None = None, **options: Any
+    ) -> PassAtK:
+        """Coverage by repeated sampling; see :func:`sloth_bayes.passk.pass_at_k`."""
+        from .passk import pass_at_k
+
+        return pass_at_k(self, counts, candidates, **options)
 
     def diagnostics(self) -> Diagnostics:
         """Has the fit converged? See :class:`sloth_bayes.diagnostics.Diagnostics`."""

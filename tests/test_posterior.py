@@ -331,13 +331,16 @@ def test_reading_and_forecasting_need_no_jax(tiny_posterior, tmp_path):
 ORDER = [
     "errors", "_files", "_interrupt", "_shipped", "leaderboard", "databuild",
     "_readings", "harness", "exports", "observed", "protocols", "law",
-    "spec", "design", "posterior", "model", "inference", "diagnostics", "forecast", "scores",
+    "spec", "design", "posterior", "model", "ratingsmodel", "inference", "diagnostics", "forecast",
+    "scores",
     "marginal", "conditioning",
     "tracking", "rotation", "skills", "curves", "planning", "allocation", "choices",
+    "ratings", "reviews", "task", "downstream", "problems", "passk",
     "recipes", "evaluation", "howmany", "baselines", "scoreboard",
-    "_style", "skillplots", "trackplots", "plots", "planplots",
+    "_style", "skillplots", "trackplots", "passkplots", "plots", "planplots", "downplots",
+    "ratingsplots",
     "figparts", "figaccuracy", "figlaw", "figures", "report",
-    "track_cli", "plan_cli", "figure_cli", "cli",
+    "down_cli", "track_cli", "passk_cli", "plan_cli", "ratings_cli", "figure_cli", "cli",
 ]  # fmt: skip
 
 

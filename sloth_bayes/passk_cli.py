@@ -1,0 +1,156 @@
+"""The verb ``passk``: how many problems will a model solve in k tries?"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .errors import DataError, SpecError
+
+if TYPE_CHECKING:
+    from .passk import PassAtK, SamplesToMatch
+
+
+def passk(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]",
+            help="CSV of counts: model, problem, n_samples, n_correct; family, params_b, tokens_t "
+            "of models that the posterior does not know. By default the Pythia counts that ship.",
+        ),
+    ] = None,
+    family: Annotated[str | None, typer.Option(help="Family of a model to forecast.")] = None,
+    params: Annotated[
+        list[float] | None, typer.Option(help="Its size in billions; repeat for several.")
+    ] = None,
+    tokens: Annotated[
+        float | None, typer.Option(metavar="T", help="Its training tokens in trillions.")
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(help="Model whose counts are not used; repeat for several.")
+    ] = None,
+    k: Annotated[
+        str, typer.Option(metavar="K[,K...]", help="Numbers of samples.")
+    ] = "1,10,100,1000,10000",
+    match: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="MODEL OTHER", help="Samples that make MODEL match OTHER at one."),
+    ] = None,
+    new_problems: Annotated[
+        bool, typer.Option("--new-problems", help="Of other problems from the same population.")
+    ] = False,
+    prob: Annotated[float, typer.Option(help="Mass of the interval, between 0 and 1.")] = 0.9,
+    draws: Annotated[int, typer.Option(help="Draws of each of four chains.")] = 1000,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also draw a figure (.png, .pdf, .svg).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="One CSV row a model and k.")] = False,
+    posterior: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="A posterior that ships, or a file.")
+    ] = "leaderboard",
+    seed: Annotated[int, typer.Option(help="Same seed, same numbers.")] = 0,
+) -> None:
+    """Forecast pass@k of a model that nobody has sampled from (a fit of one to three minutes).
+
+    Example: [bold]sloth-bayes passk --family pythia --params 30 --tokens 0.3 --plot p.png[/bold]
+    """
+    if as_json and as_csv:
+        raise DataError("--json and --csv exclude each other: ask for one of them.")
+    if seed < 0:
+        raise SpecError(f"--seed must be a whole number of at least 0, not {seed}")
+    if draws < 1:
+        raise SpecError(f"--draws must be at least 1, not {draws}")
+    tries = [_whole(part) for part in k.split(",") if part.strip()]
+    asked = (family, params, tokens)
+    if any(a is None for a in asked) and any(asked):
+        raise DataError("a model to forecast needs --family, --params and --tokens.")
+    from .cli import _check_figure, _draw
+
+    if plot is not None:
+        _check_figure(plot)
+    from .forecast import candidates
+    from .passk import _checked, load_samples
+    from .posterior import load
+    from .track_cli import _read
+
+    counts = _checked(load_samples() if file is None else _read(file))
+    known = counts["model"].unique().tolist()
+    for name in leave_out or []:
+        if name not in known:
+            from .errors import unknown
+
+            raise unknown("model with counts", name, known)
+    counts = counts[~counts["model"].isin(leave_out or [])]
+    ahead = None
+    if family is not None and params and tokens is not None:
+        ahead = candidates(family=family, params_b=list(params), tokens_t=tokens)
+    if match is not None:
+        here = [*counts["model"].unique(), *([] if ahead is None else ahead["model"])]
+        for name in match:
+            if name not in here:
+                from .errors import unknown
+
+                raise unknown("model of --match", name, here)
+    post = load(posterior)
+    found = post.pass_at_k(counts, ahead, k=tries, prob=prob, seed=seed, draws=draws)
+    verdict = found.diagnostics()
+    frame = found.curve(problems="new" if new_problems else "same")
+    matched = None if match is None else found.samples_to_match(*match)
+    if as_json:
+        meta = {"models": found.models, "converged": verdict.ok, "seed": seed}
+        answer = {"pass_at_k": json.loads(frame.to_json(orient="records")), "meta": meta}
+        if matched is not None:
+            answer["match"] = json.loads(matched.frame.to_json(orient="records"))
+        typer.echo(json.dumps(answer | {"warnings": [*verdict.messages]}, indent=2))
+    elif as_csv:
+        typer.echo(frame.to_csv(index=False), nl=False)
+    else:
+        _print(found, frame, matched)
+    for message in verdict.messages:
+        typer.echo(f"sloth-bayes: note: {message}", err=True)
+    if plot is not None:
+        _draw(found, plot)  # type: ignore[arg-type]
+    if not verdict.ok:
+        raise typer.Exit(1)
+
+
+def _whole(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise DataError(f"--k: {text.strip()!r} is not a whole number of samples") from None
+    if value < 1:
+        raise DataError(f"--k: {value} is below 1: k is a number of samples")
+    return value
+
+
+def _print(found: PassAtK, frame, matched: SamplesToMatch | None) -> None:  # type: ignore[no-untyped-def]
+    """A row a model, in percent of the problems."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 100, highlight=False, emoji=False)
+    title = f"pass@k in percent of {found.fit.sizes['problem']} problems, {found.prob:.0%} interval"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("model")
+    for tries in frame["k"].unique():
+        table.add_column(f"k = {tries:,}", justify="right")
+    for model, rows in frame.groupby("model", sort=False):
+        name = f"{model} (forecast)" if rows["forecast"].any() else str(model)
+        table.add_row(
+            name, *[f"{100 * r.median:.1f} ({100 * r.lower:.1f}-{100 * r.upper:.1f})"
+                    for r in rows.itertuples()],
+        )  # fmt: skip
+    console.print(table)
+    if matched is not None:
+        row = matched.frame.iloc[0]
+        console.print(
+            f"{row['model']} matches {row['other']} at {row['k']} with {row['median']:.3g} samples "
+            f"({row['lower']:.3g} to {row['upper']:.3g})"
+        )
