@@ -2,8 +2,8 @@
 
 ``sloth-bayes figures --out DIR`` calls :func:`make`. Each figure is one function of
 :class:`~sloth_bayes.figparts.Sources`, listed in :data:`FIGURES`; one alone is :func:`figure`.
-Nothing is fitted: the numbers come from a posterior and from the evaluation that ships, so that
-the same posterior and seed give the same bytes (same versions and machine kind).
+Nothing is fitted: the numbers come from a posterior and from the evaluation and the studies that
+ship, so that the same posterior and seed give the same bytes (same versions and machine kind).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from . import figaccuracy, figlaw
+from . import figaccuracy, figlaw, figstudies
 from ._files import atomic_path
 from ._style import COLUMN, PAPER, PAPER_DPI
 from .errors import DataError, FileFormatError, SpecError, unknown
@@ -59,8 +59,9 @@ FIGURES: dict[str, Entry] = {
     "shared_intercept": Entry(figaccuracy.shared_intercept, "figure 3"),
     "level_curves": Entry(figlaw.level_curves, "figure 4"),
     "base_and_tuned": Entry(figlaw.base_and_tuned, "figure 5"),
-    # "downstream": Entry(figdown.downstream, "figure 6"),
-    # "pass_at_k": Entry(figdown.pass_at_k, "figure 7"),
+    "downstream": Entry(figstudies.downstream, "figure 6, appendix J"),
+    "downstream_weights": Entry(figstudies.downstream_weights, "figure 6, appendix J"),
+    "pass_at_k": Entry(figstudies.pass_at_k, "figure 7"),
     "inputs": Entry(figlaw.inputs, "figures 8, 9"),
     "skills_and_compute": Entry(figlaw.skills_and_compute, "ours"),
     "links": Entry(figlaw.links, "appendix, link functions"),

@@ -339,7 +339,7 @@ ORDER = [
     "recipes", "evaluation", "howmany", "baselines", "scoreboard",
     "_style", "skillplots", "trackplots", "passkplots", "plots", "planplots", "downplots",
     "ratingsplots",
-    "figparts", "figaccuracy", "figlaw", "figures", "report",
+    "figparts", "figaccuracy", "figlaw", "figstudies", "figures", "report",
     "down_cli", "track_cli", "passk_cli", "plan_cli", "ratings_cli", "figure_cli", "cli",
 ]  # fmt: skip
 
