@@ -125,18 +125,15 @@ def _against(axis: Axes, rows: pd.DataFrame) -> None:
 
 
 def _named(axis: Axes, rows: pd.DataFrame) -> None:
-    """What each interval is of: above it, or below it where another is close above."""
-    listed = rows.sort_values("score", ascending=False)
-    last = np.inf
-    for r in listed.itertuples():
+    """What each interval is of: above the highest, below the others."""
+    for i, r in enumerate(rows.sort_values("score", ascending=False).itertuples()):
         kind = "instruct" if str(r.model).endswith("instruct") else "base"
-        below = last - float(r.score) < 0.15
         axis.annotate(
             f"{r.task}, {kind}", (50 * (r.lower + r.upper), 100 * r.score),
-            xytext=(0, -4 if below else 4), textcoords="offset points", fontsize=6.5,
-            ha="center", va="top" if below else "bottom",
+            xytext=(0, -4 if i else 4), textcoords="offset points", fontsize=6.5, ha="center",
+            va="top" if i else "bottom", zorder=2,
+            bbox={"fc": "white", "ec": "none", "pad": 0.3},
         )  # fmt: skip
-        last = float(r.score)
 
 
 def downstream_weights(src: Sources) -> Drawn:
