@@ -6,7 +6,6 @@ minutes. What is drawn are the tables that the studies of the repository wrote, 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -30,20 +29,16 @@ _GREY = "#8a8a8a"
 _SINGLE = ("HumanEval", "EQ-Bench")  # a handful of scores each: in one panel
 _STUDIES = {"12b": "12B held out", "6.9b+12b": "6.9B and 12B held out"}  # of pass@k
 _RECIPES = {  # columns of its curves: name, colour, line
-    "per problem": ("paper's recipe", COLOURS[1], "--"),
-    "mean rate": ("scaled mean rate", COLOURS[2], ":"),
+    "paper": ("paper's recipe", COLOURS[1], "--"),
+    "mean_rate": ("scaled mean rate", COLOURS[2], ":"),
 }
 
 
-def study(name: str) -> Path:
-    """Folder of a study's tables."""
-    return shipped("models") / "leaderboard" / "evaluation" / name
-
-
-def _table(name: str, file: str, command: str) -> pd.DataFrame:
-    """Tables of a study, one below the other."""
-    paths = sorted(study(name).glob(file))
-    needs(bool(paths), f"its study has no results here: write {study(name)} with {command} --out")
+def _table(pattern: str, command: str) -> pd.DataFrame:
+    """Tables of a study that ship, one below the other."""
+    folder = shipped("models") / "leaderboard" / "evaluation"
+    paths = sorted(folder.glob(pattern))
+    needs(bool(paths), f"the results of its study, {pattern}, are not in {folder}: run {command}")
     return pd.concat([pd.read_csv(p) for p in paths], ignore_index=True)
 
 
@@ -52,7 +47,7 @@ def _table(name: str, file: str, command: str) -> pd.DataFrame:
 
 def downstream(src: Sources) -> Drawn:
     """Forecasts of downstream tasks for models that did not train them (figure 6, appendix J)."""
-    frame = _table("downstream", "forecasts.csv", DOWNSTREAM)
+    frame = _table("downstream/forecasts.csv", DOWNSTREAM)
     groups = frame["group"].where(~frame["group"].isin(_SINGLE), ", ".join(_SINGLE))
     panels = list(frame.groupby(groups, sort=False))
     listed = "; ".join(_scored(g, part) for g, part in frame.groupby("group", sort=False))
@@ -138,7 +133,7 @@ def _named(axis: Axes, rows: pd.DataFrame) -> None:
 
 def downstream_weights(src: Sources) -> Drawn:
     """How much each skill counts for a downstream task (figure 6, appendix J)."""
-    frame = _table("downstream", "weights-*.csv", DOWNSTREAM)
+    frame = _table("downstream/weights-*.csv", DOWNSTREAM)
     order = _tasks(frame)
     frame = frame.set_index("task").loc[order].reset_index()
     skills = list(dict.fromkeys(frame["skill"]))
@@ -195,25 +190,22 @@ def _tasks(frame: pd.DataFrame) -> list[str]:
 
 def pass_at_k(src: Sources) -> Drawn:
     """Pass@k of held-out models: observed, forecast, and the paper's recipe (figure 7)."""
-    found = _table("pass_at_k", "curves.csv", PASS_AT_K)
-    frame = found[found["study"].isin(list(_STUDIES))]
+    found = _table("passk_curves.csv", PASS_AT_K)
+    frame = found[found["held_out"].isin(list(_STUDIES))]
     needs(len(frame) > 0, f"the results have no study {' or '.join(_STUDIES)}")
-    panels = list(frame.groupby(["study", "model"], sort=False).groups)
+    panels = list(frame.groupby(["held_out", "model"], sort=False).groups)
     panels.sort(key=lambda p: (list(_STUDIES).index(p[0]), p[1]))
-    one = frame.set_index(["study", "model"])
+    one = frame.set_index(["held_out", "model"])
     listed = "; ".join(_erred(name, model, one.loc[[(name, model)]]) for name, model in panels)
     seen = load_samples()
-    fine = frame.groupby("study", sort=False)["converged"].all()
-    doubt = [_STUDIES[s] for s in fine.index[~fine]]
-    verdict = f" The chains had not converged by our bar ({'; '.join(doubt)})." if doubt else ""
     caption = (
         "Share of 128 MATH problems that a model solves in k samples, for Pythia models held out "
-        "of the counts and of the leaderboard table (their tuned twins too): median and "
-        f"{100 * frame['prob'].iloc[0]:g}% band of the forecast, the unbiased estimate from 10,000 "
-        "samples a problem, and two forecasts from the same counts and mean skills: the paper's "
-        "recipe, a logistic regression a problem, and one success rate for all problems. Mean "
-        "absolute error in points over k = 1, 10, ..., 10,000 of median, recipe and mean rate: "
-        f"{listed}.{verdict} Grey: the models with counts. Written by {PASS_AT_K} --out DIR."
+        "of the counts and of the leaderboard table (their tuned twins too): median and 90% band "
+        "of the forecast, the unbiased estimate from 10,000 samples a problem, and two forecasts "
+        "from the same counts and mean skills: the paper's recipe, a logistic regression a "
+        "problem, and one success rate for all problems. Mean absolute error in points over "
+        f"k = 1, 10, ..., 10,000 of median, recipe and mean rate: {listed}. Grey: the models with "
+        f"counts. Written by {PASS_AT_K} --out DIR, which says whether the chains converged."
     )
 
     def draw(wide: bool) -> Figure:
@@ -238,13 +230,14 @@ def pass_at_k(src: Sources) -> Drawn:
 
 def _erred(name: str, model: str, rows: pd.DataFrame) -> str:
     """Errors and coverage of a curve, for the caption."""
-    scored = rows[rows["per problem"].notna()]
+    scored = rows[rows["k"].isin([10**i for i in range(5)])]
     errors = [
-        number(100 * (scored[c] - scored["empirical"]).abs().mean())
-        for c in ("median", "per problem", "mean rate")
+        number(100 * (scored[c] - scored["observed"]).abs().mean())
+        for c in ("median", "paper", "mean_rate")
     ]
+    inside = (rows["lower"] <= rows["observed"]) & (rows["observed"] <= rows["upper"])
     return (
-        f"{model}, {_STUDIES[name]}: {', '.join(errors)} ({int(rows['inside'].sum())} of "
+        f"{model}, {_STUDIES[name]}: {', '.join(errors)} ({int(inside.sum())} of "
         f"{len(rows)} points inside the band)"
     )
 
@@ -257,11 +250,11 @@ def _curves(axis: Axes, rows: pd.DataFrame, seen: pd.DataFrame) -> None:
         rows["k"], 100 * rows["lower"], 100 * rows["upper"], color=COLOURS[0], alpha=0.2, lw=0
     )
     axis.plot(rows["k"], 100 * rows["median"], color=COLOURS[0], lw=1.6)
-    scored = rows[rows["per problem"].notna()]
+    scored = rows[rows["paper"].notna()]
     for column, (_, colour, line) in _RECIPES.items():
         axis.plot(scored["k"], 100 * scored[column], color=colour, ls=line, lw=1.3)
     axis.plot(
-        rows["k"], 100 * rows["empirical"], "o", color="black", mfc="white", ms=3, mew=0.8, zorder=4
+        rows["k"], 100 * rows["observed"], "o", color="black", mfc="white", ms=3, mew=0.8, zorder=4
     )
     axis.set_xscale("log")
     axis.set_yscale("log")
