@@ -97,6 +97,37 @@ def report(
         Path | None,
         typer.Option(metavar="CSV", help="A table instead of the flags, as forecast takes it."),
     ] = None,
+    observed: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE|FOLDER",
+            help="Evaluations of your own smaller models, as forecast takes them; --params and "
+            "--tokens are then theirs. Repeatable.",
+        ),
+    ] = None,
+    target_params: Annotated[
+        list[str] | None,
+        typer.Option(metavar="B[,B...]", help="With --observed: sizes to forecast, in billions."),
+    ] = None,
+    target_tokens: Annotated[
+        list[str] | None,
+        typer.Option(metavar="T[,T...]", help="With --observed: their tokens, in trillions."),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="With --observed: the name of the model, or the rows of an export."),
+    ] = None,
+    allow_mismatch: Annotated[
+        bool,
+        typer.Option("--allow-mismatch", help="With --observed: other shots or metrics as well."),
+    ] = False,
+    assume_leaderboard_shots: Annotated[
+        bool,
+        typer.Option(
+            "--assume-leaderboard-shots",
+            help="With --observed: the leaderboard's where a file gives none.",
+        ),
+    ] = False,
     posterior: Posterior = "leaderboard",
     seed: Seed = 0,
 ) -> None:
@@ -104,7 +135,7 @@ def report(
 
     Example: [bold]sloth-bayes report --family qwen2 --params 200 --tokens 7 --out a.html[/bold]
     """
-    from .cli import _check_folder, _say, _split
+    from .cli import _amount, _check_folder, _one, _say, _split, _targets
     from .errors import ConvergenceWarning, ExtrapolationWarning
     from .posterior import load
 
@@ -114,14 +145,39 @@ def report(
         raise FileFormatError(f"--out {out}: a report ends in .html.")
     _check_folder(out)
     flags = {"--family": family, "--params": params, "--tokens": tokens, "--lineage": lineage}
-    rows = _candidates(candidates, flags, grid, instruct)
+    only_observed = {
+        "--target-params": target_params, "--target-tokens": target_tokens, "--model": model,
+        "--allow-mismatch": allow_mismatch, "--assume-leaderboard-shots": assume_leaderboard_shots,
+    }  # fmt: skip
+    found = None
+    if observed:
+        if candidates is not None or new_family:
+            other = "--new-family" if candidates is None else "--candidates"
+            raise DataError(f"{other} does not go with --observed, whose family is then known.")
+        found, rows = _targets(
+            observed, target_params, target_tokens, grid, model=_split(model),
+            family=_one("--family", family), lineage=_one("--lineage", lineage),
+            instruct=instruct, params_b=_amount("--params", params),
+            tokens_t=_amount("--tokens", tokens), allow_mismatch=allow_mismatch,
+            assume_leaderboard_shots=assume_leaderboard_shots,
+        )  # fmt: skip
+    else:
+        for name, value in only_observed.items():
+            if value:
+                raise DataError(
+                    f"{name} goes with --observed FILE, the evaluation of your own model."
+                )
+        rows = _candidates(candidates, flags, grid, instruct)
     _no_window()
     from .report import write
 
     with warnings.catch_warnings():
         for kind in (ExtrapolationWarning, ConvergenceWarning):
             warnings.simplefilter("ignore", kind)  # the report says them
-        fc = load(posterior).forecast(
+        post = load(posterior)
+        if found is not None:
+            post = post.condition(found, seed=seed)
+        fc = post.forecast(
             rows, prob=prob, seed=seed, new_family=new_family,
             benchmarks=list(dict.fromkeys(_split(benchmarks))) or None,
         )  # fmt: skip

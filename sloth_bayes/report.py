@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from . import plots
@@ -129,6 +130,7 @@ def page(fc: Forecast) -> str:
         _lead(fc),
         _verdict(fc),
         *([_warnings(fc)] if fc.warnings else []),
+        *_observed(fc),
         "<h2>Forecast scores</h2>",
         *_tables(fc),
         "<h2>Scores against size</h2>",
@@ -160,13 +162,53 @@ def _lead(fc: Forecast) -> str:
     return (
         f'<p class="soft">Scores in percent, as one evaluation would report them: medians and '
         f"{_mass(fc)} intervals from {post.n_draws:,} posterior draws ({_text(post.method.upper())}"
-        f", fitted on {len(post.models)} models of {_text(post.attrs['data'])}).</p>"
+        f", fitted on {_fitted(fc)} models of {_text(post.attrs['data'])}).</p>"
     )
+
+
+def _own(fc: Forecast) -> list[str]:
+    """Models whose scores were conditioned on after the fit."""
+    return [str(m) for note in fc._posterior.attrs.get("conditioned", []) for m in note["models"]]
+
+
+def _fitted(fc: Forecast) -> int:
+    return len(fc._posterior.models) - len(_own(fc))
+
+
+def _counts(fc: Forecast) -> str:
+    """Models, families and scores that were fitted, and those observed since."""
+    post, own = fc._posterior, _own(fc)
+    constant = post._tree["constant_data"].to_dataset()
+    families = set(constant["family_of_model"].values[~np.isin(post.models, own)].tolist())
+    later = sum(note["scores"] for note in post.attrs.get("conditioned", []))
+    text = (
+        f"{_fitted(fc)} models, {len(families)} families, {post.attrs['n_scores'] - later} scores"
+    )
+    return text + (f"; then {later} scores of {', '.join(own)}, without a refit" if own else "")
+
+
+def _observed(fc: Forecast) -> list[str]:
+    """The scores that were conditioned on, a table a model."""
+    data = fc._posterior._tree["observed_data"].to_dataset()
+    who, what = (data[f"obs_{x}"].values.astype(str) for x in ("model", "benchmark"))
+    out = ["<h2>Observed scores</h2>"] if (own := _own(fc)) else []
+    for model in own:
+        rows = "".join(
+            f"<tr><td>{_text(what[i])}</td><td>{100 * data['score'].values[i]:.1f}</td></tr>"
+            for i in (who == model).nonzero()[0]
+        )
+        out.append(
+            f'<h3>{_text(model)}</h3><div class="scroll"><table><tr><th>benchmark</th>'
+            f"<th>score</th></tr>{rows}</table></div>"
+        )
+    return out
 
 
 def _verdict(fc: Forecast) -> str:
     found = fc._posterior.diagnostics()
-    return f'<p class="{"good" if found.ok else "bad"}">{_text(found.messages[0])}</p>'
+    shown = 1 + len(fc._posterior.attrs.get("conditioned", []))  # how each conditioning went, first
+    text = " ".join(found.messages[:shown])
+    return f'<p class="{"good" if found.ok else "bad"}">{_text(text)}</p>'
 
 
 def _warnings(fc: Forecast) -> str:
@@ -257,8 +299,7 @@ def _assumptions(fc: Forecast) -> str:
     left_out = list(about.get("left_out", []))
     sizes, tokens = extent(post, "params_b"), extent(post, "tokens_t")
     items = {
-        "data": f"{about['data']} (fingerprint {about['data_fingerprint']}): {len(post.models)} "
-        f"models, {len(post.families)} families, {about['n_scores']} scores",
+        "data": f"{about['data']} (fingerprint {about['data_fingerprint']}): " + _counts(fc),
         "range of the data": f"{sizes[0]:g} to {sizes[1]:g}B parameters, {tokens[0]:g} to "
         f"{tokens[1]:g}T tokens",
         "left out (size or tokens unknown)": ", ".join(map(str, left_out)) or "none",
