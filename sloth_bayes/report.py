@@ -38,7 +38,7 @@ h1 { font-size: 1.6rem; line-height: 1.25; margin: .5rem 0; }
 h2 { font-size: 1.2rem; border-bottom: 1px solid var(--line); margin: 2rem 0 .6rem; }
 h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; overflow-wrap: anywhere; }
 p.soft, .soft { color: var(--soft); }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; } .narrow { max-width: 20rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .5rem; text-align: right; border-bottom: 1px solid #eee;
   vertical-align: middle; }
@@ -65,7 +65,7 @@ dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 }
 @media print {
   body { max-width: none; padding: 0; font-size: 10.5pt; }
-  h2, h3 { break-after: avoid; } table, img, .good, .bad { break-inside: avoid; }
+  h2, h3, p.soft { break-after: avoid; } table, img, .good, .bad { break-inside: avoid; }
   .track, .track i, .track b, .good, .bad { -webkit-print-color-adjust: exact;
     print-color-adjust: exact; }
   pre { white-space: pre-wrap; } .scroll { overflow: visible; }
@@ -184,7 +184,11 @@ def _counts(fc: Forecast) -> str:
     text = (
         f"{_fitted(fc)} models, {len(families)} families, {post.attrs['n_scores'] - later} scores"
     )
-    return text + (f"; then {later} scores of {', '.join(own)}, without a refit" if own else "")
+    return text + (
+        f"; then {later} score{'s' * (later != 1)} of {', '.join(own)}, without a refit"
+        if own
+        else ""
+    )
 
 
 def _observed(fc: Forecast) -> list[str]:
@@ -198,7 +202,7 @@ def _observed(fc: Forecast) -> list[str]:
             for i in (who == model).nonzero()[0]
         )
         out.append(
-            f'<h3>{_text(model)}</h3><div class="scroll"><table><tr><th>benchmark</th>'
+            f'<h3>{_text(model)}</h3><div class="scroll narrow"><table><tr><th>benchmark</th>'
             f"<th>score</th></tr>{rows}</table></div>"
         )
     return out

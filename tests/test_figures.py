@@ -17,6 +17,7 @@ import sloth_bayes as sb
 from sloth_bayes._style import COLUMN, PAGE
 from sloth_bayes.figures import FIGURES
 
+STUDIES = ["downstream", "downstream_weights", "pass_at_k"]
 SOME = ["skill_correlations", "saturation"]
 
 
@@ -52,9 +53,17 @@ def test_the_same_posterior_and_seed_give_the_same_bytes(made, tiny_posterior, t
     assert b"/Type3" not in pdf  # text stays text
 
 
-def test_finished_figures_are_kept_until_something_changes(made, tiny_posterior):
+def test_finished_figures_are_kept_until_something_changes(made, tiny_posterior, monkeypatch):
     out, _ = made
     before = (out / "skill_correlations.pdf").stat().st_mtime_ns
+    write = sb.figures._write
+
+    def again(folder, name, drawn):  # what is drawn, others test
+        for suffix in sb.figures._SUFFIXES:
+            if not (folder / f"{name}{suffix}").is_file():
+                write(folder, name, drawn)
+
+    monkeypatch.setattr(sb.figures, "_write", again)
 
     def status(**options):
         return sb.figures.make(
@@ -82,6 +91,24 @@ def test_numbers_of_the_evaluation_are_those_of_the_scoreboard(tiny_posterior):
     frame = sb.figures.figure("coverage", tiny_posterior).frame
     here = frame[(frame["what"] == "all six") & (frame["level"] == 0.9)]
     assert here["coverage"].item() == pytest.approx(board["cover_90"])
+
+
+def test_figures_of_the_studies_show_their_tables(tiny_posterior, monkeypatch, tmp_path):
+    found = {n: sb.figures.figure(n, tiny_posterior) for n in STUDIES}
+    held = found["downstream"]
+    for group, rows in held.frame.groupby("group"):
+        assert f"{group}: {rows['inside'].sum()} of {len(rows)} scores" in held.caption
+    curves = found["pass_at_k"].frame
+    scored = curves[curves["k"].isin([1, 10, 100, 1000, 10000]) & (curves["held_out"] == "12b")]
+    errors = [100 * (scored[c] - scored["observed"]).abs().mean() for c in ("median", "paper")]
+    assert "12B held out: " + ", ".join(f"{e:.1f}" for e in errors) in found["pass_at_k"].caption
+    with plt.rc_context():
+        axes = found["pass_at_k"].draw(False).axes
+    assert all(axis.get_xscale() == axis.get_yscale() == "log" for axis in axes)
+    plt.close("all")
+    monkeypatch.setattr("sloth_bayes.figstudies.shipped", lambda kind: tmp_path)
+    with pytest.raises(sb.DataError, match=r"passk_curves.csv.*run python -m tests.passk"):
+        sb.figures.figure("pass_at_k", tiny_posterior)
 
 
 def test_a_contact_sheet_shows_what_is_there(made, tmp_path):

@@ -10,7 +10,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 import pytest
-from test_cli import fails, run
+from test_cli import TARGET, fails, results, run
 
 import sloth_bayes as sb
 
@@ -50,8 +50,12 @@ def forecast(tiny_posterior):
     return tiny_posterior.forecast(rows, benchmarks=["Reading", "Maths"])
 
 
-def test_a_report_is_one_whole_file_without_a_network(forecast, tmp_path):
-    path = sb.report.write(forecast, tmp_path / "a.html")
+@pytest.fixture(scope="module")
+def path(forecast, tmp_path_factory):
+    return sb.report.write(forecast, tmp_path_factory.mktemp("report") / "a.html")
+
+
+def test_a_report_is_one_whole_file_without_a_network(path):
     text = path.read_text(encoding="utf-8")
     found = checked(text)
     assert len(found.links) == 2  # one family: a wide and a narrow figure
@@ -59,18 +63,20 @@ def test_a_report_is_one_whole_file_without_a_network(forecast, tmp_path):
     assert not re.search(r"https?://|url\(|@import", text)
     assert 'name="viewport"' in text
     assert "@media print" in text
-    assert [p.name for p in tmp_path.iterdir()] == ["a.html"]
+    assert [p.name for p in path.parent.iterdir()] == ["a.html"]
 
 
-def test_it_says_what_was_forecast_and_what_was_assumed(forecast):
-    found = checked(sb.report.page(forecast))
+def test_it_says_what_was_forecast_and_what_was_assumed(forecast, path):
+    text = path.read_text(encoding="utf-8")
+    found = checked(text)
     row = forecast.frame.iloc[0]
     assert f"{100 * row['lower']:.1f} to {100 * row['upper']:.1f}" in found.text
     assert forecast._posterior.diagnostics().messages[0] in found.text
     assert "n_skills = 2" in found.text
+    assert "Observed scores" not in found.text
     assert "<b>&one" in found.text  # a name, not a tag
     assert "b" not in found.names[: found.names.index("table")]
-    assert sb.report.page(forecast) == sb.report.page(forecast)
+    assert sb.report.page(forecast) == text
 
 
 def test_warnings_stand_at_the_top(tiny_posterior):
@@ -96,9 +102,30 @@ def test_the_command_takes_flags_or_a_table(tmp_path):
     )
 
 
+def test_flags_of_observed_models_go_together(tmp_path):
+    file = results(tmp_path / "results.json")
+    asked = ("report", "--observed", file, "--out", tmp_path / "r.html")
+    assert "needs --target-params" in fails(*asked)
+    assert "--new-family does not go" in fails(*asked, *TARGET, "--new-family")
+
+
+@pytest.mark.slow
+def test_a_report_from_an_evaluation_of_ones_own(tmp_path):
+    file, out = results(tmp_path / "results.json"), tmp_path / "r.html"
+    asked = ("report", "--observed", file, "--params", 1.1, "--tokens", 0.3, "--out", out)
+    result = run(*asked, *TARGET, "--benchmarks", "ARC")
+    assert result.exit_code == 0, result.output
+    text = checked(out.read_text(encoding="utf-8")).text
+    assert text.index("Conditioned on 1 score of mine-1b") < text.index("Observed scores")
+    assert "ARC38.0" in text
+    assert "fitted on 180 models" in text
+    assert "then 1 score of mine-1b" in text
+
+
 def test_errors_of_the_command(tmp_path):
     ask = ["report", "--family", "qwen2", "--params", 72, "--tokens", 7]
     assert "needs a file" in fails(*ask)
+    assert "--model goes with --observed" in fails(*ask, "--out", "a.html", "--model", "x")
     assert "ends in .html" in fails(*ask, "--out", tmp_path / "a.pdf")
     assert "there is no folder" in fails(*ask, "--out", tmp_path / "no" / "a.html")
     assert "needs --params and --tokens" in fails(
