@@ -31,7 +31,9 @@ _META = ("model", "family", "lineage", "instruct", "params_b", "tokens_t", "date
 _ENOUGH = 0.1  # share of the importance sampler's points that should count
 
 
-def condition(post: Posterior, new_scores: pd.DataFrame | Observed, *, seed: int = 0) -> Posterior:
+def condition(
+    post: Posterior, new_scores: pd.DataFrame | Observed, *, seed: int = 0, reweight: bool = True
+) -> Posterior:
     """Observe the scores of new models, of new families or of known ones.
 
     A family's own parameters (its effect on the skills, its residual on each benchmark
@@ -55,6 +57,11 @@ def condition(post: Posterior, new_scores: pd.DataFrame | Observed, *, seed: int
         posterior is among the draws (``params_b``, ``tokens_t``).
     seed
         Same seed, same numbers.
+    reweight
+        Whether the new scores have a say in the shared parameters. If not, they are *cut*: each
+        draw stays what and where it is, and the new families' own parameters are drawn given it
+        and their scores. For many new models at once, which no reweighting can follow, or where
+        they should not move what the table says.
 
     Returns
     -------
@@ -102,7 +109,8 @@ def condition(post: Posterior, new_scores: pd.DataFrame | Observed, *, seed: int
     weights = np.exp(smoothed - smoothed.max())
     weights /= weights.sum()
     rng = np.random.default_rng([seed, 7])
-    state.take(_resampled(weights, rng))
+    if reweight:
+        state.take(_resampled(weights, rng))
     for family in state.affected:  # repeated draws get parameters of their own
         state.redraw(family)
     state.complete(rng)
@@ -110,6 +118,7 @@ def condition(post: Posterior, new_scores: pd.DataFrame | Observed, *, seed: int
         "k_hat": round(k_hat, 3),
         "ess": round(float(1 / (weights**2).sum()), 1),
         "sampler": round(float(state.effective), 3),
+        **({} if reweight else {"cut": True}),
     }
     return _marked(post, state.tree(), rows, found, seed)
 
@@ -620,7 +629,9 @@ def _verdict(note: dict[str, Any]) -> tuple[tuple[str, ...], bool]:
     who = ", ".join(models[:3]) + (f" and {len(models) - 3} more" if len(models) > 3 else "")
     what = f"{note['scores']} score{'' if note['scores'] == 1 else 's'} of {who}"
     how = f"PSIS k-hat {note['k_hat']:.2f}, {note['ess']:.0f} of {note['draws']} draws effective"
-    if note["k_hat"] > K_HAT_MOST:
+    if note.get("cut"):
+        how = f"shared parameters keep their draws (reweighting them would have had {how})"
+    elif note["k_hat"] > K_HAT_MOST:
         return (
             f"Conditioning on {what} has FAILED: {how}. k-hat is above {K_HAT_MOST}: the new "
             "scores move the shared parameters further than the draws reach. Do: refit with the "
