@@ -69,8 +69,9 @@ def condition(
         As many draws as before, some of them repeated as far as shared parameters go. The
         new models, families and lineages are part of it: forecasts, skills and files work
         as on any other. ``attrs["conditioned"]`` lists what was observed, with ``k_hat``
-        and the effective number of draws, and :meth:`~sloth_bayes.Posterior.diagnostics`
-        repeats them. Without any score in `new_scores` nothing changes.
+        (of all and of each family) and the effective number of draws, and
+        :meth:`~sloth_bayes.Posterior.diagnostics` repeats them. Without any score in
+        `new_scores` nothing changes.
 
     Raises
     ------
@@ -102,20 +103,22 @@ def condition(
     if rows.empty:
         return _marked(post, post._tree.copy(), rows, {"k_hat": None, "ess": post.n_draws}, seed)
     state = _State.of(post, rows, seed)
-    log_weights = np.zeros(post.n_draws)
-    for family in state.affected:
-        log_weights += state.observe(family)
+    each = {family: state.observe(family) for family in state.affected}
+    log_weights = np.sum(list(each.values()), axis=0)
     smoothed, k_hat = _smoothed(log_weights)
     weights = np.exp(smoothed - smoothed.max())
     weights /= weights.sum()
     rng = np.random.default_rng([seed, 7])
     if reweight:
         state.take(_resampled(weights, rng))
-    for family in state.affected:  # repeated draws get parameters of their own
-        state.redraw(family)
+    for family in state.affected:
+        # repeated draws get parameters of their own, relatives hear of each other
+        if reweight or state.has_new_relatives(family):
+            state.redraw(family)
     state.complete(rng)
     found = {
         "k_hat": round(k_hat, 3),
+        "k_hat_of_family": {f: round(_smoothed(w)[1], 3) for f, w in each.items()},
         "ess": round(float(1 / (weights**2).sum()), 1),
         "sampler": round(float(state.effective), 3),
         **({} if reweight else {"cut": True}),
@@ -316,6 +319,11 @@ class _State:
         own = self._call(family, slopes)
         self._keep(family, own, slopes)
         return np.asarray(own.log_likelihood, float) - before
+
+    def has_new_relatives(self, family: str) -> bool:
+        """Have other families of its lineage new scores too?"""
+        of = dict(zip(self._names("family"), self.constant["lineage_of_family"].values.astype(str)))
+        return [of[f] for f in self.affected].count(of[family]) > 1
 
     def redraw(self, family: str) -> None:
         """Draw the parameters of a family anew, given everything else."""
