@@ -31,7 +31,9 @@ _META = ("model", "family", "lineage", "instruct", "params_b", "tokens_t", "date
 _ENOUGH = 0.1  # share of the importance sampler's points that should count
 
 
-def condition(post: Posterior, new_scores: pd.DataFrame | Observed, *, seed: int = 0) -> Posterior:
+def condition(
+    post: Posterior, new_scores: pd.DataFrame | Observed, *, seed: int = 0, reweight: bool = True
+) -> Posterior:
     """Observe the scores of new models, of new families or of known ones.
 
     A family's own parameters (its effect on the skills, its residual on each benchmark
@@ -55,6 +57,11 @@ def condition(post: Posterior, new_scores: pd.DataFrame | Observed, *, seed: int
         posterior is among the draws (``params_b``, ``tokens_t``).
     seed
         Same seed, same numbers.
+    reweight
+        Whether the new scores have a say in the shared parameters. If not, they are *cut*: each
+        draw stays what and where it is, and the new families' own parameters are drawn given it
+        and their scores. For many new models at once, which no reweighting can follow, or where
+        they should not move what the table says.
 
     Returns
     -------
@@ -62,8 +69,9 @@ def condition(post: Posterior, new_scores: pd.DataFrame | Observed, *, seed: int
         As many draws as before, some of them repeated as far as shared parameters go. The
         new models, families and lineages are part of it: forecasts, skills and files work
         as on any other. ``attrs["conditioned"]`` lists what was observed, with ``k_hat``
-        and the effective number of draws, and :meth:`~sloth_bayes.Posterior.diagnostics`
-        repeats them. Without any score in `new_scores` nothing changes.
+        (of all and of each family) and the effective number of draws, and
+        :meth:`~sloth_bayes.Posterior.diagnostics` repeats them. Without any score in
+        `new_scores` nothing changes.
 
     Raises
     ------
@@ -95,21 +103,25 @@ def condition(post: Posterior, new_scores: pd.DataFrame | Observed, *, seed: int
     if rows.empty:
         return _marked(post, post._tree.copy(), rows, {"k_hat": None, "ess": post.n_draws}, seed)
     state = _State.of(post, rows, seed)
-    log_weights = np.zeros(post.n_draws)
-    for family in state.affected:
-        log_weights += state.observe(family)
+    each = {family: state.observe(family) for family in state.affected}
+    log_weights = np.sum(list(each.values()), axis=0)
     smoothed, k_hat = _smoothed(log_weights)
     weights = np.exp(smoothed - smoothed.max())
     weights /= weights.sum()
     rng = np.random.default_rng([seed, 7])
-    state.take(_resampled(weights, rng))
-    for family in state.affected:  # repeated draws get parameters of their own
-        state.redraw(family)
+    if reweight:
+        state.take(_resampled(weights, rng))
+    for family in state.affected:
+        # repeated draws get parameters of their own, relatives hear of each other
+        if reweight or state.has_new_relatives(family):
+            state.redraw(family)
     state.complete(rng)
     found = {
         "k_hat": round(k_hat, 3),
+        "k_hat_of_family": {f: round(_smoothed(w)[1], 3) for f, w in each.items()},
         "ess": round(float(1 / (weights**2).sum()), 1),
         "sampler": round(float(state.effective), 3),
+        **({} if reweight else {"cut": True}),
     }
     return _marked(post, state.tree(), rows, found, seed)
 
@@ -307,6 +319,11 @@ class _State:
         own = self._call(family, slopes)
         self._keep(family, own, slopes)
         return np.asarray(own.log_likelihood, float) - before
+
+    def has_new_relatives(self, family: str) -> bool:
+        """Have other families of its lineage new scores too?"""
+        of = dict(zip(self._names("family"), self.constant["lineage_of_family"].values.astype(str)))
+        return [of[f] for f in self.affected].count(of[family]) > 1
 
     def redraw(self, family: str) -> None:
         """Draw the parameters of a family anew, given everything else."""
@@ -620,7 +637,9 @@ def _verdict(note: dict[str, Any]) -> tuple[tuple[str, ...], bool]:
     who = ", ".join(models[:3]) + (f" and {len(models) - 3} more" if len(models) > 3 else "")
     what = f"{note['scores']} score{'' if note['scores'] == 1 else 's'} of {who}"
     how = f"PSIS k-hat {note['k_hat']:.2f}, {note['ess']:.0f} of {note['draws']} draws effective"
-    if note["k_hat"] > K_HAT_MOST:
+    if note.get("cut"):
+        how = f"shared parameters keep their draws (reweighting them would have had {how})"
+    elif note["k_hat"] > K_HAT_MOST:
         return (
             f"Conditioning on {what} has FAILED: {how}. k-hat is above {K_HAT_MOST}: the new "
             "scores move the shared parameters further than the draws reach. Do: refit with the "

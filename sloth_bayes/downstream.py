@@ -337,7 +337,8 @@ def downstream(
         Models of `scores` that do not train.
     table
         Rows of the leaderboard (as :meth:`Posterior.condition` takes them) of models that
-        the posterior lacks; they are conditioned on, all at once.
+        the posterior lacks. They too are cut (``reweight=False`` there): their skills are drawn
+        given their scores and each draw of the law, which does not learn from them.
     draws
         Draws of the skills to use, thinned evenly; four draws of the task for each.
     seed
@@ -378,7 +379,7 @@ def downstream(
     messages: list[str] = []
     if table is not None:
         new = table[~table["model"].astype(str).isin(post.models)]
-        post = post.condition(new, seed=seed)
+        post = post.condition(new, seed=seed, reweight=False)
         if len(new):
             messages.append(post.diagnostics().messages[0])
     _check_models(post, list(given.index), table is None)

@@ -9,10 +9,9 @@ inputs, on a few more. All are Gaussian a priori. Two facts make this small:
   integrated over is the *average predictor* of the benchmark's observed models, of which
   the likelihood is a function that does not depend on ``alpha``: it is tabulated once.
 * What is left, ``z``, has d dimensions (3 by default), whatever the number of benchmarks.
-  Adaptive importance sampling does the rest: Student-t proposals begin at a Gaussian
-  approximation, follow the mean and covariance of the weighted points twice, and use
-  randomised quasi-Monte Carlo points. The last weights estimate the marginal likelihood;
-  one of the points is kept.
+  Adaptive importance sampling does the rest (:mod:`sloth_bayes.importance`): the proposal
+  begins at a Gaussian approximation and is adapted twice. The last weights estimate the
+  marginal likelihood; one of the points is kept.
 
 No Markov chain has to be judged, and the marginal likelihood, by which the draw of the
 globals is reweighted, comes with it. Everything is a pure function of arrays, vectorised
@@ -28,13 +27,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import logsumexp, ndtri
+from jax.scipy.special import logsumexp
 
-from . import law
+from . import importance, law
 
 _NODES = 81  # of the grid of one benchmark
 _SPREAD = 6.5  # prior standard deviations that a grid reaches
-_DF = 6  # of the proposals: a chi-square of 6 is a sum of three exponentials
 _POINTS, _ROUNDS = 256, 3  # points of a round; each but the last adapts the proposal
 _BLOCK = 200  # draws that one call of the compiled function takes
 _AT_ONCE = 20  # draws evaluated side by side: what is in memory
@@ -136,7 +134,8 @@ def condition(kind: Kind, draws: Draws, scores: Scores, seed: int) -> Own:
     )
     draws = jax.tree.map(lambda a: np.asarray(a, np.float32), draws)
     scores = jax.tree.map(lambda a: np.asarray(a, np.float32), scores)
-    points, key, parts = _points(_dimension(kind, draws, scores)), jax.random.PRNGKey(seed), []
+    points = importance.points(_dimension(kind, draws, scores), _POINTS)
+    key, parts = jax.random.PRNGKey(seed), []
     for first in range(0, n, _BLOCK):
         rows = np.minimum(np.arange(first, first + _BLOCK), n - 1)
         block = Draws(*(a[rows] for a in draws))
@@ -168,13 +167,6 @@ def _lengths(kind: Kind, draws: Draws, scores: Scores) -> list[int]:
 
 def _dimension(kind: Kind, draws: Draws, scores: Scores) -> int:
     return sum(_lengths(kind, draws, scores))
-
-
-def _points(dimension: int) -> np.ndarray:
-    """Sobol points in the unit cube, three more dimensions for the tails of a Student-t."""
-    from scipy.stats import qmc
-
-    return qmc.Sobol(dimension + 3, scramble=True, rng=0).random(_POINTS).astype(np.float32)
 
 
 def _parts(kind: Kind, z: Any, draws: Draws, scores: Scores) -> tuple[Any, ...]:
@@ -340,37 +332,12 @@ def _one(kind: Kind, key: Any, draws: Draws, scores: Scores, points: Any) -> Own
             each = _log_likelihood(kind, whole(z), draws, scores).sum(0)
         return jnp.where(some, each, 0.0).sum() - 0.5 * (z**2).sum()
 
-    constant = math.lgamma((_DF + size) / 2) - math.lgamma(_DF / 2)
-    constant += 0.5 * size * math.log(2 / _DF)  # (pi and the 2 pi of the prior cancel)
-
-    def round_of(k: Any, carry: Any) -> Any:
-        """Points of a Student-t proposal, log weights, and where the next one should be."""
-        mean, covariance, *_ = carry
-        shift = jax.random.uniform(jax.random.fold_in(here, k), points.shape[1:])
-        u = jnp.clip((points + shift) % 1.0, 1e-6, 1 - 1e-6)
-        chi2 = -2 * jnp.log(u[:, size:]).sum(-1)
-        noise = ndtri(u[:, :size]) * jnp.sqrt(_DF / chi2)[:, None]
-        root = jnp.linalg.cholesky(covariance)
-        z = mean + noise @ root.T
-        log_q = -0.5 * (_DF + size) * jnp.log1p((noise**2).sum(-1) / _DF)
-        log_q = log_q - jnp.log(jnp.diag(root)).sum() + constant
-        log_w = jax.vmap(log_density)(z) - log_q
-        w = jax.nn.softmax(log_w)
-        effective = 1 / (w**2).sum()
-        new = w @ z
-        spread = jnp.einsum("k,kd,ke->de", w, z - new, z - new)
-        # The old covariance counts as 2 D points: a degenerate set must not collapse it.
-        old = covariance + jnp.outer(new - mean, new - mean)
-        covariance = (effective * spread + 2 * size * old) / (effective + 2 * size)
-        return new, covariance, z, log_w
-
     here, there, pick = jax.random.split(key, 3)
     if size:
-        start = (mean, covariance, jnp.zeros((_POINTS, size)), jnp.zeros(_POINTS))
-        *_, z, log_w = jax.lax.fori_loop(0, _ROUNDS, round_of, start)
+        z, log_w, effective = importance.sample(
+            log_density, mean, covariance, points, here, _ROUNDS
+        )
         log_likelihood = logsumexp(log_w) - math.log(_POINTS)
-        w = jax.nn.softmax(log_w)
-        effective = 1 / (_POINTS * (w**2).sum())
         z = z[jax.random.categorical(pick, log_w)]
     else:
         z, effective = zero, jnp.ones(())

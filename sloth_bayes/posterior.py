@@ -353,11 +353,13 @@ class Posterior:
             self, candidates, prob=prob, seed=seed, new_family=new_family, benchmarks=benchmarks
         )
 
-    def condition(self, new_scores: pd.DataFrame | Observed, *, seed: int = 0) -> Posterior:
+    def condition(
+        self, new_scores: pd.DataFrame | Observed, *, seed: int = 0, reweight: bool = True
+    ) -> Posterior:
         """Observe new models without a refit; see :func:`sloth_bayes.conditioning.condition`."""
         from .conditioning import condition
 
-        return condition(self, new_scores, seed=seed)
+        return condition(self, new_scores, seed=seed, reweight=reweight)
 
     def skills(self, rotation: str = "geomin", n: int | None = None, **options: Any) -> Skills:
         """Skills that people can read; see :func:`sloth_bayes.skills.skills`."""

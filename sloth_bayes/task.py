@@ -17,9 +17,9 @@ direction, so that no rotation of the skills changes anything. The sampling erro
 uniform, with the variance of a binomial; the Student-t then integrates out in closed form, and
 a score at 0 or 1 stands for everything beyond.
 
-For each draw of the skills the
-mode is found by Adam, and adaptive importance sampling with Student-t proposals does the
-rest; everything is vectorised over draws, and compiled once.
+For each draw of the skills the mode is found by Adam, and adaptive importance sampling
+does the rest (:mod:`sloth_bayes.importance`); everything is vectorised over draws, and
+compiled once.
 """
 
 from __future__ import annotations
@@ -30,16 +30,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import ndtri
 
-from . import law
+from . import importance, law
 
 DF = 4.0  # of the spread of models about the curve
 CONTAMINATION = 0.02  # share of scores that say nothing
 _BIAS, _SPREAD, _CHANCE, _SHAPE = 3.0, 1.0, 0.02, 0.5  # prior scales
 _OTHERS = 5  # parameters beside the weights
 _STEPS, _RATE = 200, 0.1  # of Adam
-_PROPOSAL_DF = 6
 _POINTS, _ROUNDS = 512, 6  # points of a round; each but the last adapts the proposal
 _BLOCK, _AT_ONCE = 100, 25  # draws that one call takes, and that are evaluated side by side
 
@@ -107,7 +105,8 @@ def fit(theta: np.ndarray, given: Scores, keep: int, seed: int) -> tuple[Curve, 
         for a, c in zip(given[:5], (0.4, 0.6, 0.2, 0.5, 0.0))
     ]
     packed = Scores(*each, *(np.float32(a) for a in given[5:]))
-    key, points, parts = jax.random.PRNGKey(seed), _points(theta.shape[-1] + _OTHERS), []
+    points = importance.points(theta.shape[-1] + _OTHERS, _POINTS)
+    key, parts = jax.random.PRNGKey(seed), []
     for first in range(0, len(theta), _BLOCK):
         rows = np.arange(first, first + _BLOCK)
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(rows)
@@ -115,14 +114,6 @@ def fit(theta: np.ndarray, given: Scores, keep: int, seed: int) -> tuple[Curve, 
         parts.append(jax.device_get(_fit(keep, keys, block, packed, points)))
     curve, effective = jax.tree.map(lambda *a: np.concatenate(a)[: len(theta)], *parts)
     return Curve(*curve), effective
-
-
-def _points(dimension: int) -> np.ndarray:
-    """Sobol points in the unit cube, three more dimensions for the tails of a Student-t."""
-    from scipy.stats import qmc
-
-    sobol = qmc.Sobol(dimension + 3, scramble=True, rng=0)
-    return np.asarray(sobol.random(_POINTS), np.float32)
 
 
 def _curve(z: Any, given: Scores) -> Curve:
@@ -214,34 +205,10 @@ def _one(keep: int, key: Any, theta: Any, given: Scores, points: Any) -> Any:
     variance = 1 / jnp.clip(values, 0.7, 1e6)  # no wider than the prior, by and large
     covariance = (vectors * variance) @ vectors.T
 
-    def round_of(k: Any, carry: Any) -> Any:
-        """Points of a Student-t proposal, log weights, and where the next one should be."""
-        mean, covariance, *_ = carry
-        shift = jax.random.uniform(jax.random.fold_in(here, k), points.shape[1:])
-        u = jnp.clip((points + shift) % 1.0, 1e-6, 1 - 1e-6)
-        chi2 = -2 * jnp.log(u[:, size:]).sum(-1)
-        noise = ndtri(u[:, :size]) * jnp.sqrt(_PROPOSAL_DF / chi2)[:, None]
-        root = jnp.linalg.cholesky(covariance)
-        z = mean + noise @ root.T
-        log_q = -0.5 * (_PROPOSAL_DF + size) * jnp.log1p((noise**2).sum(-1) / _PROPOSAL_DF)
-        log_w = jax.vmap(log_density)(z) - log_q
-        log_w = jnp.where(jnp.isfinite(log_w), log_w, -1e9)
-        w = jax.nn.softmax(log_w)
-        effective = 1 / (w**2).sum()
-        new = w @ z
-        apart = z - new
-        spread = jnp.einsum("k,kd,ke->de", w, apart, apart)
-        # The old covariance counts as 2 D points: a degenerate set must not collapse it.
-        old = covariance + jnp.outer(new - mean, new - mean)
-        covariance = (effective * spread + 2 * size * old) / (effective + 2 * size)
-        return new, covariance, z, log_w
-
     here, pick = jax.random.split(key)
-    first = (mode, covariance, jnp.zeros((_POINTS, size)), jnp.zeros(_POINTS))
-    *_, z, log_w = jax.lax.fori_loop(0, _ROUNDS, round_of, first)
-    w = jax.nn.softmax(log_w)
+    z, log_w, effective = importance.sample(log_density, mode, covariance, points, here, _ROUNDS)
     chosen = jax.random.categorical(pick, log_w, shape=(keep,))
-    return _curve(z[chosen], given), 1 / (_POINTS * (w**2).sum())
+    return _curve(z[chosen], given), effective
 
 
 def predict(

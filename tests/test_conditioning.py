@@ -333,3 +333,13 @@ def test_errors_teach(tiny_posterior, change, says):
 def test_only_frames_and_readings_are_scores(tiny_posterior):
     with pytest.raises(sb.DataError, match="one row a model"):
         tiny_posterior.condition([0.4, 0.5])
+
+
+def test_cut_scores_leave_the_shared_parameters_as_they_are(tiny_posterior):
+    cut = tiny_posterior.condition(MINE, seed=4, reweight=False)
+    for name in ("loading", "bias", "slope"):
+        assert np.array_equal(cut._draws[name], tiny_posterior._draws[name])
+    note = cut.attrs["conditioned"][0]
+    assert note["k_hat_of_family"] == {"mine": note["k_hat"]}
+    assert "shared parameters keep their draws" in cut.diagnostics().messages[0]
+    assert "mine-1b" in cut.models

@@ -333,7 +333,7 @@ ORDER = [
     "_readings", "harness", "exports", "observed", "protocols", "law",
     "spec", "design", "posterior", "model", "ratingsmodel", "inference", "diagnostics", "forecast",
     "scores",
-    "marginal", "conditioning",
+    "importance", "marginal", "conditioning",
     "tracking", "rotation", "skills", "curves", "planning", "allocation", "choices",
     "ratings", "reviews", "task", "downstream", "problems", "passk",
     "recipes", "evaluation", "howmany", "baselines", "scoreboard",

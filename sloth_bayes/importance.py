@@ -1,0 +1,87 @@
+"""Adaptive importance sampling of a few dimensions, inside a compiled program.
+
+Student-t proposals begin at a Gaussian approximation and follow the mean and covariance of
+the weighted points; the points are randomised quasi-Monte Carlo points.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import ndtri
+
+DF = 6  # of the proposals: a chi-square of 6 is a sum of three exponentials
+
+
+def points(dimension: int, n: int) -> np.ndarray:
+    """Sobol points in the unit cube, three more dimensions for the tails of a Student-t."""
+    from scipy.stats import qmc
+
+    return qmc.Sobol(dimension + 3, scramble=True, rng=0).random(n).astype(np.float32)
+
+
+def sample(
+    log_density: Callable[[Any], Any],
+    mean: Any,
+    covariance: Any,
+    points: Any,
+    key: Any,
+    rounds: int,
+) -> tuple[Any, Any, Any]:
+    """Points of the last round, their log weights, and the share of them that counts.
+
+    Parameters
+    ----------
+    log_density
+        Of one point ``(D,)``; an integral that holds a standard normal density leaves out its
+        powers of 2 pi, which the weights leave out too.
+    mean, covariance
+        ``(D,)`` and ``(D, D)`` of the first proposal.
+    points
+        ``(K, D + 3)``, of :func:`points`.
+    key
+        Of JAX.
+    rounds
+        Each but the last adapts the proposal.
+
+    Returns
+    -------
+    z : (K, D)
+    log_w : (K,)
+    effective : ()
+    """
+    n, size = len(points), len(mean)
+    constant = math.lgamma((DF + size) / 2) - math.lgamma(DF / 2)
+    constant += 0.5 * size * math.log(2 / DF)  # (pi and the 2 pi of the normal cancel)
+
+    def round_of(k: Any, carry: Any) -> Any:
+        """Points of a proposal, log weights, and where the next one should be."""
+        mean, covariance, *_ = carry
+        shift = jax.random.uniform(jax.random.fold_in(key, k), points.shape[1:])
+        u = jnp.clip((points + shift) % 1.0, 1e-6, 1 - 1e-6)
+        chi2 = -2 * jnp.log(u[:, size:]).sum(-1)
+        noise = ndtri(u[:, :size]) * jnp.sqrt(DF / chi2)[:, None]
+        root = jnp.linalg.cholesky(covariance)
+        z = mean + noise @ root.T
+        log_q = -0.5 * (DF + size) * jnp.log1p((noise**2).sum(-1) / DF)
+        log_q = log_q - jnp.log(jnp.diag(root)).sum() + constant
+        log_w = jax.vmap(log_density)(z) - log_q
+        log_w = jnp.where(jnp.isfinite(log_w), log_w, -1e9)
+        w = jax.nn.softmax(log_w)
+        effective = 1 / (w**2).sum()
+        new = w @ z
+        spread = jnp.einsum("k,kd,ke->de", w, z - new, z - new)
+        # The old covariance counts as 2 D points: a degenerate set must not collapse it.
+        old = covariance + jnp.outer(new - mean, new - mean)
+        covariance = (effective * spread + 2 * size * old) / (effective + 2 * size)
+        return new, covariance, z, log_w
+
+    start = (mean, covariance, jnp.zeros((n, size)), jnp.zeros(n))
+    *_, z, log_w = jax.lax.fori_loop(0, rounds, round_of, start)
+    w = jax.nn.softmax(log_w)
+    return z, log_w, 1 / (n * (w**2).sum())
