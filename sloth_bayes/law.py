@@ -11,7 +11,8 @@ loadings ``lambda``, lower asymptotes ``gamma``.
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +26,6 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "checkpoint": ("log_size", "log_tokens", "log_size*log_tokens", "unfinished", "early"),
 }
 TOKENS = 1  # the column of the inputs that counts doublings of tokens, where there is one
-LINKS: tuple[str, ...] = ("logistic", "richards")
 STUDENT_T_DF: tuple[int, ...] = (2, 3, 4, 5, 6, 8, 10)
 
 
@@ -124,17 +124,33 @@ def predictor(theta: Array, loading: Array, residual: Array | None, xp: Any) -> 
     return eta if residual is None else eta + residual
 
 
-def link(kind: str, eta: Array, shape: Array, xp: Any) -> Array:
-    """Monotone link from the predictor to the fraction of the range above chance.
+class Link(NamedTuple):
+    """A monotone link and its inverse, of NumPy and JAX arrays alike.
 
-    ``logistic`` ignores `shape`. ``richards`` raises a logistic to the power `shape` and
-    re-centres and re-scales the predictor so that the value at 0 is 1/2 and the slope
-    there 1/4 whatever the shape: location and scale then belong to the bias and the
-    loadings alone, and shape 1 is the logistic link. A shape above 1 leaves the floor
-    sharply and nears the ceiling slowly; below 1, the reverse.
+    Attributes
+    ----------
+    value
+        ``value(eta, shape, xp)``: the fraction, in [0, 1], of the range above chance.
+    inverse
+        ``inverse(fraction, shape, xp)``: the predictor there, `fraction` between 0 and 1.
+    trained
+        Whether `shape` is a parameter of each benchmark, log-normal around 1; if not it is 1.
     """
-    if kind == "logistic":
-        return 0.5 * (1.0 + xp.tanh(0.5 * eta))
+
+    value: Callable[[Array, Array, Any], Array]
+    inverse: Callable[[Array, Array, Any], Array]
+    trained: bool = False
+
+
+def _logistic(eta: Array, shape: Array, xp: Any) -> Array:
+    return 0.5 * (1.0 + xp.tanh(0.5 * eta))
+
+
+def _logit(fraction: Array, shape: Array, xp: Any) -> Array:
+    return xp.log(fraction) - xp.log1p(-fraction)
+
+
+def _richards(eta: Array, shape: Array, xp: Any) -> Array:
     root = xp.exp(-math.log(2) / shape)
     location = xp.log(root / (1.0 - root))
     scale = 1.0 / (2.0 * shape * (1.0 - root))
@@ -144,19 +160,46 @@ def link(kind: str, eta: Array, shape: Array, xp: Any) -> Array:
     return xp.exp(-shape * softplus)
 
 
+def _inverse_richards(fraction: Array, shape: Array, xp: Any) -> Array:
+    root = xp.exp(-math.log(2) / shape)
+    inner = _logit(fraction ** (1 / shape), shape, xp)
+    return (inner - xp.log(root / (1 - root))) * 2 * shape * (1 - root)
+
+
+# Links by name; one of your own is an entry more (docs/extending.md).
+LINKS: dict[str, Link] = {
+    "logistic": Link(_logistic, _logit),
+    "richards": Link(_richards, _inverse_richards, trained=True),
+}
+
+
+def link(kind: str, eta: Array, shape: Array, xp: Any) -> Array:
+    """Monotone link from the predictor to the fraction of the range above chance.
+
+    ``logistic`` ignores `shape`. ``richards`` raises a logistic to the power `shape` and
+    re-centres and re-scales the predictor so that the value at 0 is 1/2 and the slope
+    there 1/4 whatever the shape: location and scale then belong to the bias and the
+    loadings alone, and shape 1 is the logistic link. A shape above 1 leaves the floor
+    sharply and nears the ceiling slowly; below 1, the reverse.
+    """
+    return LINKS[kind].value(eta, shape, xp)
+
+
 def inverse_link(kind: str, fraction: Array, shape: Array, xp: Any) -> Array:
     """The predictor at which :func:`link` gives `fraction`, strictly between 0 and 1."""
-    if kind == "logistic":
-        return xp.log(fraction) - xp.log1p(-fraction)
-    root = xp.exp(-math.log(2) / shape)
-    inner = fraction ** (1 / shape)
-    inner = xp.log(inner) - xp.log1p(-inner)
-    return (inner - xp.log(root / (1 - root))) * 2 * shape * (1 - root)
+    return LINKS[kind].inverse(fraction, shape, xp)
 
 
 def expected(fraction: Array, lower: Array, upper: Array) -> Array:
     """Expected score ``mu``: the link's fraction of the way from floor to ceiling."""
     return lower + (upper - lower) * fraction
+
+
+# How the benchmark's own noise follows the fraction of the range, relative to its middle.
+NOISE: dict[str, Callable[[Array], Array]] = {
+    "proportional": lambda fraction: 0.1 + 0.9 * 4.0 * fraction * (1.0 - fraction),
+    "constant": lambda fraction: 1.0,
+}
 
 
 def noise_sd(
@@ -175,9 +218,7 @@ def noise_sd(
     that of the predictor, seen through a logistic slope: full in the middle of the range
     and a tenth of it at floor and ceiling; ``"constant"`` leaves it flat.
     """
-    own = noise_scale
-    if kind == "proportional":
-        own = noise_scale * (0.1 + 0.9 * 4.0 * fraction * (1.0 - fraction))
+    own = noise_scale * NOISE[kind](fraction)
     binomial = xp.clip(mu * (1.0 - mu), 1e-4, None) * inverse_n
     return xp.sqrt(own**2 + sampling_fraction * binomial)
 

@@ -444,7 +444,7 @@ def parameters(spec: Sloth, n: Sizes, arrays: Arrays, key: Any = None) -> dict[s
     else:
         out["upper"] = jnp.ones(n.benchmarks)
     out["link_shape"] = jnp.ones(n.benchmarks)
-    if spec.link == "richards":
+    if law.LINKS[spec.link].trained:
         out["link_shape"] = jnp.exp(p.link_shape * _normal("link_shape_raw", (n.benchmarks,)))
 
     overall = numpyro.sample("noise_overall", dist.LogNormal(jnp.log(p.noise), 0.7))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import tomllib
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,7 +112,7 @@ class Priors:
                 raise SpecError(f"prior {name} is a share: it must lie between 0 and 1")
 
 
-_CHOICES: dict[str, tuple[str, ...]] = {
+_CHOICES: dict[str, Collection[str]] = {
     "inputs": tuple(law.INPUTS),
     "intercept": ("lineage", "family", "shared"),
     "instruct": ("shared", "none"),
@@ -122,7 +123,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "lower": ("estimated", "chance"),
     "upper": ("estimated", "one"),
     "link": law.LINKS,
-    "noise": ("proportional", "constant"),
+    "noise": law.NOISE,
     "unknown_inputs": ("drop", "latent"),
 }
 
@@ -207,7 +208,7 @@ class Sloth:
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
-            if value not in allowed:
+            if not isinstance(value, str) or value not in allowed:  # a list has no hash
                 raise SpecError(
                     f"{name}={value!r} is not a choice; {name} takes {', '.join(allowed)}"
                 )

@@ -25,7 +25,7 @@ CHOICES = {
     "model_effect": st.sampled_from(["pooled", "none"]),
     "lower": st.sampled_from(["estimated", "chance"]),
     "upper": st.sampled_from(["estimated", "one"]),
-    "link": st.sampled_from(law.LINKS),
+    "link": st.sampled_from(sorted(law.LINKS)),
     "noise": st.sampled_from(["proportional", "constant"]),
     "df": st.sampled_from([*law.STUDENT_T_DF, math.inf]),
 }

@@ -1,0 +1,89 @@
+"""The page of the public API, from the first lines of docstrings.
+
+    python -m tests.apipage
+
+Writes ``docs/api.md``. A test fails when the page is not what this command would write, or
+when a public name has no group here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import sloth_bayes as sb
+
+PAGE = Path(__file__).parents[1] / "docs" / "api.md"
+GROUPS = {
+    "Data": [
+        "load_dataset", "datasets", "Leaderboard", "Benchmark", "load_subscores",
+        "load_corrections", "read_observed", "Observed", "known_tasks",
+    ],
+    "Specification and fit": ["Sloth", "Priors", "Posterior", "load", "Diagnostics"],
+    "Forecast": ["candidates", "Forecast", "track", "Tracking", "load_curves"],
+    "Decisions": ["RequiredSize", "Saturation", "Allocation", "Comparison", "NextEvaluation"],
+    "Skills": ["Skills", "how_many_skills", "SkillCount"],
+    "New tasks, and many samples": [
+        "Downstream", "load_downstream", "PassAtK", "load_samples", "unbiased_pass_at_k",
+    ],
+    "Ratings by judges": [
+        "SkillRatings", "RatingsPosterior", "RatingsSaturation", "load_ratings",
+        "load_ratings_posterior", "load_claims", "load_distilled", "read_reviews", "Reviews",
+    ],
+    "Evaluation": [
+        "cross_validate", "Evaluation", "load_evaluation", "Fold",
+        "evaluation", "baselines", "protocols",
+    ],
+    "Figures": ["plots"],
+    "Errors and warnings": [
+        "SlothBayesError", "DataError", "UnknownNameError", "SpecError", "FileFormatError",
+        "WorkerError", "ConvergenceWarning", "ExtrapolationWarning",
+    ],
+}  # fmt: skip
+METHODS = ("Leaderboard", "Sloth", "Posterior", "Forecast", "Skills", "Evaluation")
+
+
+def first_line(thing: object) -> str:
+    """The first sentence of a docstring, without the markup of Sphinx."""
+    text = (inspect.getdoc(thing) or "").split("\n\n")[0].replace("\n", " ")
+    for role in (":class:", ":func:", ":meth:", ":mod:", ":data:", ":attr:"):
+        text = text.replace(role, "")
+    return text.replace("``", "`").replace("`~sloth_bayes.", "`").replace("`sloth_bayes.", "`")
+
+
+def methods(kind: type) -> list[tuple[str, str]]:
+    """Public methods and properties of a class, in the order of the source."""
+    found = []
+    for name, member in vars(kind).items():
+        if name.startswith("_"):
+            continue
+        if isinstance(member, classmethod | staticmethod):
+            member = member.__func__
+        if inspect.isfunction(member) or hasattr(member, "func") or isinstance(member, property):
+            call = "()" if inspect.isfunction(member) else ""
+            found.append((name + call, first_line(member)))
+    return found
+
+
+def page() -> str:
+    """The page as Markdown."""
+    lines = [
+        "# The public API on one page",
+        "",
+        "Written by `python -m tests.apipage` from the docstrings; `help(sb.NAME)` has units, "
+        "errors, sources and an example. Everything is reached as `sb.NAME` after "
+        "`import sloth_bayes as sb`.",
+    ]
+    for group, names in GROUPS.items():
+        lines += ["", f"## {group}", "", "| name | what it is |", "|---|---|"]
+        lines += [f"| `{n}` | {first_line(getattr(sb, n))} |" for n in names]
+        for name in names:
+            if name not in METHODS:
+                continue
+            lines += ["", f"### {name}", "", "| member | what it is |", "|---|---|"]
+            lines += [f"| `.{n}` | {text} |" for n, text in methods(getattr(sb, name))]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
