@@ -28,11 +28,15 @@ from scipy.special import expit, logit
 
 import sloth_bayes as sb
 from sloth_bayes import forecast, passk
-from sloth_bayes.problems import LOGISTIC_SD, shapes
+from sloth_bayes.problems import DF, LOGISTIC_SD, shapes
 from sloth_bayes.skills import _sampled
 
 SCORED = (1, 10, 100, 1000, 10000)
 BAND = passk.K
+TIDY = {  # what ships of the curves, in models/leaderboard/evaluation/passk_curves.csv
+    "study": "held_out", "model": "model", "k": "k", "empirical": "observed", "median": "median",
+    "lower": "lower", "upper": "upper", "per problem": "paper", "mean rate": "mean_rate",
+}  # fmt: skip
 LARGE = {
     "pythia-2.8b": ("pythia-2.8b", "dolly-v2-3b"),
     "pythia-6.9b": ("pythia-6.9b", "dolly-v2-7b"),
@@ -94,8 +98,8 @@ def ridge_logistic(x: np.ndarray, n: np.ndarray, c: np.ndarray, new: np.ndarray)
 
 
 def curve(p: np.ndarray) -> np.ndarray:
-    """Pass@k at :data:`SCORED` of success rates ``(I,)``."""
-    return passk._coverage(p[None], np.array(SCORED, float))[0]
+    """Pass@k at :data:`BAND` of success rates ``(I,)``."""
+    return passk._coverage(p[None], np.array(BAND, float))[0]
 
 
 def rivals(post: sb.Posterior, counts: pd.DataFrame, ahead: pd.DataFrame) -> pd.DataFrame:
@@ -111,9 +115,7 @@ def rivals(post: sb.Posterior, counts: pd.DataFrame, ahead: pd.DataFrame) -> pd.
     mean = ridge_logistic(seen, n.sum(1, keepdims=True), c.sum(1, keepdims=True), new)[:, 0]
     largest = int(models["params_b"].to_numpy().argmax())
     base = logit((c[largest] + 0.5) / (n[largest] + 1))
-    empirical = passk.empirical(counts, SCORED).pivot(
-        index="model", columns="k", values="empirical"
-    )
+    empirical = passk.empirical(counts, BAND).pivot(index="model", columns="k", values="empirical")
     y = logit(np.clip(empirical.loc[models.index].to_numpy(), 1e-6, 1 - 1e-6))
     # one axis: the first principal component of the skills
     axis = np.linalg.svd(seen - seen.mean(0), full_matrices=False)[2][0]
@@ -128,8 +130,8 @@ def rivals(post: sb.Posterior, counts: pd.DataFrame, ahead: pd.DataFrame) -> pd.
             )
             line.append(expit(np.polyval(fit, new[j] @ axis)))
         out.append(pd.DataFrame({
-            "model": name, "k": SCORED, "per problem": curve(each[j]),
-            "mean rate": 1 - (1 - mean[j]) ** np.array(SCORED, float),
+            "model": name, "k": BAND, "per problem": curve(each[j]),
+            "mean rate": 1 - (1 - mean[j]) ** np.array(BAND, float),
             "shifted": curve(expit(base + shift)), "each k": line,
         }))  # fmt: skip
     return pd.concat(out, ignore_index=True)
@@ -185,7 +187,7 @@ def simulated(seed: int, problems: int = 40, samples: int = 1000) -> tuple[pd.Da
     theta = _sampled(post, forecast._effects(post, complete, 0))[rng.integers(post.n_draws)]
     theta = theta - theta[:5].mean(0)
     weight = abs(rng.normal(0, 3)) * rng.normal(size=theta.shape[1])
-    ability = theta @ weight + abs(rng.normal(0, 0.5)) * rng.standard_t(4, len(sizes))
+    ability = theta @ weight + abs(rng.normal(0, 0.5)) * rng.standard_t(DF, len(sizes))
     ability = ability - ability[:5].mean()
     spread, level = 1.3 * np.exp(0.5 * rng.normal()), rng.normal(-5, 1.5)
     z = rng.logistic(size=problems)
@@ -222,7 +224,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.passk", description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="+", choices=list(STUDIES))
-    parser.add_argument("--draws", type=int, default=1500)
+    parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--simulate", type=int, metavar="TABLES", help="simulated truth instead")
     given = parser.parse_args()
@@ -256,6 +258,8 @@ def main() -> None:
         )
         both = pd.concat(tables)
         both.to_csv(given.out / "curves.csv", index=False, float_format="%.6f")
+        tidy = both.rename(columns=TIDY)[list(TIDY.values())]
+        tidy.to_csv(given.out / "passk_curves.csv", index=False, float_format="%.6f")
         rows = both[both["k"].isin(SCORED)]
         errors = {m: 100 * (rows[m] - rows["empirical"]).abs() for m in
                   ("median", "per problem", "mean rate", "shifted", "each k")}  # fmt: skip
