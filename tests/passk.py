@@ -1,12 +1,17 @@
 """Whole pass@k curves of held-out models, as a command.
 
     python -m tests.passk --out DIR [--only 12b 6.9b+12b]
-    python -m tests.passk --out DIR --simulate 40
+    python -m tests.passk --out DIR --simulate 60
+    python -m tests.passk --out DIR --grid
 
 *12b* and *6.9b+12b* of seven finished Pythia models are held out (128 MATH problems,
 10,000 samples each). Skills come from a posterior refitted by SVI without the scores
 of the held-out models and of Dolly, tuned from them. *-70m* repeats both without the smallest
 model. *rehearsal* holds out 2.8B and uses nothing larger.
+
+*--grid* fits the checkpoints of nine sizes from 2 billion tokens on, every fourth problem, and
+holds out 12B after 0.2 and 0.3 trillion tokens. The skills of a checkpoint are what the law
+forecasts at its size and tokens so far; the leaderboard knows finished runs only.
 
 Rivals, from the same counts and the means of the same skills: *per problem* is the paper's recipe,
 a logistic regression a problem (ridge penalty 1); *mean rate* scales the mean success rate by a
@@ -219,6 +224,32 @@ def covered(seed: int, **options: int) -> pd.DataFrame:
     return rows.assign(table=seed, r_hat=r_hat)
 
 
+def grid(out: Path, options: dict) -> None:
+    """The last checkpoints of the largest size, from all others."""
+    counts = sb.load_samples("checkpoints")
+    some = np.sort(counts["problem"].unique())[::4]
+    counts = counts[(counts["tokens_t"] > 1e-3) & counts["problem"].isin(some)]
+    is_held = (counts["params_b"] == 12) & (counts["tokens_t"] >= 0.2)
+    held, seen = counts[is_held], counts[~is_held]
+    print(f"{seen['model'].nunique()} checkpoints, {len(some)} problems, {len(seen)} counts of "
+          f"{seen['n_samples'].min()} to {seen['n_samples'].max()} samples")  # fmt: skip
+    begin = time.perf_counter()
+    ahead = held.groupby("model", as_index=False)[["family", "params_b", "tokens_t"]].first()
+    post = without(("pythia-12b",), options["seed"])
+    found = post.pass_at_k(seen, ahead, **options)
+    print(f"{time.perf_counter() - begin:.0f} s\n{found.diagnostics()}")
+    k = tuple(x for x in BAND if x <= held["n_samples"].min())
+    table = found.curve(k).query("forecast").drop(columns="empirical")
+    table = table.merge(passk.empirical(held, k), on=["model", "k"])
+    table["inside"] = table["empirical"].between(table["lower"], table["upper"])
+    table.to_csv(out / "grid.csv", index=False, float_format="%.6f")
+    show = table.set_index(["model", "k"])[["empirical", "median", "lower", "upper"]]
+    print((show * 100).round(2).to_string())
+    error = 100 * (table["median"] - table["empirical"]).abs().groupby(table["model"]).mean()
+    inside = table.groupby("model")["inside"].mean()
+    print(pd.DataFrame({"error in points": error, "covered": inside}).round(2).to_string())
+
+
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m tests.passk", description=__doc__)
@@ -227,6 +258,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--simulate", type=int, metavar="TABLES", help="simulated truth instead")
+    parser.add_argument("--grid", action="store_true", help="the checkpoints instead")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     import matplotlib
@@ -243,6 +275,9 @@ def main() -> None:
               f"{rows['r_hat'].median():.3f}")  # fmt: skip
         return
     options = {"seed": given.seed, "draws": given.draws}
+    if given.grid:
+        grid(given.out, options)
+        return
     tables, posts = [], {}
     for name in given.only or list(STUDIES):
         held, unused, least = STUDIES[name]
