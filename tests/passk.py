@@ -1,12 +1,17 @@
 """Whole pass@k curves of held-out models, as a command.
 
     python -m tests.passk --out DIR [--only 12b 6.9b+12b]
-    python -m tests.passk --out DIR --simulate 40
+    python -m tests.passk --out DIR --simulate 60
+    python -m tests.passk --out DIR --grid
 
 *12b* and *6.9b+12b* of seven finished Pythia models are held out (128 MATH problems,
 10,000 samples each). Skills come from a posterior refitted by SVI without the scores
 of the held-out models and of Dolly, tuned from them. *-70m* repeats both without the smallest
 model. *rehearsal* holds out 2.8B and uses nothing larger.
+
+*--grid* fits the checkpoints of nine sizes from 2 billion tokens on, every fourth problem, and
+holds out 12B after 0.2 and 0.3 trillion tokens. The skills of a checkpoint are what the law
+forecasts at its size and tokens so far; the leaderboard knows finished runs only.
 
 Rivals, from the same counts and the means of the same skills: *per problem* is the paper's recipe,
 a logistic regression a problem (ridge penalty 1); *mean rate* scales the mean success rate by a
@@ -28,11 +33,15 @@ from scipy.special import expit, logit
 
 import sloth_bayes as sb
 from sloth_bayes import forecast, passk
-from sloth_bayes.problems import LOGISTIC_SD, shapes
+from sloth_bayes.problems import DF, LOGISTIC_SD, shapes
 from sloth_bayes.skills import _sampled
 
 SCORED = (1, 10, 100, 1000, 10000)
 BAND = passk.K
+TIDY = {  # what ships of the curves, in models/leaderboard/evaluation/passk_curves.csv
+    "study": "held_out", "model": "model", "k": "k", "empirical": "observed", "median": "median",
+    "lower": "lower", "upper": "upper", "per problem": "paper", "mean rate": "mean_rate",
+}  # fmt: skip
 LARGE = {
     "pythia-2.8b": ("pythia-2.8b", "dolly-v2-3b"),
     "pythia-6.9b": ("pythia-6.9b", "dolly-v2-7b"),
@@ -94,8 +103,8 @@ def ridge_logistic(x: np.ndarray, n: np.ndarray, c: np.ndarray, new: np.ndarray)
 
 
 def curve(p: np.ndarray) -> np.ndarray:
-    """Pass@k at :data:`SCORED` of success rates ``(I,)``."""
-    return passk._coverage(p[None], np.array(SCORED, float))[0]
+    """Pass@k at :data:`BAND` of success rates ``(I,)``."""
+    return passk._coverage(p[None], np.array(BAND, float))[0]
 
 
 def rivals(post: sb.Posterior, counts: pd.DataFrame, ahead: pd.DataFrame) -> pd.DataFrame:
@@ -111,9 +120,7 @@ def rivals(post: sb.Posterior, counts: pd.DataFrame, ahead: pd.DataFrame) -> pd.
     mean = ridge_logistic(seen, n.sum(1, keepdims=True), c.sum(1, keepdims=True), new)[:, 0]
     largest = int(models["params_b"].to_numpy().argmax())
     base = logit((c[largest] + 0.5) / (n[largest] + 1))
-    empirical = passk.empirical(counts, SCORED).pivot(
-        index="model", columns="k", values="empirical"
-    )
+    empirical = passk.empirical(counts, BAND).pivot(index="model", columns="k", values="empirical")
     y = logit(np.clip(empirical.loc[models.index].to_numpy(), 1e-6, 1 - 1e-6))
     # one axis: the first principal component of the skills
     axis = np.linalg.svd(seen - seen.mean(0), full_matrices=False)[2][0]
@@ -128,8 +135,8 @@ def rivals(post: sb.Posterior, counts: pd.DataFrame, ahead: pd.DataFrame) -> pd.
             )
             line.append(expit(np.polyval(fit, new[j] @ axis)))
         out.append(pd.DataFrame({
-            "model": name, "k": SCORED, "per problem": curve(each[j]),
-            "mean rate": 1 - (1 - mean[j]) ** np.array(SCORED, float),
+            "model": name, "k": BAND, "per problem": curve(each[j]),
+            "mean rate": 1 - (1 - mean[j]) ** np.array(BAND, float),
             "shifted": curve(expit(base + shift)), "each k": line,
         }))  # fmt: skip
     return pd.concat(out, ignore_index=True)
@@ -185,7 +192,7 @@ def simulated(seed: int, problems: int = 40, samples: int = 1000) -> tuple[pd.Da
     theta = _sampled(post, forecast._effects(post, complete, 0))[rng.integers(post.n_draws)]
     theta = theta - theta[:5].mean(0)
     weight = abs(rng.normal(0, 3)) * rng.normal(size=theta.shape[1])
-    ability = theta @ weight + abs(rng.normal(0, 0.5)) * rng.standard_t(4, len(sizes))
+    ability = theta @ weight + abs(rng.normal(0, 0.5)) * rng.standard_t(DF, len(sizes))
     ability = ability - ability[:5].mean()
     spread, level = 1.3 * np.exp(0.5 * rng.normal()), rng.normal(-5, 1.5)
     z = rng.logistic(size=problems)
@@ -217,14 +224,41 @@ def covered(seed: int, **options: int) -> pd.DataFrame:
     return rows.assign(table=seed, r_hat=r_hat)
 
 
+def grid(out: Path, options: dict) -> None:
+    """The last checkpoints of the largest size, from all others."""
+    counts = sb.load_samples("checkpoints")
+    some = np.sort(counts["problem"].unique())[::4]
+    counts = counts[(counts["tokens_t"] > 1e-3) & counts["problem"].isin(some)]
+    is_held = (counts["params_b"] == 12) & (counts["tokens_t"] >= 0.2)
+    held, seen = counts[is_held], counts[~is_held]
+    print(f"{seen['model'].nunique()} checkpoints, {len(some)} problems, {len(seen)} counts of "
+          f"{seen['n_samples'].min()} to {seen['n_samples'].max()} samples")  # fmt: skip
+    begin = time.perf_counter()
+    ahead = held.groupby("model", as_index=False)[["family", "params_b", "tokens_t"]].first()
+    post = without(("pythia-12b",), options["seed"])
+    found = post.pass_at_k(seen, ahead, **options)
+    print(f"{time.perf_counter() - begin:.0f} s\n{found.diagnostics()}")
+    k = tuple(x for x in BAND if x <= held["n_samples"].min())
+    table = found.curve(k).query("forecast").drop(columns="empirical")
+    table = table.merge(passk.empirical(held, k), on=["model", "k"])
+    table["inside"] = table["empirical"].between(table["lower"], table["upper"])
+    table.to_csv(out / "grid.csv", index=False, float_format="%.6f")
+    show = table.set_index(["model", "k"])[["empirical", "median", "lower", "upper"]]
+    print((show * 100).round(2).to_string())
+    error = 100 * (table["median"] - table["empirical"]).abs().groupby(table["model"]).mean()
+    inside = table.groupby("model")["inside"].mean()
+    print(pd.DataFrame({"error in points": error, "covered": inside}).round(2).to_string())
+
+
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m tests.passk", description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="+", choices=list(STUDIES))
-    parser.add_argument("--draws", type=int, default=1500)
+    parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--simulate", type=int, metavar="TABLES", help="simulated truth instead")
+    parser.add_argument("--grid", action="store_true", help="the checkpoints instead")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     import matplotlib
@@ -241,6 +275,9 @@ def main() -> None:
               f"{rows['r_hat'].median():.3f}")  # fmt: skip
         return
     options = {"seed": given.seed, "draws": given.draws}
+    if given.grid:
+        grid(given.out, options)
+        return
     tables, posts = [], {}
     for name in given.only or list(STUDIES):
         held, unused, least = STUDIES[name]
@@ -256,6 +293,8 @@ def main() -> None:
         )
         both = pd.concat(tables)
         both.to_csv(given.out / "curves.csv", index=False, float_format="%.6f")
+        tidy = both.rename(columns=TIDY)[list(TIDY.values())]
+        tidy.to_csv(given.out / "passk_curves.csv", index=False, float_format="%.6f")
         rows = both[both["k"].isin(SCORED)]
         errors = {m: 100 * (rows[m] - rows["empirical"]).abs() for m in
                   ("median", "per problem", "mean rate", "shifted", "each k")}  # fmt: skip
