@@ -48,6 +48,7 @@ from .spec import Sloth
 
 _CHUNK = 25  # NUTS iterations between two looks at the progress bar and at Ctrl-C
 _BLOCK = 200  # draws that one call of a compiled function of draws takes
+_PRIOR_BLOCK = 50  # likewise, of draws from the prior
 _ROUNDS = (3, 5, 8, 12, 20, 10)  # shares of the rounds of warm-up; the last settles the step
 _REANCHOR = 1  # after this round of warm-up (of those numbered from 0) the anchor is chosen again
 _FOREVER = 1_000_000  # iterations of adaptation, which :func:`_settled` ends
@@ -951,8 +952,15 @@ def sample_prior(spec: Sloth, data: Leaderboard, draws: int = 1000, seed: int = 
     """Draw the parameters from their prior; see :meth:`sloth_bayes.Sloth.prior`."""
     laid_out = _laid_out(spec, data)
     arrays = laid_out.arrays
-    keys = jax.random.split(jax.random.PRNGKey(seed), draws)
-    values = jax.device_get(_prior_program(spec, model.sizes(spec, arrays))(keys, arrays))
+    keys = np.asarray(jax.random.split(jax.random.PRNGKey(seed), draws))
+    # Whole blocks, so that one program serves any number of draws.
+    keys = np.concatenate([keys, np.repeat(keys[-1:], -draws % _PRIOR_BLOCK, 0)])
+    block = _prior_program(spec, model.sizes(spec, arrays))
+    parts = [
+        jax.device_get(block(keys[first : first + _PRIOR_BLOCK], arrays))
+        for first in range(0, len(keys), _PRIOR_BLOCK)
+    ]
+    values = jax.tree.map(lambda *rows: np.concatenate(rows)[:draws], *parts)
     attrs = {"method": "prior", "seed": seed, "left_out": list(laid_out.left_out)}
     attrs |= _provenance(data)
     return build(spec, laid_out, values, chains=1, sample_stats=None, attrs=attrs)
@@ -965,7 +973,7 @@ def _prior_program(spec: Sloth, n: model.Sizes) -> Callable[[Any, Arrays], dict[
             values = model.parameters(spec, n, arrays, jax.random.fold_in(key, 1))
         return model.per_skill(model.assemble(values, arrays))
 
-    return jax.jit(lambda keys, arrays: jax.lax.map(lambda k: one(k, arrays), keys, batch_size=50))
+    return jax.jit(jax.vmap(one, (0, None)))
 
 
 def _provenance(data: Leaderboard) -> dict[str, Any]:

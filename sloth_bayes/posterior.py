@@ -19,9 +19,9 @@ import numpy as np
 import xarray as xr
 
 from . import law
-from ._files import atomic_path
+from ._drawn import Drawn, read
 from ._shipped import shipped
-from .errors import DataError, FileFormatError, unknown
+from .errors import unknown
 from .spec import Sloth
 
 if TYPE_CHECKING:
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from .planning import RequiredSize, Saturation
     from .skills import Skills
 
-FORMAT = "sloth_bayes posterior"
-FORMAT_VERSION = 1
-STORED = ("posterior", "sample_stats", "observed_data", "constant_data", "convergence")
 _CELLS = 4_000_000  # draws x models x benchmarks evaluated at once: 16 MB an array
 
 # Dimensions of every posterior variable, after chain and draw.
@@ -87,7 +84,7 @@ class Effects:
     model_effect: np.ndarray | None  # (S, M, d)
 
 
-class Posterior:
+class Posterior(Drawn):
     """Draws of every parameter given a table, and what follows from them.
 
     Made by :meth:`sloth_bayes.Sloth.fit` or :func:`sloth_bayes.load`, not by hand.
@@ -98,8 +95,11 @@ class Posterior:
         The specification that was fitted.
     """
 
+    FORMAT, FORMAT_VERSION = "sloth_bayes posterior", 1
+    NEEDED = ("posterior", "observed_data", "constant_data")
+
     def __init__(self, tree: xr.DataTree, spec: Sloth) -> None:
-        self._tree = tree
+        super().__init__(tree)
         self.spec = spec
 
     # -- what is in it -----------------------------------------------------------------
@@ -136,12 +136,6 @@ class Posterior:
     def models(self) -> list[str]:
         """Models in the fit, sorted."""
         return self._coord("model")
-
-    @property
-    def n_draws(self) -> int:
-        """Draws of all chains together."""
-        sizes = self._tree["posterior"].sizes
-        return int(sizes["chain"] * sizes["draw"])
 
     def __repr__(self) -> str:
         sizes = self._tree["posterior"].sizes
@@ -206,12 +200,6 @@ class Posterior:
         return constant[name].sel(benchmark=which).values
 
     # -- the law at the draws ------------------------------------------------------------
-
-    @cached_property
-    def _draws(self) -> dict[str, np.ndarray]:
-        """Posterior variables with chain and draw merged, ``(S, ...)``."""
-        data = self._tree["posterior"].to_dataset()
-        return {str(k): v.values.reshape(-1, *v.shape[2:]) for k, v in data.data_vars.items()}
 
     @cached_property
     def _benchmark_draws(self) -> dict[str, np.ndarray]:
@@ -448,63 +436,7 @@ class Posterior:
         DataError
             If there are fewer than `draws`.
         """
-        if not 1 <= draws <= self.n_draws:
-            raise DataError(f"cannot keep {draws} of {self.n_draws} draws")
-        convergence = self.diagnostics()
-        chains = self._tree["posterior"].sizes["chain"]
-        each = self._tree["posterior"].sizes["draw"]
-        keep = np.linspace(0, each - 1, -(-draws // chains)).round().astype(int)
-        posterior = self._tree["posterior"].to_dataset().isel(draw=keep)
-        groups = {
-            "posterior": posterior.map(_round_bits, keep_attrs=True),
-            "observed_data": self._tree["observed_data"].to_dataset(),
-            "constant_data": self._tree["constant_data"].to_dataset(),
-            "convergence": convergence.to_dataset(),
-        }
-        tree = xr.DataTree.from_dict(groups)
-        tree.attrs = {
-            **self._tree.attrs,
-            "slimmed_from": self.attrs.get("slimmed_from", self.n_draws),
-        }
-        return Posterior(tree, self.spec)
-
-    def save(self, path: str | Path) -> Path:
-        """Write the posterior to a netCDF file, atomically.
-
-        Derived groups are not written: they are recomputed exactly. An existing file is
-        replaced only once the new one is complete.
-
-        Returns
-        -------
-        pathlib.Path
-            The file written.
-
-        Raises
-        ------
-        FileFormatError
-            If the file cannot be written.
-        """
-        path = Path(path)
-        tree = xr.DataTree.from_dict(
-            {k: v.to_dataset() for k, v in self._tree.children.items() if k in STORED}
-        )
-        tree.attrs = {
-            **self._tree.attrs,
-            "format": FORMAT,
-            "format_version": FORMAT_VERSION,
-        }
-        encoding = {
-            f"/{group}": {
-                str(name): _compressed(var) for name, var in node.to_dataset().variables.items()
-            }
-            for group, node in tree.children.items()
-        }
-        try:
-            with atomic_path(path) as tmp:
-                tree.to_netcdf(tmp, engine="h5netcdf", encoding=encoding)
-        except OSError as error:
-            raise FileFormatError(f"cannot write {path}: {error}") from None
-        return path
+        return Posterior(self._slimmed(draws), self.spec)
 
 
 def load(name: str | Path = "leaderboard") -> Posterior:
@@ -539,38 +471,8 @@ def load(name: str | Path = "leaderboard") -> Posterior:
         if asked not in fitted:
             raise unknown("posterior", asked, fitted, "A path ends in .nc or has a separator.")
         path = root / asked / "posterior.nc"
-    if not path.is_file():
-        raise FileFormatError(f"there is no posterior file {path}")
-    try:
-        with xr.open_datatree(path, engine="h5netcdf") as tree:
-            tree = tree.load()
-    except Exception as error:
-        raise FileFormatError(
-            f"{path} cannot be read as a posterior ({type(error).__name__}): it is truncated "
-            "or not a netCDF file; fit or copy it again"
-        ) from None
-    attrs = tree.attrs
-    if attrs.get("format") != FORMAT:
-        raise FileFormatError(f"{path} was not written by Posterior.save of sloth_bayes")
-    try:
-        version = int(attrs["format_version"])
-        text = str(attrs["spec"])
-    except (KeyError, ValueError):
-        raise FileFormatError(
-            f"{path} does not say its format version or specification: it is damaged; fit or "
-            "copy it again"
-        ) from None
-    if version != FORMAT_VERSION:
-        raise FileFormatError(
-            f"{path} has format version {version}, this package reads {FORMAT_VERSION}: "
-            + ("upgrade sloth-bayes" if version > FORMAT_VERSION else "fit it again")
-        )
-    missing = {"posterior", "observed_data", "constant_data"} - set(tree.children)
-    if missing:
-        raise FileFormatError(f"{path} lacks {', '.join(sorted(missing))}: fit it again")
-    spec = Sloth.from_toml(text)
-    tree.attrs = {k: v for k, v in attrs.items() if k not in ("format", "format_version")}
-    return Posterior(tree, spec)
+    tree = read(Posterior, path, "spec")
+    return Posterior(tree, Sloth.from_toml(str(tree.attrs["spec"])))
 
 
 def draw_scores(mu: np.ndarray, sd: np.ndarray, df: float, rng: np.random.Generator) -> np.ndarray:
@@ -672,13 +574,6 @@ def build(
     return Posterior(tree, spec)
 
 
-def _compressed(var: xr.Variable) -> dict[str, Any]:
-    """How a variable is stored: names as compressible characters, large arrays deflated."""
-    if var.dtype.kind in "UO":
-        return {"dtype": "S1", "zlib": True, "complevel": 6}
-    return {"zlib": True, "complevel": 6, "shuffle": True} if var.size > 100 else {}
-
-
 def _plain(value: Any) -> Any:
     """A file's attribute as a plain Python value: numbers, text, or the JSON it holds."""
     if isinstance(value, np.generic):
@@ -686,12 +581,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str) and value[:1] in "[{":
         return json.loads(value)
     return value
-
-
-def _round_bits(array: xr.DataArray, bits: int = 8) -> xr.DataArray:
-    """Round single-precision numbers to `bits` stored bits of mantissa."""
-    whole = np.ascontiguousarray(array.values.astype(np.float32)).view(np.uint32)
-    drop = 23 - bits
-    half = np.uint32(1 << (drop - 1))
-    mask = np.uint32((0xFFFFFFFF >> drop) << drop)
-    return array.copy(data=((whole + half) & mask).view(np.float32).reshape(array.shape))

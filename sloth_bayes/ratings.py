@@ -22,14 +22,13 @@ import pandas as pd
 import xarray as xr
 
 from . import law
-from ._files import atomic_path
+from ._drawn import Drawn, read
 from ._shipped import shipped
 from .curves import bisect, order_statistics
 from .design import Design, design
-from .errors import DataError, FileFormatError, SpecError, unknown
+from .errors import DataError, SpecError, unknown
 from .forecast import check_prob
 from .leaderboard import Benchmark, Leaderboard
-from .posterior import _compressed, _round_bits
 from .spec import Priors, Sloth
 
 if TYPE_CHECKING:
@@ -54,7 +53,6 @@ LAW = Sloth(
 Set before any held-out score was seen. Single models differ more here than on leaderboards (one
 base model has many tunings), hence the wider prior of their effect."""
 
-FORMAT, FORMAT_VERSION = "sloth_bayes ratings", 1
 _ENOUGH = 5  # models of known size, to set a prior for the others
 _MODELS = ("model", "family", "lineage", "kind", "params_b")
 BASE = "Base"  # the kind that is not tuned to chat
@@ -557,15 +555,14 @@ def _build(
 # -- what a fit says -----------------------------------------------------------------------
 
 
-class RatingsPosterior:
+class RatingsPosterior(Drawn):
     """Draws of the law of ratings, and what follows from them.
 
     Made by :meth:`SkillRatings.fit` or :func:`load_ratings_posterior`, not by hand. All ratings
     it returns are expected ones, from 1 to 5, by a judge of average severity.
     """
 
-    def __init__(self, tree: xr.DataTree) -> None:
-        self._tree = tree
+    FORMAT, FORMAT_VERSION = "sloth_bayes ratings", 1
 
     def __repr__(self) -> str:
         return (
@@ -578,24 +575,9 @@ class RatingsPosterior:
         """The draws in ArviZ's schema."""
         return self._tree
 
-    @cached_property
-    def _draws(self) -> dict[str, np.ndarray]:
-        data = self._tree["posterior"].to_dataset()
-        out = {}
-        for name, var in data.data_vars.items():
-            array = var.values.astype(float)
-            out[str(name)] = array.reshape(-1, *array.shape[2:])
-        return out
-
     def _names(self, dim: str) -> list[str]:
         data = self._tree["posterior"].to_dataset()
         return [str(v) for v in data[dim].values] if dim in data.coords else []
-
-    @property
-    def n_draws(self) -> int:
-        """Draws of all chains together."""
-        sizes = self._tree["posterior"].sizes
-        return int(sizes["chain"] * sizes["draw"])
 
     @property
     def skills(self) -> list[str]:
@@ -1023,44 +1005,7 @@ class RatingsPosterior:
         DataError
             If there are fewer than `draws`.
         """
-        if not 1 <= draws <= self.n_draws:
-            raise DataError(f"cannot keep {draws} of {self.n_draws} draws")
-        convergence = self.diagnostics()
-        posterior = self._tree["posterior"].to_dataset()
-        each = posterior.sizes["draw"]
-        keep = np.linspace(0, each - 1, -(-draws // posterior.sizes["chain"])).round().astype(int)
-        groups = {
-            "posterior": posterior.isel(draw=keep).astype(np.float32).map(_round_bits),
-            "constant_data": self._tree["constant_data"].to_dataset(),
-            "convergence": convergence.to_dataset(),
-        }
-        tree = xr.DataTree.from_dict(groups)
-        tree.attrs = {**self._tree.attrs, "slimmed_from": self.n_draws}
-        return RatingsPosterior(tree)
-
-    def save(self, path: str | Path) -> Path:
-        """Write a netCDF file, atomically.
-
-        Raises
-        ------
-        FileFormatError
-            If the file cannot be written.
-        """
-        path = Path(path)
-        tree = self._tree.copy()
-        tree.attrs = {**tree.attrs, "format": FORMAT, "format_version": FORMAT_VERSION}
-        encoding = {
-            f"/{group}": {
-                str(name): _compressed(var) for name, var in node.to_dataset().variables.items()
-            }
-            for group, node in tree.children.items()
-        }
-        try:
-            with atomic_path(path) as tmp:
-                tree.to_netcdf(tmp, engine="h5netcdf", encoding=encoding)
-        except OSError as error:
-            raise FileFormatError(f"cannot write {path}: {error}") from None
-        return path
+        return RatingsPosterior(self._slimmed(draws))
 
 
 @dataclass(frozen=True)
@@ -1116,23 +1061,7 @@ def load_ratings_posterior(path: str | Path | None = None) -> RatingsPosterior:
     ['gpt4turbo', 'prometheus']
     """
     path = shipped("models") / "ratings" / "ratings.nc" if path is None else Path(path)
-    if not path.is_file():
-        raise FileFormatError(f"there is no file {path}")
-    try:
-        with xr.open_datatree(path, engine="h5netcdf") as tree:
-            tree = tree.load()
-    except Exception as error:
-        raise FileFormatError(
-            f"{path} cannot be read ({type(error).__name__}): it is truncated or not a netCDF "
-            "file; fit or copy it again"
-        ) from None
-    attrs = tree.attrs
-    if attrs.get("format") != FORMAT or int(attrs["format_version"]) != FORMAT_VERSION:
-        raise FileFormatError(
-            f"{path} was not written by this version of RatingsPosterior.save: fit it again"
-        )
-    tree.attrs = {k: v for k, v in attrs.items() if k not in ("format", "format_version")}
-    return RatingsPosterior(tree)
+    return RatingsPosterior(read(RatingsPosterior, path))
 
 
 def load_claims() -> pd.DataFrame:

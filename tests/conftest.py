@@ -49,6 +49,10 @@ QUICK = {
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep compiled programs between fits, runs and subprocesses: most of the time goes there."""
+    slow = config.getoption("markexpr") != "not slow"
+    if not slow and not config.getoption("benchmark_enable", False):
+        # Most of it in LLVM, which may take it easy: these programs run for a second or less.
+        os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
     cache = getattr(config, "cache", None)
     if cache is not None:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache.mkdir("jax")))

@@ -329,7 +329,7 @@ def test_reading_and_forecasting_need_no_jax(tiny_posterior, tmp_path):
 
 # Data flows one way: a module may import those above it, never one below.
 ORDER = [
-    "errors", "_files", "_interrupt", "_shipped", "leaderboard", "databuild",
+    "errors", "_files", "_interrupt", "_shipped", "_drawn", "leaderboard", "databuild",
     "_readings", "harness", "exports", "observed", "protocols", "law",
     "spec", "design", "posterior", "model", "ratingsmodel", "inference", "diagnostics", "forecast",
     "scores",

@@ -219,7 +219,7 @@ def test_other_errors_name_the_remedy(post):
         post.gaps("gpt-4o", "Proprietary")
     with pytest.raises(sb.DataError, match="positive number of rating points"):
         post.saturation(0)
-    with pytest.raises(sb.FileFormatError, match="there is no file"):
+    with pytest.raises(sb.FileFormatError, match="there is no ratings file"):
         sb.load_ratings_posterior("nowhere.nc")
 
 

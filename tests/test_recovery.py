@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calibration
 import numpy as np
 import pytest
 import recovery
@@ -31,7 +32,8 @@ def test_a_table_is_recovered():
     Were they no more than 6 independent ones, proper intervals would miss more than half of them
     with probability 0.001.
     """
-    results = recovery.study(1, **SMALL)
+    with calibration.one_program():  # that of the coverage study in test_simulation
+        results = recovery.study(1, **SMALL)
     assert stats.binom.cdf(2, 6, 0.9) < 0.0015
     assert results["cells"].tolist() == [12]
     assert results["inside_90%"].sum() >= 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calibration
 import numpy as np
 import pytest
 import simulation
@@ -45,7 +46,8 @@ def test_intervals_cover_the_truth_of_two_tables():
     Cells of a family rise and fall together. Were there no more than 20 independent ones in the
     132, a proper interval would cover 13 or fewer of them (below 70%) with probability 0.0024.
     """
-    results = simulation.study("prior", 2, **SMALL)
+    with calibration.one_program():
+        results = simulation.study("prior", 2, **SMALL)
     assert stats.binom.cdf(13, 20, 0.9) < 0.0025
     assert results["cells"].sum() == 132
     assert results["inside_90%"].sum() / results["cells"].sum() > 0.7
