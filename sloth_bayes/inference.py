@@ -57,6 +57,8 @@ _NOT_FINITE = (
     "the optimisation found no finite density: check the table for extreme sizes or tokens, or "
     "narrow the priors"
 )
+# What runs for a fraction of a second is not worth seconds of LLVM's optimisation.
+_COMPILER = {"values": {"xla_backend_optimization_level": 1}}
 _COMPILING = threading.Lock()  # tracing is not thread-safe in numpyro
 
 
@@ -154,7 +156,8 @@ class Program(NamedTuple):
             # One at a time: XLA uses all cores by itself, and each needs half a gigabyte.
             with _COMPILING:
                 if key not in self.compiled:
-                    self.compiled[key] = getattr(self, name).lower(*args).compile()
+                    lowered = getattr(self, name).lower(*args)
+                    self.compiled[key] = lowered.compile(compiler_options=_COMPILER.get(name))
         return self.compiled[key]
 
     def over(self, name: str, x: Any, *args: Any) -> Any:

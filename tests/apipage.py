@@ -34,7 +34,7 @@ GROUPS = {
         "cross_validate", "Evaluation", "load_evaluation", "Fold",
         "evaluation", "baselines", "protocols",
     ],
-    "Figures": ["plots"],
+    "Figures": ["plots", "figures", "report"],
     "Errors and warnings": [
         "SlothBayesError", "DataError", "UnknownNameError", "SpecError", "FileFormatError",
         "WorkerError", "ConvergenceWarning", "ExtrapolationWarning",
