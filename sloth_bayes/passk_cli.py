@@ -135,13 +135,16 @@ def _print(found: PassAtK, frame, matched: SamplesToMatch | None) -> None:  # ty
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else 100, highlight=False, emoji=False)
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False, emoji=False)
     title = f"pass@k in percent of {found.fit.sizes['problem']} problems, {found.prob:.0%} interval"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("model")
     for tries in frame["k"].unique():
         table.add_column(f"k = {tries:,}", justify="right")
-    for model, rows in frame.groupby("model", sort=False):
+    frame = frame.sort_values("k")
+    best = frame.groupby("model", as_index=False).last().sort_values(["forecast", "median"])
+    for model in best["model"]:  # as a reader expects them: from the weakest, forecasts last
+        rows = frame[frame["model"] == model]
         name = f"{model} (forecast)" if rows["forecast"].any() else str(model)
         table.add_row(
             name, *[f"{100 * r.median:.1f} ({100 * r.lower:.1f}-{100 * r.upper:.1f})"
