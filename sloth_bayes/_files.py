@@ -7,6 +7,12 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import FileFormatError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextlib.contextmanager
@@ -48,3 +54,20 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_table(path: str | os.PathLike[str], **options: Any) -> pd.DataFrame:
+    """A CSV file that a user names, as :func:`pandas.read_csv` reads it.
+
+    Raises
+    ------
+    FileFormatError
+        If there is no such file, or it is no table.
+    """
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path, encoding="utf-8-sig", skipinitialspace=True, **options)
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+        raise FileFormatError(f"cannot read {path} as a CSV table: {reason}") from None

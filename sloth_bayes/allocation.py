@@ -172,7 +172,7 @@ def optimal_allocation(
     goals = [goal_of(post, o, skills) for o in _objectives(objective)]
     who = who_of(post, family, lineage, instruct, new_family, seed)
     region = _region(post, params_range, tokens_range, beyond)
-    spend = _Spend(post, cost, region)
+    spend = _Spend(cost, region)
 
     rows, curves, found = [], [], []
     falls = {goal.name: _falls(post, who, goal, region) for goal in goals}
@@ -337,7 +337,7 @@ def _region(post: Posterior, params_range: Any, tokens_range: Any, beyond: bool)
 class _Spend:
     """Tokens that a budget leaves to a size, and the sizes that it can be spent on."""
 
-    def __init__(self, post: Posterior, cost: Cost | None, region: _Region) -> None:
+    def __init__(self, cost: Cost | None, region: _Region) -> None:
         self.cost, self.region = cost, region
         if cost is not None and not callable(cost):
             raise DataError("cost must be a function of parameters and tokens, both arrays")

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from typer.core import TyperGroup
 
+from ._files import read_table
 from .down_cli import downstream
 from .errors import DataError, FileFormatError, SlothBayesError
 from .figure_cli import figures, report
@@ -496,11 +497,7 @@ def _read_candidates(path: Path) -> pd.DataFrame:
     """A table of candidates, with names filled in and flags made plain."""
     import pandas as pd
 
-    try:
-        frame = pd.read_csv(path, dtype="str", encoding="utf-8-sig", skipinitialspace=True)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
-        raise FileFormatError(f"cannot read {path} as a CSV table: {reason}") from None
+    frame = read_table(path, dtype="str")
     for column in ("family", "params_b", "tokens_t"):
         if column not in frame:
             raise DataError(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import DataError, FileFormatError
+from ._files import read_table
+from .errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,13 +120,7 @@ def _weights(frame: pd.DataFrame) -> tuple[str, list[str], list[list[str]]]:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        frame = pd.read_csv(path, encoding="utf-8-sig", skipinitialspace=True)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
-        raise FileFormatError(f"cannot read {path} as a CSV table: {reason}") from None
+    frame = read_table(path)
     if "model" not in frame:
         raise DataError(f"{path} lacks the column 'model'")
     return frame

@@ -73,7 +73,7 @@ def gather(path: Path, in_folder: bool, assume: bool, out: Gathered) -> None:
     """Add what one result file says; foreign files are errors only if they were named."""
     try:
         content = _read_json(path)
-        model = _model_name(path, content)
+        model = _model_name(content)
     except FileFormatError as error:
         if not in_folder:
             raise
@@ -129,7 +129,7 @@ def _section(content: Mapping[str, Any], key: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _model_name(path: Path, content: Mapping[str, Any]) -> str:
+def _model_name(content: Mapping[str, Any]) -> str:
     """The full name a file gives its model, with the revision if that is not the main one.
 
     The empty string if it gives none: the user may.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ._files import read_table
 from .errors import DataError, SpecError
 
 if TYPE_CHECKING:
@@ -77,9 +78,8 @@ def passk(
     from .forecast import candidates
     from .passk import _checked, load_samples
     from .posterior import load
-    from .track_cli import _read
 
-    counts = _checked(load_samples() if file is None else _read(file))
+    counts = _checked(load_samples() if file is None else read_table(file))
     known = counts["model"].unique().tolist()
     for name in leave_out or []:
         if name not in known:

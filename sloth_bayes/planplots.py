@@ -50,7 +50,7 @@ def required_size(found: RequiredSize, ax: Axes | np.ndarray | None = None) -> n
         If the number of axes is not two.
     """
     row, curve = found.frame.iloc[0], found.curve
-    factor, unit = _unit(found, row["of"])
+    factor, unit = _unit(found)
     figure = _figure(ax, (7.2, 3.3))
     with plt.rc_context(STYLE):
         axes = _axes(figure, ax, 2)
@@ -105,7 +105,7 @@ def saturation(found: Saturation, ax: Axes | np.ndarray | None = None) -> np.nda
         If the number of axes is not two.
     """
     row, curve = found.frame.iloc[0], found.curve
-    factor, unit = _unit(found, row["of"])
+    factor, unit = _unit(found)
     unit = "points" if factor == 100 else unit
     column, label = (
         ("params_b", "parameters (B)") if row["unit"] == "B" else ("tokens_t", "tokens (T)")
@@ -321,7 +321,7 @@ def next_evaluation(
 # -- parts --------------------------------------------------------------------------------
 
 
-def _unit(found: Any, of: str) -> tuple[float, str]:
+def _unit(found: Any) -> tuple[float, str]:
     """Factor and unit of what is asked about: percent of scores, or sd of a skill."""
     return (1.0, "sd") if found.is_skill else (100.0, "%")
 
@@ -391,7 +391,7 @@ def _one_budget(
 
 def _loss(axis: Axes, found: Allocation) -> None:
     curve, row = found.curves, found.frame.iloc[0]
-    factor, unit = _unit(found, row["objective"])
+    factor, unit = _unit(found)
     axis.fill_between(
         curve["params_b"], factor * curve["loss_lower"], factor * curve["loss_upper"],
         color=_BUDGETS[0], alpha=0.25, lw=0,

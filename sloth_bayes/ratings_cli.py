@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import DataError, FileFormatError, unknown
+from ._files import read_table
+from .errors import DataError, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,15 +139,9 @@ def _groups(
 
 
 def _fitted(path: Path, seed: int) -> RatingsPosterior:
-    import pandas as pd
-
     from .ratings import SkillRatings
 
-    try:
-        table = pd.read_csv(path, encoding="utf-8-sig", skipinitialspace=True)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
-        raise FileFormatError(f"cannot read {path} as a CSV table: {reason}") from None
+    table = read_table(path)
     for column in ("model", "params_b"):
         if column not in table:
             raise DataError(f"{path} lacks the column {column!r}")

@@ -739,7 +739,7 @@ def skills(
     data = _dataset(post, kept, tables | {"centre": centre}, labels)
     quality = _quality(data, how)
     ambiguous = float((how.margin < _AMBIGUOUS).mean()) if d > 1 else 0.0
-    messages += _warnings(quality, ambiguous, converged, how)
+    messages += _warnings(quality, ambiguous, converged)
     out = Skills(
         data, post, rotation=method, quality=quality, ambiguous=ambiguous,
         optima=pd.DataFrame(reference.optima, columns=["value", "starts"]).astype({"starts": int}),
@@ -1042,9 +1042,7 @@ def _quality(data: xr.Dataset, how: rotate.Alignment) -> pd.DataFrame:
     return out
 
 
-def _warnings(
-    quality: pd.DataFrame, ambiguous: float, converged: np.ndarray, how: rotate.Alignment
-) -> list[str]:
+def _warnings(quality: pd.DataFrame, ambiguous: float, converged: np.ndarray) -> list[str]:
     out = []
     if not converged.all():
         out.append(f"The rotation did not converge in {(~converged).mean():.1%} of the draws.")

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import DataError, FileFormatError, SpecError
+from ._files import read_table
+from .errors import DataError, SpecError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from .tracking import Tracking
 
 
@@ -60,7 +59,7 @@ def track(
         _check_figure(plot)
     if seed < 0:
         raise SpecError(f"--seed must be a whole number of at least 0, not {seed}")
-    curves = _read(file)
+    curves = read_table(file)
     from .tracking import track as make
 
     names = [n.strip() for part in benchmarks or [] for n in part.split(",") if n.strip()]
@@ -85,16 +84,6 @@ def track(
         _draw(found, plot)
     if not verdict.ok:
         raise typer.Exit(1)
-
-
-def _read(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        return pd.read_csv(path, encoding="utf-8-sig", skipinitialspace=True)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
-        raise FileFormatError(f"cannot read {path} as a CSV table: {reason}") from None
 
 
 def _print(found: Tracking) -> None:
