@@ -169,9 +169,9 @@ def downstream_weights(src: Sources) -> Drawn:
                         markeredgecolor=COLOURS[0], markeredgewidth=0.8,
                     )  # fmt: skip
                 name = skill if wide else skill.replace(" + ", "\n+ ")
-                axis.set_title(name, fontsize=8.5 if wide else 7)
+                axis.set_title(name, fontsize=8.5 if wide else 6)
                 flat(axis)
-            axes[0].set_yticks(range(len(order)), order, fontsize=7)
+            axes[0].set_yticks(range(len(order)), order, fontsize=7 if wide else 5.5)
             axes[0].set_ylim(len(order) - 0.4, -0.6)
             figure.supxlabel("weight (logits per SD of skill)", fontsize=9)
         return figure
