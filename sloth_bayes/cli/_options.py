@@ -72,12 +72,13 @@ def with_groups(verb: Callable[..., None]) -> Callable[..., None]:
         if dataclasses.is_dataclass(kind):
             groups[parameter.name] = kind
             hints = get_type_hints(kind, include_extras=True)
-            flat += [
-                inspect.Parameter(
-                    f.name, parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name]
+            for f in dataclasses.fields(kind):
+                default = parameter.empty if f.default is dataclasses.MISSING else f.default
+                flat.append(
+                    inspect.Parameter(
+                        f.name, parameter.KEYWORD_ONLY, default=default, annotation=hints[f.name]
+                    )
                 )
-                for f in dataclasses.fields(kind)
-            ]
         else:
             flat.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
 
