@@ -89,16 +89,16 @@ app.add_typer(data_app, name="data")
 app.add_typer(plan_app, name="plan")
 
 for _verb in (
-    ratings.ratings,
+    forecast.forecast,
+    report.report,
+    skills.skills,
     downstream.downstream,
     passk.passk,
+    ratings.ratings,
     figures.figures,
-    report.report,
-    forecast.forecast,
+    evaluate.evaluate,
     fit.fit,
     diagnose.diagnose,
-    skills.skills,
-    evaluate.evaluate,
 ):
     app.command()(_verb)
 
@@ -106,9 +106,10 @@ data_app.command("list")(data.list_)
 for _verb in (data.show, data.read, data.build):
     data_app.command()(_verb)
 
-for _verb in (plan_track.track, plan.size, plan_allocate.allocate, plan.saturation, plan.compare):
+for _verb in (plan.size, plan_allocate.allocate, plan.saturation, plan.compare):
     plan_app.command()(_verb)
 plan_app.command("next")(plan.next_)
+plan_app.command()(plan_track.track)
 
 
 def main() -> None:
