@@ -7,15 +7,20 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import pytest
+import typer
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import sloth_bayes as sb
 from sloth_bayes.cli import app
+from sloth_bayes.cli._options import with_groups
 
 
 def run(*arguments):
@@ -476,6 +481,45 @@ def test_interruption_has_its_own_status(ask, monkeypatch):
     result = run(*ask)
     assert result.exit_code == 130
     assert result.stderr == "sloth-bayes: interrupted\n"
+
+
+# -- groups of options -----------------------------------------------------------------------
+
+
+@dataclass
+class Range:
+    low: Annotated[int, typer.Option(help="The low end.")]
+    high: Annotated[int, typer.Option(help="The high end.")] = 9
+
+    def __post_init__(self):
+        if self.low > self.high:
+            raise sb.DataError("--low is above --high")
+
+
+@dataclass
+class Sizes(Range):
+    high: Annotated[int, typer.Option(help="The largest size.")] = 5
+
+
+def test_a_group_of_options_stands_for_its_fields():
+    def verb(*, first: str = "a", sizes: Sizes, last: str = "z") -> None:
+        typer.echo(f"{first} {sizes} {last}")
+
+    group = typer.Typer(cls=type(get_command(app)))
+    group.command()(with_groups(verb))
+    group.callback()(lambda: None)
+
+    def ask(*words):
+        return CliRunner().invoke(group, ["verb", *words])
+
+    assert ask("--low", "2", "--last", "y").stdout == "a Sizes(low=2, high=5) y\n"
+    names = [p.name for p in get_command(group).commands["verb"].params]
+    assert names == ["first", "low", "high", "last"]
+    shown = ask("--help").stdout
+    assert "The largest size." in shown
+    assert "The high end." not in shown
+    assert ask("--low", "6").stderr == "sloth-bayes: error: --low is above --high\n"
+    assert "Missing option '--low'" in ask().stderr
 
 
 # -- forecasts from evaluation files ---------------------------------------------------------

@@ -116,6 +116,7 @@ ERRORS = {
     "paper": (["plan", "allocate", "--paper", "--flops", "1e24"], "leave the others out"),
     "one model": (["plan", "compare", "--family", "yi", "--params", 7, "--tokens", 1], "two mod"),
     "no family": (["plan", "compare", "--params", "7,70"], "needs --family and --tokens"),
+    "no pairs": ([*COMPARE[:5], "7,70,80", *COMPARE[6:]], "3 values and --tokens has 2 values: "),
     "no options": (["plan", "next", "--params", 70, "--tokens", 4], "--option-params"),
     "both": ([*SIZE, "--json", "--csv"], "exclude each other"),
     "figure": ([*SIZE, "--plot", "a.txt"], "a figure ends in"),

@@ -131,6 +131,10 @@ def test_errors_of_the_command(tmp_path):
     assert "needs --params and --tokens" in fails(
         "report", "--family", "qwen2", "--out", tmp_path / "a.html"
     )
+    assert "--params has 3 values: lists must pair up; add --grid" in fails(
+        "report", "--family", "qwen2,yi", "--params", "1,2,3", "--tokens", 7,
+        "--out", tmp_path / "a.html",
+    )  # fmt: skip
     damaged = tmp_path / "damaged.nc"
     damaged.write_bytes(b"no")
     message = fails(*ask, "--out", tmp_path / "a.html", "--posterior", damaged)

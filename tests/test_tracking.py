@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import sloth_bayes as sb
 from sloth_bayes import law
 from sloth_bayes.cli import _Group
-from sloth_bayes.track_cli import track as verb
+from sloth_bayes.cli.plan_track import track as verb
 from sloth_bayes.tracking import CURVES
 
 SIZES = {"tiny": 0.1, "small": 0.4, "middle": 1.6, "large": 6.4}

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ._files import read_table
-from .errors import DataError, SpecError
+from .._files import read_table
+from ..errors import DataError, SpecError, unknown
+from ._options import Prob, with_groups
+from ._output import PosteriorOutput, console, plain_table, rounded
 
 if TYPE_CHECKING:
-    from .passk import PassAtK, SamplesToMatch
+    import pandas as pd
+
+    from ..passk import PassAtK, SamplesToMatch
 
 
+@dataclass
+class _Output(PosteriorOutput):
+    as_csv: Annotated[bool, typer.Option("--csv", help="One CSV row a model and k.")] = False
+
+
+@with_groups
 def passk(
+    *,
     file: Annotated[
         Path | None,
         typer.Argument(
@@ -45,24 +55,15 @@ def passk(
     new_problems: Annotated[
         bool, typer.Option("--new-problems", help="Of other problems from the same population.")
     ] = False,
-    prob: Annotated[float, typer.Option(help="Mass of the interval, between 0 and 1.")] = 0.9,
+    prob: Prob = 0.9,
     draws: Annotated[int, typer.Option(help="Draws of each of four chains.")] = 1000,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also draw a figure (.png, .pdf, .svg).")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="One CSV row a model and k.")] = False,
-    posterior: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="A posterior that ships, or a file.")
-    ] = "leaderboard",
-    seed: Annotated[int, typer.Option(help="Same seed, same numbers.")] = 0,
+    output: _Output,
 ) -> None:
     """Forecast pass@k of a model that nobody has sampled from (a fit of one to three minutes).
 
     Example: [bold]sloth-bayes passk --family pythia --params 30 --tokens 0.3 --plot p.png[/bold]
     """
-    if as_json and as_csv:
-        raise DataError("--json and --csv exclude each other: ask for one of them.")
+    seed = output.seed
     if seed < 0:
         raise SpecError(f"--seed must be a whole number of at least 0, not {seed}")
     if draws < 1:
@@ -71,20 +72,13 @@ def passk(
     asked = (family, params, tokens)
     if any(a is None for a in asked) and any(asked):
         raise DataError("a model to forecast needs --family, --params and --tokens.")
-    from .cli import _check_figure, _draw
-
-    if plot is not None:
-        _check_figure(plot)
-    from .forecast import candidates
-    from .passk import _checked, load_samples
-    from .posterior import load
+    from ..forecast import candidates
+    from ..passk import _checked, load_samples
 
     counts = _checked(load_samples() if file is None else read_table(file))
     known = counts["model"].unique().tolist()
     for name in leave_out or []:
         if name not in known:
-            from .errors import unknown
-
             raise unknown("model with counts", name, known)
     counts = counts[~counts["model"].isin(leave_out or [])]
     ahead = None
@@ -94,30 +88,24 @@ def passk(
         here = [*counts["model"].unique(), *([] if ahead is None else ahead["model"])]
         for name in match:
             if name not in here:
-                from .errors import unknown
-
                 raise unknown("model of --match", name, here)
-    post = load(posterior)
-    found = post.pass_at_k(counts, ahead, k=tries, prob=prob, seed=seed, draws=draws)
+    found = output.load().pass_at_k(counts, ahead, k=tries, prob=prob, seed=seed, draws=draws)
     verdict = found.diagnostics()
     frame = found.curve(problems="new" if new_problems else "same")
     matched = None if match is None else found.samples_to_match(*match)
-    if as_json:
-        meta = {"models": found.models, "converged": verdict.ok, "seed": seed}
-        answer = {"pass_at_k": json.loads(frame.to_json(orient="records")), "meta": meta}
-        if matched is not None:
-            answer["match"] = json.loads(matched.frame.to_json(orient="records"))
-        typer.echo(json.dumps(answer | {"warnings": [*verdict.messages]}, indent=2))
-    elif as_csv:
-        typer.echo(frame.to_csv(index=False), nl=False)
-    else:
-        _print(found, frame, matched)
-    for message in verdict.messages:
-        typer.echo(f"sloth-bayes: note: {message}", err=True)
-    if plot is not None:
-        _draw(found, plot)  # type: ignore[arg-type]
-    if not verdict.ok:
-        raise typer.Exit(1)
+    meta = {"models": found.models, "converged": verdict.ok, "seed": seed}
+    output.show(
+        lambda: frame,
+        lambda: {
+            "pass_at_k": rounded(frame),
+            "meta": meta,
+            **({} if matched is None else {"match": rounded(matched.frame)}),
+            "warnings": [*verdict.messages],
+        },
+        lambda: _print(found, frame, matched),
+        indent=2,
+    )
+    output.end(verdict.messages, found.plot, verdict.ok)
 
 
 def _whole(text: str) -> int:
@@ -130,17 +118,11 @@ def _whole(text: str) -> int:
     return value
 
 
-def _print(found: PassAtK, frame, matched: SamplesToMatch | None) -> None:  # type: ignore[no-untyped-def]
+def _print(found: PassAtK, frame: pd.DataFrame, matched: SamplesToMatch | None) -> None:
     """A row a model, in percent of the problems."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False, emoji=False)
+    out = console(piped=120)
     title = f"pass@k in percent of {found.fit.sizes['problem']} problems, {found.prob:.0%} interval"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("model")
-    for tries in frame["k"].unique():
-        table.add_column(f"k = {tries:,}", justify="right")
+    table = plain_table(["model"], [f"k = {tries:,}" for tries in frame["k"].unique()], title)
     frame = frame.sort_values("k")
     best = frame.groupby("model", as_index=False).last().sort_values(["forecast", "median"])
     for model in best["model"]:  # as a reader expects them: from the weakest, forecasts last
@@ -150,10 +132,10 @@ def _print(found: PassAtK, frame, matched: SamplesToMatch | None) -> None:  # ty
             name, *[f"{100 * r.median:.1f} ({100 * r.lower:.1f}-{100 * r.upper:.1f})"
                     for r in rows.itertuples()],
         )  # fmt: skip
-    console.print(table)
+    out.print(table)
     if matched is not None:
         row = matched.frame.iloc[0]
-        console.print(
+        out.print(
             f"{row['model']} matches {row['other']} at {row['k']} with {row['median']:.3g} samples "
             f"({row['lower']:.3g} to {row['upper']:.3g})"
         )

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ._files import read_table
-from .errors import DataError
+from .._files import read_table
+from ..errors import DataError
+from ._options import Prob, with_groups
+from ._output import PosteriorOutput, print_tables, rounded, say
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+@dataclass
+class _Output(PosteriorOutput):
+    as_csv: Annotated[bool, typer.Option("--csv", help="The forecasts as CSV.")] = False
+
+
+@with_groups
 def downstream(
+    *,
     scores: Annotated[
         str,
         typer.Argument(
@@ -39,26 +48,17 @@ def downstream(
     ] = None,
     chance: Annotated[float | None, typer.Option(help="Score of guessing.")] = None,
     shrinkage: Annotated[str, typer.Option(metavar="normal|strong")] = "normal",
-    prob: Annotated[float, typer.Option(help="Mass of the interval, between 0 and 1.")] = 0.9,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also draw a figure (.png, .pdf, .svg).")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="The forecasts as CSV.")] = False,
-    posterior: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="A posterior that ships, or a file.")
-    ] = "leaderboard",
-    seed: Annotated[int, typer.Option(help="Same seed, same numbers.")] = 0,
+    prob: Prob = 0.9,
+    output: _Output,
 ) -> None:
     """Learn a task from a few models' scores and their skills; forecast it for others.
 
     Example: [bold]sloth-bayes downstream EQ-Bench --model qwen2-72b-instruct[/bold]
     """
-    from .downstream import downstream as make
-    from .downstream import load_downstream
-    from .plan_cli import _begin, _print
+    from ..downstream import downstream as make
+    from ..downstream import load_downstream
 
-    post = _begin(posterior, as_json, as_csv, plot)
+    post, seed = output.load(), output.seed
     name = scores
     if scores.endswith(".csv") or "/" in scores:
         given, name = _read(Path(scores)), Path(scores).stem
@@ -69,7 +69,7 @@ def downstream(
         chance = found["chance"].iloc[0] if chance is None else chance
         left = found[~found["model"].isin(post.models)]["model"].tolist() if table is None else []
         if left:
-            typer.echo(f"sloth-bayes: note: not in the posterior: {', '.join(left)}", err=True)
+            say("note", f"not in the posterior: {', '.join(left)}")
         given, value = found[~found["model"].isin(left)], "score"
     if value is not None:
         given = given[["model", value]]
@@ -80,23 +80,19 @@ def downstream(
     )  # fmt: skip
     frame = task.forecast(model, prob=prob, seed=seed).frame if model else task.frame
     weights, verdict = task.weights(prob=prob), task.diagnostics()
-    if as_json:
-        records = {k: json.loads(v.to_json(orient="records"))
-                   for k, v in (("downstream", frame), ("weights", weights))}  # fmt: skip
-        meta = {"task": name, "posterior": posterior, "ok": verdict.ok, "seed": seed}
-        typer.echo(json.dumps({**records, "meta": meta, "warnings": list(verdict.messages)}))
-    elif as_csv:
-        typer.echo(frame.to_csv(index=False), nl=False)
-    else:
-        _print([_forecasts(frame, name), _weights(weights)], task.posterior, posterior)
-    for message in verdict.messages:
-        typer.echo(f"sloth-bayes: note: {message}", err=True)
-    if plot is not None:
-        from .cli import _draw
-
-        _draw(task, plot)  # type: ignore[arg-type]
-    if not verdict.ok:
-        raise typer.Exit(1)
+    meta = {"task": name, "posterior": output.posterior, "ok": verdict.ok, "seed": seed}
+    tables = [_forecasts(frame, name), _weights(weights)]
+    output.show(
+        lambda: frame,
+        lambda: {
+            "downstream": rounded(frame),
+            "weights": rounded(weights),
+            "meta": meta,
+            "warnings": list(verdict.messages),
+        },
+        lambda: print_tables(tables, task.posterior, output.posterior),
+    )
+    output.end(verdict.messages, task.plot, verdict.ok)
 
 
 def _forecasts(frame: pd.DataFrame, name: str) -> tuple[str, list[str], list[list[str]]]:

@@ -1,0 +1,160 @@
+"""The command line, ``sloth-bayes``.
+
+Tables for people by default, JSON and CSV for programs; results on standard output,
+warnings and progress on standard error. Exit status: 0 good, 1 not converged, 2 bad
+input, 130 interrupted.
+
+Here are the verbs in the order of the help, and what is made of errors; each verb is in the
+module of its name, and what they share in ``_options``, ``_output`` and ``_request``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any, cast
+
+import typer
+from typer.core import TyperGroup
+
+from ..errors import SlothBayesError
+from . import (
+    data,
+    diagnose,
+    downstream,
+    evaluate,
+    figures,
+    fit,
+    forecast,
+    passk,
+    plan,
+    plan_allocate,
+    plan_track,
+    ratings,
+    report,
+    skills,
+)
+from ._output import say
+
+_BAD_INPUT, _INTERRUPTED, _CLOSED_PIPE = 2, 130, 141
+# typer bundles click, or depends on it: reached through what it exports
+_ClickException = cast("type[Exception]", typer.BadParameter.__mro__[2])
+
+
+class _Group(TyperGroup):
+    """Turns every error a user can cause into one sentence and an exit status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except BrokenPipeError:
+            # The reader has gone (| head): nothing more may be written, not even at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(_CLOSED_PIPE) from None
+        except KeyboardInterrupt:
+            typer.echo("sloth-bayes: interrupted", err=True)
+            raise typer.Exit(_INTERRUPTED) from None
+        except SlothBayesError as error:
+            say("error", str(error))
+            raise typer.Exit(_BAD_INPUT) from None
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        standalone = options.get("standalone_mode", True)
+        options["standalone_mode"] = False
+        if not standalone:
+            return super().main(*args, **options)
+        try:
+            status = super().main(*args, **options)
+        except _ClickException as error:  # a misspelt option or command, a missing value
+            context = getattr(error, "ctx", None)
+            where = f" (see {context.command_path} --help)" if context else ""
+            message = getattr(error, "format_message", error.__str__)()
+            say("error", message.rstrip(".") + where)
+            status = _BAD_INPUT
+        sys.exit(status or 0)
+
+
+app = typer.Typer(
+    cls=_Group,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(rich_markup_mode="rich")
+plan_app = typer.Typer(rich_markup_mode="rich")
+app.add_typer(data_app, name="data")
+app.add_typer(plan_app, name="plan")
+
+for _verb in (
+    forecast.forecast,
+    report.report,
+    skills.skills,
+    downstream.downstream,
+    passk.passk,
+    ratings.ratings,
+    figures.figures,
+    evaluate.evaluate,
+    fit.fit,
+    diagnose.diagnose,
+):
+    app.command()(_verb)
+
+data_app.command("list")(data.list_)
+for _verb in (data.show, data.read, data.build):
+    data_app.command()(_verb)
+
+for _verb in (plan.size, plan_allocate.allocate, plan.saturation, plan.compare):
+    plan_app.command()(_verb)
+plan_app.command("next")(plan.next_)
+plan_app.command()(plan_track.track)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="sloth-bayes")
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from .. import __version__
+
+        typer.echo(f"sloth-bayes {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version)
+    ] = False,
+) -> None:
+    """What would a language model score that nobody has trained, and how sure are we?
+
+    Example: [bold]sloth-bayes forecast --family meta-llama-3 --params 405 --tokens 15[/bold]
+    """
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+@data_app.callback(invoke_without_command=True)
+def _data(ctx: typer.Context) -> None:
+    """Tables that ship with the package: list, show, rebuild; and your evaluation files: read.
+
+    Example: [bold]sloth-bayes data show open_llm_leaderboard --family qwen2[/bold]
+    """
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+@plan_app.callback(invoke_without_command=True)
+def _plan(ctx: typer.Context) -> None:
+    """Decide with the posterior: how large, how to split a budget, what to measure next.
+
+    Example: [bold]sloth-bayes plan size --of MMLU --target 0.7 --tokens 15[/bold]
+    """
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())

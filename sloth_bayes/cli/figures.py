@@ -1,0 +1,49 @@
+"""The verb ``figures``: the figures and tables of the paper, from a posterior."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import DataError
+from ._options import PosteriorName, Seed, split
+from ._output import no_window, say
+
+
+def figures(
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the figures.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[,NAME...]", help="Figures to make (by default all)."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Make figures again that are there.")
+    ] = False,
+    contact_sheet: Annotated[
+        bool, typer.Option("--contact-sheet", help="Also all of them on one PNG.")
+    ] = False,
+    posterior: PosteriorName = "leaderboard",
+    seed: Seed = 0,
+) -> None:
+    """Every figure and table of the paper, with its uncertainty, as PDF, PNG, CSV and caption.
+
+    Example: [bold]sloth-bayes figures --out figures --only errors,loadings[/bold]
+    """
+    no_window()
+    from .. import figures as module
+
+    names = split(only)
+    for name in names:
+        module.check(name)
+    if out is None:
+        raise DataError("figures need a folder: sloth-bayes figures --out figures")
+    found = module.make(out, posterior, only=names or None, seed=seed, force=force)
+    for row in found[found["status"] == "left out"].itertuples():
+        say("warning", f"{row.name} is left out: {row.note}")
+    width = max(len(name) for name in found["name"])
+    for row in found.itertuples():
+        typer.echo(f"{row.name:{width}}  {row.status:8}  {row.paper}")
+    if contact_sheet:
+        typer.echo(f"wrote {module.contact_sheet(out)}", err=True)

@@ -1,0 +1,174 @@
+"""The verb ``fit``: a recipe, or a table of your own, becomes a posterior."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import DataError
+from ._options import Progress, Steps, check_folder, split
+from ._output import NOT_CONVERGED, say
+
+if TYPE_CHECKING:
+    from ..leaderboard import Leaderboard
+    from ..recipes import Recipe
+
+
+def fit(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RECIPE]",
+            help="A folder with a spec.toml, such as models/leaderboard, or the name of one that "
+            "ships.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="CSV|NAME", help="A table of your own, or a data set that ships."),
+    ] = None,
+    spec: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TOML",
+            help="The specification for --data (by default that of the leaderboard recipe).",
+        ),
+    ] = None,
+    benchmarks: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[,NAME...]",
+            help="Score columns of --data (by default those of the Open LLM Leaderboard).",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where to save the posterior, .nc. Without it, posterior.nc and card.md go into "
+            "the recipe's own folder.",
+        ),
+    ] = None,
+    method: Annotated[str | None, typer.Option(metavar="nuts|svi", help="Inference.")] = None,
+    chains: Annotated[int | None, typer.Option(help="NUTS chains.")] = None,
+    draws: Annotated[int | None, typer.Option(help="Draws a chain.")] = None,
+    warmup: Annotated[int | None, typer.Option(help="Warm-up iterations a chain.")] = None,
+    steps: Steps = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same numbers.")] = None,
+    progress: Progress = None,
+) -> None:
+    """Fit a recipe, or your own table; save the posterior; say whether it converged.
+
+    Example: [bold]sloth-bayes fit --data mine.csv --out mine.nc --method svi[/bold]
+    """
+    from ..design import design
+    from ..recipes import CARD, POSTERIOR, write_card
+
+    asked = {
+        "method": method, "chains": chains, "draws": draws, "warmup": warmup, "steps": steps,
+        "seed": seed,
+    }  # fmt: skip
+    changes: dict[str, Any] = {k: v for k, v in asked.items() if v is not None}
+    plan, table = _plan(recipe, data, spec, split(benchmarks))
+    target = _own_folder(recipe, plan, changes) / POSTERIOR if out is None else out
+    if target.suffix != ".nc":
+        raise DataError(f"--out {target}: a posterior is a netCDF file, its name ends in .nc.")
+    check_folder(target)
+
+    options = dataclasses.replace(plan.fit, **changes)
+    laid_out = design(table, plan.spec.inputs)
+    typer.echo(
+        f"{plan.name}: {len(laid_out.models)} models of {table.name}, {laid_out.n_observed} scores "
+        f"on {len(laid_out.benchmarks)} benchmarks."
+    )
+    if laid_out.left_out:
+        typer.echo(
+            f"Left out, without size or tokens: {', '.join(laid_out.left_out)} "
+            f"({len(laid_out.left_out)} models)."
+        )
+    effort = (
+        f"{options.chains} chains x {options.draws} draws after {options.warmup}"
+        if options.method == "nuts"
+        else f"{options.steps} steps"
+    )
+    typer.echo(f"Fitting by {options.method.upper()}, {effort}, seed {options.seed} ...")
+    start = time.perf_counter()
+    post = plan.spec.fit(table, **options.arguments(), progress=progress)
+    seconds = time.perf_counter() - start
+    found = post.diagnostics()
+    if out is None:
+        kept = post.slim(min(options.slim_draws, post.n_draws))
+        beside = None
+        if options.method == "nuts":  # the card says how far variational inference is from it
+            beside = plan.spec.fit(table, method="svi", seed=options.seed, progress=progress)
+        path = target.with_name(CARD)
+        card = write_card(post, found, seconds, path, kept=kept.n_draws, svi=beside)
+        saved = [str(kept.save(target)), str(card)]
+    else:
+        saved = [str(post.save(target))]
+    typer.echo(f"Fitted in {seconds:.0f} s. {found.messages[0]}")
+    for message in found.messages[1:]:
+        typer.echo(f"- {message}")
+    typer.echo(f"Saved {' and '.join(saved)}.")
+    if not found.ok:
+        say("warning", f"not converged: {target} is saved, but do not rely on its intervals")
+        raise typer.Exit(NOT_CONVERGED)
+
+
+def _plan(
+    recipe: str | None, data: str | None, spec: Path | None, benchmarks: list[str]
+) -> tuple[Recipe, Leaderboard]:
+    """What to fit, and on which table."""
+    from ..leaderboard import Leaderboard, load_dataset
+    from ..recipes import FitOptions, Recipe, load
+    from ..spec import Sloth
+
+    if recipe is not None:
+        given = {"--data": data, "--spec": spec, "--benchmarks": benchmarks}
+        clash = [name for name, value in given.items() if value]
+        if clash:
+            raise DataError(
+                f"{clash[0]} does not go with a recipe, whose spec.toml says it: to fit its "
+                "specification to a table of your own, use --data CSV --spec TOML."
+            )
+        plan = load(recipe)
+        return plan, plan.data()
+    if data is None:
+        raise DataError(
+            "fit needs a recipe or --data: sloth-bayes fit models/leaderboard, or "
+            "sloth-bayes fit --data mine.csv --out mine.nc"
+        )
+    if data.lower().endswith(".csv") or "/" in data or os.sep in data:
+        table = Leaderboard.from_csv(data, benchmarks or None)
+    else:
+        table = load_dataset(data)
+        table = table.select(benchmarks=benchmarks) if benchmarks else table
+    chosen = Sloth() if spec is None else Sloth.from_toml(spec)
+    return Recipe(Path(data).stem, chosen, Path(), FitOptions()), table
+
+
+def _own_folder(recipe: str | None, plan: Recipe, changes: dict[str, Any]) -> Path:
+    """The folder of a recipe, if the fit may be written there."""
+    from .. import _shipped
+    from ..recipes import is_path
+
+    if recipe is None:
+        raise DataError("say where to save the posterior: --out FILE.nc")
+    package = Path(_shipped.__file__).resolve().parent
+    if not is_path(recipe) or package in plan.folder.resolve().parents:
+        raise DataError(
+            f"recipe {plan.name!r} ships with the package and is read-only: add --out FILE.nc "
+            "(in a checkout, give its folder: models/" + plan.name + ")"
+        )
+    if changes:
+        raise DataError(
+            f"--{next(iter(changes))} departs from {plan.folder / 'spec.toml'}: change it there, "
+            "or add --out FILE.nc"
+        )
+    return plan.folder
