@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from . import law, plots, skillplots
+from ._panels import plain_ticks
 from ._style import COLOURS, STYLE
 from .allocation import optimal_allocation, paper_table
 from .curves import FLOPS, constant, extent
@@ -342,13 +343,11 @@ def _family_law(axis, rows: pd.DataFrame, column: str, colour: str) -> None:  # 
 
 
 def _log_ticks(side, powers: bool) -> None:  # type: ignore[no-untyped-def]
-    side.set_minor_locator(NullLocator())
     if powers:
         side.set_major_locator(LogLocator(numticks=4))
-        return
-    low, high = sorted(side.get_view_interval())
-    side.set_major_locator(FixedLocator(plots._size_ticks(low, high)))
-    side.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        side.set_minor_locator(NullLocator())
+    else:
+        plain_ticks(side)
 
 
 def links(src: Sources) -> Drawn:

@@ -337,8 +337,8 @@ ORDER = [
     "tracking", "rotation", "skills", "curves", "planning", "allocation", "choices",
     "ratings", "reviews", "task", "downstream", "problems", "passk",
     "recipes", "evaluation", "howmany", "baselines", "scoreboard",
-    "_style", "skillplots", "trackplots", "passkplots", "plots", "planplots", "downplots",
-    "ratingsplots",
+    "_style", "_panels", "skillplots", "trackplots", "passkplots", "plots", "planplots",
+    "downplots", "ratingsplots",
     "figparts", "figaccuracy", "figlaw", "figstudies", "figures", "report",
     "down_cli", "track_cli", "passk_cli", "plan_cli", "ratings_cli", "figure_cli", "cli",
 ]  # fmt: skip
