@@ -19,15 +19,17 @@ import pandas as pd
 import xarray as xr
 
 from . import law, marginal
+from ._columns import META
+from .benchmarks import Benchmark
 from .diagnostics import K_HAT_MOST
 from .errors import ConvergenceWarning, DataError, unknown
-from .leaderboard import Benchmark, Leaderboard
+from .leaderboard import Leaderboard
 from .posterior import DIMS, Posterior
 
 if TYPE_CHECKING:
     from .observed import Observed
 
-_META = ("model", "family", "lineage", "instruct", "params_b", "tokens_t", "date", "released")
+_META = (*META, "released")
 _ENOUGH = 0.1  # share of the importance sampler's points that should count
 
 

@@ -16,7 +16,7 @@ from ._style import COLOURS, STYLE
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .ratings import RatingsSaturation
+    from .ratingssaturation import RatingsSaturation
 
 _TICKS = (1, 3, 7, 13, 30, 70)
 

@@ -17,9 +17,8 @@ import numpy as np
 import pandas as pd
 
 from . import plots
-from ._files import atomic_path
+from ._files import new_file
 from .curves import extent
-from .errors import FileFormatError
 from .evaluation import load_evaluation
 from .figparts import refit
 from .spec import Sloth
@@ -95,11 +94,8 @@ def write(fc: Forecast, out: str | Path) -> Path:
     """
     out = Path(out)
     text = page(fc)
-    try:
-        with atomic_path(out) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise FileFormatError(f"cannot write {out}: {error.strerror or error}") from None
+    with new_file(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return out
 
 

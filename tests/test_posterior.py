@@ -329,13 +329,16 @@ def test_reading_and_forecasting_need_no_jax(tiny_posterior, tmp_path):
 
 # Data flows one way: a module may import those above it, never one below.
 ORDER = [
-    "errors", "_files", "_interrupt", "_shipped", "_drawn", "leaderboard", "databuild",
-    "_readings", "harness", "exports", "observed", "protocols", "law",
+    "errors", "_files", "_interrupt", "_intervals", "_shipped", "_drawn",
+    "_columns", "benchmarks", "leaderboard",
+    "databuild", "_readings", "harness", "exports", "observed", "protocols", "law",
     "spec", "design", "posterior", "model", "ratingsmodel", "inference", "diagnostics", "forecast",
     "scores",
     "importance", "marginal", "conditioning",
-    "tracking", "rotation", "skills", "curves", "planning", "allocation", "choices",
-    "ratings", "reviews", "task", "downstream", "problems", "passk",
+    "tracking", "rotation", "skilldraws", "skillnames", "skilltables", "skills",
+    "curves", "planning", "allocation", "choices",
+    "ratingstable", "ratingsposterior", "ratingssaturation", "ratings", "reviews",
+    "task", "downstream", "problems", "passk",
     "recipes", "evaluation", "howmany", "baselines", "scoreboard",
     "_style", "_panels", "skillplots", "trackplots", "passkplots", "plots", "planplots",
     "downplots", "ratingsplots",
