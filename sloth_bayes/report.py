@@ -149,6 +149,11 @@ def _text(value: Any) -> str:
     return html.escape(str(value))
 
 
+def _breakable(name: str) -> str:
+    """A quantity's name that a narrow screen may break between its parts."""
+    return _text(name).replace("_", "_<wbr>").replace("[", "<wbr>[")
+
+
 def _mass(fc: Forecast) -> str:
     return f"{100 * fc.prob:g}%"
 
@@ -337,7 +342,7 @@ def _diagnostics(fc: Forecast) -> str:
     head = "".join(f"<th>{_text(c)}</th>" for c in found.table.columns)
     body = "".join(
         "<tr>"
-        + f"<td>{_text(r[0])}</td><td>{r[1]:.3f}</td><td>{r[2]:.0f}</td><td>{r[3]:.0f}</td>"
+        + f"<td>{_breakable(r[0])}</td><td>{r[1]:.3f}</td><td>{r[2]:.0f}</td><td>{r[3]:.0f}</td>"
         + f"<td>{r[4]:.2g}</td></tr>"
         for r in found.table.head(_WORST).itertuples(index=False)
     )

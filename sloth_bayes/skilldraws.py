@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from . import law
@@ -121,11 +120,7 @@ def in_units(
 ) -> dict[str, np.ndarray]:
     """Everything else that a change of the skills' coordinates changes."""
     v = post._draws
-    constant = post._tree["constant_data"].to_dataset()
-    instruct = pd.Series(
-        constant["instruct"].values, index=constant["family_of_model"].values.astype(str)
-    )
-    tuned = instruct.groupby(level=0).mean().gt(0.5).loc[post.families].to_numpy(float)
+    tuned = post._family_table()["instruct"].to_numpy(float)
     family = v["family_effect"][kept].astype(np.float64)
     out = {"slope": v["slope"][kept].astype(np.float64) @ transform}
     if "instruct" in v:

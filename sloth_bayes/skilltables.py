@@ -280,7 +280,7 @@ class Skills:
             If no family is left.
         """
         prob = forecast.check_prob(self.prob if prob is None else prob)
-        about = self._family_table()
+        about = self._posterior._family_table()
         chosen = list(about.index) if families is None else list(families)
         for name in chosen:
             if name not in about.index:
@@ -574,28 +574,9 @@ class Skills:
         out: np.ndarray = law.raw_inputs(kind, np.log(sizes), np.log(tokens), self._centre(), np)
         return out
 
-    def _family_table(self) -> pd.DataFrame:
-        constant = self._posterior._tree["constant_data"].to_dataset()
-        frame = pd.DataFrame(
-            {
-                "family": constant["family_of_model"].values.astype(str),
-                "lineage": constant["lineage_of_model"].values.astype(str),
-                "instruct": constant["instruct"].values.astype(bool),
-            }
-        )
-        grouped = frame.groupby("family")
-        out = pd.DataFrame(
-            {
-                "lineage": grouped["lineage"].first(),
-                "instruct": grouped["instruct"].mean() > 0.5,
-                "n_models": grouped.size(),
-            }
-        )
-        return out.loc[self._posterior.families]
-
     def _pairs(self) -> dict[str, str]:
         """Tuned families and the base family of each: see :meth:`tuning`."""
-        about = self._family_table()
+        about = self._posterior._family_table()
         pairs = {}
         for family, row in about[about["instruct"]].iterrows():
             bases = about[(about["lineage"] == row["lineage"]) & ~about["instruct"]]
