@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import xarray as xr
 
-from ._files import atomic_path
+from ._files import new_file
 from .errors import DataError, FileFormatError
 
 if TYPE_CHECKING:
@@ -90,11 +90,8 @@ class Drawn:
             f"/{group}": {str(name): _compressed(var) for name, var in data.variables.items()}
             for group, data in groups.items()
         }
-        try:
-            with atomic_path(path) as tmp:
-                tree.to_netcdf(tmp, engine="h5netcdf", encoding=encoding)
-        except OSError as error:
-            raise FileFormatError(f"cannot write {path}: {error}") from None
+        with new_file(path) as temporary:
+            tree.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
         return path
 
 

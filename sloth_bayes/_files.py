@@ -1,15 +1,16 @@
-"""Writing files so that a reader never meets half of one."""
+"""Files: written so that a reader never meets half of one, and tables read from them."""
 
 from __future__ import annotations
 
 import contextlib
+import csv
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import FileFormatError
+from .errors import DataError, FileFormatError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +57,22 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def new_file(target: str | os.PathLike[str]) -> Iterator[Path]:
+    """As :func:`atomic_path`, for a file that a user names.
+
+    Raises
+    ------
+    FileFormatError
+        If the file cannot be written.
+    """
+    try:
+        with atomic_path(target) as temporary:
+            yield temporary
+    except OSError as error:
+        raise FileFormatError(f"cannot write {target}: {error.strerror or error}") from None
+
+
 def read_table(path: str | os.PathLike[str], **options: Any) -> pd.DataFrame:
     """A CSV file that a user names, as :func:`pandas.read_csv` reads it.
 
@@ -71,3 +88,33 @@ def read_table(path: str | os.PathLike[str], **options: Any) -> pd.DataFrame:
     except (OSError, UnicodeDecodeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
         raise FileFormatError(f"cannot read {path} as a CSV table: {reason}") from None
+
+
+def read_cells(path: Path) -> pd.DataFrame:
+    """A CSV file as text, nothing interpreted; the header keeps repeated names.
+
+    Raises
+    ------
+    DataError
+        If it is empty.
+    FileFormatError
+        If it cannot be read, or is no CSV file.
+    """
+    import pandas as pd
+
+    try:
+        cells = pd.read_csv(
+            path, header=None, dtype="str", keep_default_na=False, encoding="utf-8-sig"
+        )
+    except pd.errors.EmptyDataError:
+        raise DataError(f"{path} is empty: it needs a header line and one row a model.") from None
+    except pd.errors.ParserError as error:
+        raise FileFormatError(
+            f"{path} is not a CSV file: {str(error).strip().splitlines()[-1].rstrip('.')}."
+        ) from None
+    except (UnicodeDecodeError, csv.Error):
+        raise FileFormatError(f"{path} is not a UTF-8 text file.") from None
+    except OSError as error:
+        raise FileFormatError(f"cannot read {path}: {error.strerror or error}.") from error
+    header = [str(c).strip() for c in cells.iloc[0].fillna("")]
+    return cells.iloc[1:].fillna("").reset_index(drop=True).set_axis(header, axis=1)

@@ -6,8 +6,9 @@ import tomllib
 from pathlib import Path
 from typing import Literal
 
-from .errors import FileFormatError
+from .errors import FileFormatError, unknown
 
+DEFAULT = "open_llm_leaderboard"  # the data set that is meant where none is named
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -52,3 +53,24 @@ def shipped(kind: Literal["data", "models"], package: Path = _PACKAGE) -> Path:
         f"the folder {kind!r} that ships with sloth-bayes is missing: reinstall the package, "
         "or import it from a complete checkout."
     )
+
+
+def dataset_names() -> list[str]:
+    """Names of the data sets that ship."""
+    return sorted(path.parent.name for path in shipped("data").glob("*/about.toml"))
+
+
+def dataset_folder(name: str) -> Path:
+    """The folder of a data set that ships.
+
+    Raises
+    ------
+    UnknownNameError
+        No such data set ships.
+    """
+    names = dataset_names()
+    if name not in names:
+        raise unknown(
+            "data set", name, names, "To read a table of your own, use Leaderboard.from_csv."
+        )
+    return shipped("data") / name

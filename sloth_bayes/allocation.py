@@ -24,6 +24,7 @@ import xarray as xr
 from scipy.spatial import ConvexHull, QhullError
 
 from . import forecast
+from ._intervals import lower_and_upper, median_and_ends
 from .curves import (
     BEYOND,
     FLOPS,
@@ -187,8 +188,7 @@ def optimal_allocation(
             here = values(post, who, np.array([best]), best_tokens, goal)[:, 0]
             own = values(post, who, size[:, None], tokens[:, None], goal)[:, 0]
             low, high = line[[0, -1]]
-            levels = [0.5, (1 - prob) / 2, (1 + prob) / 2]
-            of_size, of_tokens = np.quantile(size, levels), np.quantile(tokens, levels)
+            of_size, of_tokens = median_and_ends(size, prob), median_and_ends(tokens, prob)
             edge = (
                 "smallest" if best <= low * 1.001 else "largest" if best >= high * 0.999
                 else "interior"
@@ -207,7 +207,7 @@ def optimal_allocation(
                     "p_largest": float((edges & (size > low * 1.001)).mean()),
                     "p_falls_size": falls[goal.name][0], "p_falls_tokens": falls[goal.name][1],
                     "value": here.mean(),
-                    **dict(zip(("value_lower", "value_upper"), np.quantile(here, levels[1:]))),
+                    **dict(zip(("value_lower", "value_upper"), lower_and_upper(here, prob))),
                     "regret": float(np.maximum(own - here, 0).mean()),
                     "beyond_data": not region.hull.holds(np.array([best]), best_tokens)[0],
                     "p_beyond": float((~region.hull.holds(size, tokens)).mean()), "prob": prob,
@@ -617,10 +617,10 @@ def _objectives(objective: Goal | list[Goal]) -> list[Goal]:
 def _curve(
     budget: float, goal: Objective, line: np.ndarray, spend: _Spend, curve: np.ndarray, prob: float
 ) -> pd.DataFrame:
-    low, middle, high = np.quantile(curve, [(1 - prob) / 2, 0.5, (1 + prob) / 2], axis=0)
+    middle, low, high = median_and_ends(curve, prob)
     # What is lost beside the best, which all draws share less of than of the level
     lost = curve.max(1, keepdims=True) - curve
-    lost_low, lost_high = np.quantile(lost, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
+    lost_low, lost_high = lower_and_upper(lost, prob)
     return pd.DataFrame(
         {
             "budget": budget, "objective": goal.name, "params_b": line,

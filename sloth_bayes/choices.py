@@ -16,6 +16,7 @@ import pandas as pd
 import xarray as xr
 
 from . import forecast
+from ._intervals import median_and_ends
 from .curves import AVERAGE, FLOPS, Answer
 from .errors import ConvergenceWarning, DataError, ExtrapolationWarning, unknown
 from .forecast import candidates
@@ -153,7 +154,7 @@ def compare(
     labels = [*names, AVERAGE]
     pairs = [f"{x} - {y}" for x, y in zip(one["model"], other["model"])]
     flat = gap.reshape(-1, n * len(labels))
-    low, middle, high = np.quantile(flat, [(1 - prob) / 2, 0.5, (1 + prob) / 2], axis=0)
+    middle, low, high = median_and_ends(flat, prob)
     frame = pd.DataFrame(
         {
             "a": np.repeat(one["model"].to_numpy(), len(labels)),

@@ -19,15 +19,17 @@ import pandas as pd
 import xarray as xr
 
 from . import law, marginal
+from ._columns import META
+from .benchmarks import Benchmark
 from .diagnostics import K_HAT_MOST
 from .errors import ConvergenceWarning, DataError, unknown
-from .leaderboard import Benchmark, Leaderboard
+from .leaderboard import Leaderboard
 from .posterior import DIMS, Posterior
 
 if TYPE_CHECKING:
     from .observed import Observed
 
-_META = ("model", "family", "lineage", "instruct", "params_b", "tokens_t", "date", "released")
+_META = (*META, "released")
 _ENOUGH = 0.1  # share of the importance sampler's points that should count
 
 
@@ -154,23 +156,13 @@ def _rows(post: Posterior, given: pd.DataFrame | Observed) -> pd.DataFrame:
                 "Drop the column if it is none: only benchmarks of the posterior can be observed.",
             )  # fmt: skip
     frame = frame.copy()
-    constant = post._tree["constant_data"].to_dataset()
-    lineage_of = dict(zip(post.families, constant["lineage_of_family"].values.tolist()))
+    families = post._family_table()
+    lineage_of = families["lineage"].to_dict()
     if "family" in frame:
         family = frame["family"].astype(str).str.strip()
-        tuned = (
-            pd.Series(
-                constant["instruct"].values, index=constant["family_of_model"].values.astype(str)
-            )
-            .groupby(level=0)
-            .mean()
-            .gt(0.5)
-        )
-        for column, default in (
-            ("lineage", family.map(lineage_of)),
-            ("instruct", family.map(tuned)),
-        ):
+        for column in ("lineage", "instruct"):
             asked = frame[column] if column in frame else pd.Series(None, frame.index, dtype=object)
+            default = family.map(families[column])
             frame[column] = asked.astype(object).where(asked.notna(), default)
     for column in ("params_b", "tokens_t"):
         if column not in frame:

@@ -19,7 +19,8 @@ import xarray as xr
 from . import forecast, law
 from .errors import DataError, unknown
 from .posterior import Effects, Posterior
-from .skills import Skills, _sampled
+from .skilldraws import sampled
+from .skills import Skills
 
 AVERAGE = "average"
 NEW_FAMILY = "new family"
@@ -247,7 +248,7 @@ def values(
         if goal.kind == "skill":
             assert goal.centre is not None
             assert goal.column is not None
-            theta = _sampled(post, effects) - goal.centre[:, None]
+            theta = sampled(post, effects) - goal.centre[:, None]
             out[:, block] = (theta * goal.column[:, None]).sum(-1)
             continue
         mu, fraction = post._expected(effects)

@@ -24,12 +24,14 @@ import pandas as pd
 import xarray as xr
 
 from . import forecast as forecasts
+from ._intervals import summarise
 from ._shipped import shipped
 from .curves import Answer
 from .diagnostics import Diagnostics
 from .errors import DataError, UnknownNameError, near, unknown
 from .posterior import Effects, Posterior
-from .skills import _flat, _sampled, _summarise, _thinned, skills
+from .skilldraws import sampled, thinned, too_flat
+from .skills import skills
 
 SHRINKAGE = {"normal": 2.0, "strong": 0.5}
 """Prior scale of the size of the weights: logits per standard deviation of skill."""
@@ -178,7 +180,7 @@ class Downstream:
                 raise DataError("there is no model to forecast: the list is empty")
             _check_models(post, names)
             rows, effects = _of_known(post, names)
-        theta = self._white(_sampled(post, effects)[self._kept])
+        theta = self._white(sampled(post, effects)[self._kept])
         shape = (len(self._kept), KEEP)
         noise, uniform = np.empty((*shape, len(rows))), np.empty((3, *shape, len(rows)))
         for i, name in enumerate(rows["model"]):
@@ -190,7 +192,7 @@ class Downstream:
         score, typical = (a.reshape(-1, len(rows)) for a in (score, typical))
         frame = rows[["model", "family", "params_b", "tokens_t"]].reset_index(drop=True)
         frame["benchmark"] = self.name
-        for column, values in _summarise(score, prob).items():
+        for column, values in summarise(score, prob).items():
             if column != "p_positive":
                 frame[column] = values
         draws = xr.Dataset(
@@ -229,7 +231,7 @@ class Downstream:
         prob = forecasts.check_prob(prob)
         named, values = self._named(rotation, **options)
         out = pd.DataFrame({"task": self.name, "skill": named})
-        for column, numbers in _summarise(values, prob).items():
+        for column, numbers in summarise(values, prob).items():
             out[column] = numbers
         largest = values.argmax(1)
         out["p_largest"] = [(largest == k).mean() for k in range(len(named))]
@@ -389,7 +391,7 @@ def downstream(
             f"{name}: {len(train)} model(s) with a score are too few to learn a task from: give "
             f"at least {_LEAST}"
         )
-    kept = _thinned(post, min(draws, post.n_draws))
+    kept = thinned(post, min(draws, post.n_draws))
     whitening, theta = _whitened(post, kept)
     rows = np.searchsorted(post.models, list(train.index))
     packed = task.scores(train.to_numpy(float), n_questions, chance, SHRINKAGE[shrinkage])
@@ -600,13 +602,13 @@ def _whitened(
     The directions are those of the benchmarks' principal loadings, which do not depend on the
     coordinates that the skills were sampled in.
     """
-    theta = _sampled(post, post._known_effects())[kept]
+    theta = sampled(post, post._known_effects())[kept]
     centre = theta.mean(1)
     theta = theta - centre[:, None]
     covariance = np.swapaxes(theta, -1, -2) @ theta / theta.shape[1]
     values, vectors = np.linalg.eigh(covariance)
     if not (values[:, 0] > 1e-9 * values[:, -1]).all():
-        raise _flat(post)
+        raise too_flat(post)
     back = np.swapaxes(vectors, -1, -2)
     standard = post._draws["loading"][kept] @ (vectors * np.sqrt(values)[:, None] @ back)
     _, _, axes = np.linalg.svd(standard.astype(np.float64), full_matrices=False)

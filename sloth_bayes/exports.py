@@ -14,17 +14,18 @@ from typing import Literal
 
 import pandas as pd
 
+from ._files import read_cells
 from ._readings import Gathered, Reading, Skip, last_part, number
 from ._shipped import shipped
 from .errors import DataError, FileFormatError
-from .leaderboard import _read_csv, load_dataset
+from .leaderboard import load_dataset
 
 Scale = Literal["points", "fractions"]
 
 
 def gather(path: Path, chosen: list[str], scale: Scale | None, out: Gathered) -> None:
     """Add the rows of one CSV file, all of them or those chosen."""
-    table = _read_csv(path)
+    table = read_cells(path)
     headers = {_header(c): c for c in reversed(list(table.columns))}
     known = _export_columns(path, headers)
     for column in headers.values():
@@ -104,7 +105,7 @@ def _export_columns(path: Path, headers: Mapping[str, str]) -> list[dict[str, st
             f"{path} is no export of the Open LLM Leaderboard, which has a column 'Average', nor "
             f"a table with the columns {', '.join(own)}."
         )
-    table = _read_csv(shipped("data") / "open_llm_leaderboard" / "exports.csv")
+    table = read_cells(shipped("data") / "open_llm_leaderboard" / "exports.csv")
     known = [
         {str(k): str(v) for k, v in row.items()}
         for row in table.to_dict("records")

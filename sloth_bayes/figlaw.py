@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from . import law, plots, skillplots
+from ._intervals import lower_and_upper
+from ._panels import plain_ticks
 from ._style import COLOURS, STYLE
 from .allocation import optimal_allocation, paper_table
 from .curves import FLOPS, constant, extent
@@ -29,7 +31,6 @@ from .figparts import (
     number,
     refit,
 )
-from .skills import _ends
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -130,7 +131,7 @@ def level_curves(src: Sources) -> Drawn:
     sizes, tokens = (np.geomspace(*ends[c], 25) for c in ends)
     surface = skills.surface(sizes, tokens)
     draws = surface.stack(sample=("chain", "draw")).transpose("sample", ...).values
-    low, high = _ends(draws, LEVEL)
+    low, high = lower_and_upper(draws, LEVEL)
     median = np.median(draws, axis=0)
     grid = np.stack(np.meshgrid(sizes, tokens, indexing="ij"), -1).reshape(-1, 2)
     frame = pd.concat(
@@ -173,7 +174,7 @@ def base_and_tuned(src: Sources) -> Drawn:
     place = {m: i for i, m in enumerate(src.posterior.models)}
     values = skills._merged("model_skill")
     gain = values[:, pairs["tuned"].map(place)] - values[:, pairs["base"].map(place)]
-    low, high = _ends(gain, LEVEL)
+    low, high = lower_and_upper(gain, LEVEL)
     parts = []
     for k, name in enumerate(skills.names):
         part = pairs.assign(skill=name)
@@ -256,7 +257,7 @@ def inputs(src: Sources) -> Drawn:
     parts = []
     for name in names:
         j = post.benchmarks.index(name)
-        low, high = _ends(mu[..., j], LEVEL)
+        low, high = lower_and_upper(mu[..., j], LEVEL)
         part = models.assign(
             benchmark=name, expected=np.median(mu[..., j], axis=0), lower=low, upper=high,
             prob=LEVEL,
@@ -342,13 +343,11 @@ def _family_law(axis, rows: pd.DataFrame, column: str, colour: str) -> None:  # 
 
 
 def _log_ticks(side, powers: bool) -> None:  # type: ignore[no-untyped-def]
-    side.set_minor_locator(NullLocator())
     if powers:
         side.set_major_locator(LogLocator(numticks=4))
-        return
-    low, high = sorted(side.get_view_interval())
-    side.set_major_locator(FixedLocator(plots._size_ticks(low, high)))
-    side.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        side.set_minor_locator(NullLocator())
+    else:
+        plain_ticks(side)
 
 
 def links(src: Sources) -> Drawn:
@@ -369,7 +368,7 @@ def links(src: Sources) -> Drawn:
         x = np.linspace(middle[:, j].min() - 0.5, middle[:, j].max() + 0.5, 80)
         fraction = law.link(post.spec.link, x, of["link_shape"][:, [j]], np)
         curve = law.expected(fraction, of["lower"][:, [j]], of["upper"][:, [j]])
-        low, high = _ends(curve, LEVEL)
+        low, high = lower_and_upper(curve, LEVEL)
         logistic = chance[j] + (1 - chance[j]) / (1 + np.exp(-x))
         parts.append(
             pd.DataFrame(

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from . import figaccuracy, figlaw, figstudies
-from ._files import atomic_path
+from ._files import atomic_path, new_file
 from ._style import COLUMN, PAPER, PAPER_DPI
 from .errors import DataError, FileFormatError, SpecError, unknown
 from .figparts import Drawn, Sources
@@ -256,10 +256,8 @@ def contact_sheet(folder: str | Path, ncols: int = 4, dpi: int = 110) -> Path:
                 top -= gap
         path = folder / SHEET
         try:
-            with atomic_path(path) as temporary:
+            with new_file(path) as temporary:
                 sheet.savefig(temporary, dpi=dpi, metadata=_METADATA["png"])
-        except OSError as error:
-            raise FileFormatError(f"cannot write {path}: {error.strerror or error}") from None
         finally:
             plt.close(sheet)
     return path
@@ -328,10 +326,8 @@ def _write(folder: Path, name: str, drawn: Drawn) -> None:
             try:
                 for kind in ("pdf", "png"):
                     path = folder / f"{name}{'-wide' * wide}.{kind}"
-                    with atomic_path(path) as temporary:
+                    with new_file(path) as temporary:
                         drawing.savefig(temporary, dpi=PAPER_DPI, metadata=_METADATA[kind])
-            except OSError as error:
-                raise FileFormatError(f"cannot write {path}: {error.strerror or error}") from None
             finally:
                 plt.close(drawing)
     table = drawn.frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
@@ -340,11 +336,8 @@ def _write(folder: Path, name: str, drawn: Drawn) -> None:
 
 
 def _text(path: Path, text: str) -> None:
-    try:
-        with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise FileFormatError(f"cannot write {path}: {error.strerror or error}") from None
+    with new_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager

@@ -446,15 +446,9 @@ def _complete(post: Posterior, frame: pd.DataFrame, new_family: bool) -> pd.Data
                 f"the candidates lack the column {column!r}: see sloth_bayes.candidates"
             )
     rows = _with_numbers(frame.reset_index(drop=True))
-    constant = post._tree["constant_data"].to_dataset()
-    lineage_of = dict(zip(post.families, constant["lineage_of_family"].values.astype(str)))
-    instruct_of = (
-        pd.Series(constant["instruct"].values, index=constant["family_of_model"].values.astype(str))
-        .groupby(level=0)
-        .mean()
-        .gt(0.5)
-        .to_dict()
-    )
+    known_families = post._family_table()
+    lineage_of = known_families["lineage"].to_dict()
+    instruct_of = known_families["instruct"].to_dict()
     rows["family"] = rows["family"].astype(str)
     rows["model"] = rows["model"].astype(str)
     given = rows["lineage"] if "lineage" in rows else pd.Series([None] * len(rows))

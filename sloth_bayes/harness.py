@@ -17,10 +17,10 @@ from typing import Any, NamedTuple, cast
 
 import pandas as pd
 
+from ._files import read_cells
 from ._readings import Gathered, Reading, Skip, number
 from ._shipped import shipped
 from .errors import DataError, FileFormatError
-from .leaderboard import _read_csv
 
 _UNKNOWN_SHOTS = "the file does not say with how many shots it was evaluated"
 
@@ -45,7 +45,7 @@ def known_tasks() -> pd.DataFrame:
     """
     columns = ("benchmark", "set", "subtask", "task", "shots", "shots_from", "metric", "instead",
                "version", "differs")  # fmt: skip
-    table = _read_csv(shipped("data") / "open_llm_leaderboard" / "tasks.csv")
+    table = read_cells(shipped("data") / "open_llm_leaderboard" / "tasks.csv")
     return table[list(columns)].astype({"shots": int})
 
 

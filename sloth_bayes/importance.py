@@ -1,7 +1,8 @@
-"""Adaptive importance sampling of a few dimensions, inside a compiled program.
+"""Adaptive importance sampling of a few dimensions, draw by draw of a posterior.
 
 Student-t proposals begin at a Gaussian approximation and follow the mean and covariance of
-the weighted points; the points are randomised quasi-Monte Carlo points.
+the weighted points; the points are randomised quasi-Monte Carlo points. All of it runs inside
+compiled programs that take a block of draws (:func:`in_blocks`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,27 @@ def points(dimension: int, n: int) -> np.ndarray:
     from scipy.stats import qmc
 
     return qmc.Sobol(dimension + 3, scramble=True, rng=0).random(n).astype(np.float32)
+
+
+def in_blocks(of: Callable[[Any, np.ndarray], Any], n: int, block: int, seed: int) -> Any:
+    """Apply a compiled function of `block` draws to any number `n` of them: NumPy arrays.
+
+    Parameters
+    ----------
+    of
+        Of a key for each draw of a block, and the positions of these draws; it is called for
+        the last one as often as fills the last block, so that one program serves any number.
+    n, block
+        Draws in all, and of one call.
+    seed
+        A draw's key depends on it and on the draw's position alone.
+    """
+    key, parts = jax.random.PRNGKey(seed), []
+    for first in range(0, n, block):
+        rows = np.arange(first, first + block)
+        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(rows)
+        parts.append(jax.device_get(of(keys, np.minimum(rows, n - 1))))
+    return jax.tree.map(lambda *a: np.concatenate(a)[:n], *parts)
 
 
 def sample(

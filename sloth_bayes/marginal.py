@@ -121,7 +121,7 @@ def condition(kind: Kind, draws: Draws, scores: Scores, seed: int) -> Own:
     Own
         ``(S, ...)`` NumPy arrays.
     """
-    n, (models, _) = len(draws.bias), scores.score.shape
+    models = scores.score.shape[0]
     more = (1 << (models - 1).bit_length()) - models
     scores = scores._replace(
         score=np.pad(scores.score, ((0, more), (0, 0)), constant_values=0.5),
@@ -135,13 +135,11 @@ def condition(kind: Kind, draws: Draws, scores: Scores, seed: int) -> Own:
     draws = jax.tree.map(lambda a: np.asarray(a, np.float32), draws)
     scores = jax.tree.map(lambda a: np.asarray(a, np.float32), scores)
     points = importance.points(_dimension(kind, draws, scores), _POINTS)
-    key, parts = jax.random.PRNGKey(seed), []
-    for first in range(0, n, _BLOCK):
-        rows = np.minimum(np.arange(first, first + _BLOCK), n - 1)
-        block = Draws(*(a[rows] for a in draws))
-        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(first, first + _BLOCK))
-        parts.append(jax.device_get(_block(kind, keys, block, scores, points)))
-    own = jax.tree.map(lambda *a: np.concatenate(a)[:n], *parts)
+
+    def block(keys: Any, rows: np.ndarray) -> Own:
+        return _block(kind, keys, Draws(*(a[rows] for a in draws)), scores, points)
+
+    own = importance.in_blocks(block, len(draws.bias), _BLOCK, seed)
     return own._replace(
         model_effect=own.model_effect[:, :models],
         log_size=own.log_size[:, :models],

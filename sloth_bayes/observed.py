@@ -163,34 +163,6 @@ def read_observed(
     >>> found.skipped[["task", "reason"]].values.tolist()
     [['hellaswag', 'evaluated with 0 shots, where the leaderboard has 10']]
     """
-    found = collect(
-        paths, model=model, family=family, lineage=lineage, instruct=instruct, params_b=params_b,
-        tokens_t=tokens_t, allow_mismatch=allow_mismatch,
-        assume_leaderboard_shots=assume_leaderboard_shots, scale=scale,
-    )  # fmt: skip
-    if found.used.empty:
-        raise DataError(nothing_left(found))
-    return found
-
-
-def collect(
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
-    *,
-    model: str | Sequence[str] | None = None,
-    family: str | None = None,
-    lineage: str | None = None,
-    instruct: bool | None = None,
-    params_b: Amount = None,
-    tokens_t: Amount = None,
-    allow_mismatch: bool = False,
-    assume_leaderboard_shots: bool = False,
-    scale: Scale | None = None,
-) -> Observed:
-    """What :func:`read_observed` does, but if no score remains the result is empty.
-
-    For callers that report what was skipped before they give up, as the command line does;
-    :func:`nothing_left` words the reason.
-    """
     if scale not in (None, "points", "fractions"):
         raise unknown("scale", scale, ["points", "fractions"])
     files, in_folder = _files(paths)
@@ -207,12 +179,43 @@ def collect(
     used = _assemble(gathered, allow_mismatch)
     frame = _frame(gathered, used, family, lineage, instruct, params_b, tokens_t)
     skipped = [s._asdict() for s in gathered.skips]
-    return Observed(
+    found = Observed(
         frame,
         pd.DataFrame(used, columns=list(_USED)).astype({"shots": "Int64"}),
         pd.DataFrame(skipped, columns=list(_SKIPPED)).astype({"shots": "Int64"}),
         (*_grouped(gathered.skips), *dict.fromkeys(gathered.notes)),
     )
+    if found.used.empty:
+        error = NothingLeft(nothing_left(found))
+        error.found = found
+        raise error
+    return found
+
+
+class NothingLeft(DataError):
+    """No score of what was read can be used.
+
+    Attributes
+    ----------
+    found : Observed
+        The reading, with what was skipped and why.
+    """
+
+    found: Observed
+
+
+def collect(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], **options: Any
+) -> Observed:
+    """What :func:`read_observed` does, but if no score remains the result is empty.
+
+    For callers that report what was skipped before they give up, as the command line does;
+    :func:`nothing_left` words the reason.
+    """
+    try:
+        return read_observed(paths, **options)
+    except NothingLeft as error:
+        return error.found
 
 
 def nothing_left(found: Observed, command_line: bool = False) -> str:

@@ -24,11 +24,13 @@ import xarray as xr
 from scipy.special import gammaln
 
 from . import forecast
+from ._intervals import median_and_ends
 from ._shipped import shipped
+from .curves import order_statistics
 from .diagnostics import ESS_LEAST, R_HAT_ALL, R_HAT_MOST, Diagnostics, _table
 from .errors import ConvergenceWarning, DataError, unknown
 from .posterior import Posterior
-from .skills import _sampled
+from .skilldraws import sampled
 
 if TYPE_CHECKING:
     from .problems import Arrays
@@ -322,8 +324,7 @@ class PassAtK:
         prob = forecast.check_prob(self.prob if prob is None else prob)
         tries = _tries(self.k if k is None else k)
         values = _merged(self.draw(tries, problems, samples)["pass_at_k"])
-        levels = [0.5, (1 - prob) / 2, (1 + prob) / 2]
-        median, lower, upper = np.quantile(values, levels, axis=0)
+        median, lower, upper = median_and_ends(values, prob)
         index = pd.MultiIndex.from_product(
             [self.models, tries.astype(int)], names=["model", "k"]
         ).to_frame(index=False)
@@ -448,8 +449,7 @@ class PassAtK:
             low, high = np.where(enough, low, middle), np.where(enough, middle, high)
         first = _coverage(p, np.array([1.0]))[:, 0] >= target
         found = np.where(first, 1.0, np.where(reached, np.exp(high), np.inf))
-        levels = [0.5, (1 - self.prob) / 2, (1 + self.prob) / 2]
-        median, lower, upper = np.quantile(found, levels, method="inverted_cdf")
+        median, lower, upper = order_statistics(found, self.prob)
         frame = pd.DataFrame(
             [{"model": model, "other": other, "k": int(tries[0]), "median": median,
               "lower": lower, "upper": upper, "prob": self.prob,
@@ -605,7 +605,7 @@ def pass_at_k(
                 raise DataError(f"candidate {name!r} has counts: its curve is there without it")
         table = pd.concat([seen, candidates], ignore_index=True)
     complete = forecast._complete(post, table, new_family)
-    theta = _sampled(post, forecast._effects(post, complete, seed))
+    theta = sampled(post, forecast._effects(post, complete, seed))
     names = complete["model"].tolist()
     problems = sorted(rows["problem"].unique())
     n, c = (

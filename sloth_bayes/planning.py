@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from . import curves, forecast
+from ._intervals import median_and_ends
 from .curves import Answer, Goal, Objective, Path, constant, extent, goal_of, values, who_of
 from .errors import DataError, unknown
 from .posterior import Posterior
@@ -326,7 +327,7 @@ def saturation(
     p_throughout = float((last == 0).mean())
     middle, lower, upper = curves.order_statistics(point, prob)
     there = gains(asked) if asked.size else np.full((len(point), 1), np.nan)
-    levels = np.quantile(there, [0.5, (1 - prob) / 2, (1 + prob) / 2], axis=0)
+    levels = median_and_ends(there, prob)
     frame = pd.DataFrame(
         {
             "of": goal.name, "per": f"doubling of {axis}", "gain": float(gain),
@@ -419,7 +420,7 @@ def _check_gain(post: Posterior, goal: Objective, gain: float) -> None:
 
 
 def _curve_frame(grid: np.ndarray, path: Path, curve: np.ndarray, prob: float) -> pd.DataFrame:
-    low, middle, high = np.quantile(curve, [(1 - prob) / 2, 0.5, (1 + prob) / 2], axis=0)
+    middle, low, high = median_and_ends(curve, prob)
     size, tokens = path.at(grid)
     return pd.DataFrame(
         {"params_b": size, "tokens_t": tokens, "median": middle, "lower": low, "upper": high}

@@ -11,11 +11,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
+from ._panels import legend, new_figure, panels, plain_ticks
 from ._style import COLOURS, STYLE
-from .plots import _size_ticks
-from .skillplots import _axes, _figure, _legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,9 +49,9 @@ def required_size(found: RequiredSize, ax: Axes | np.ndarray | None = None) -> n
     """
     row, curve = found.frame.iloc[0], found.curve
     factor, unit = _unit(found)
-    figure = _figure(ax, (7.2, 3.3))
+    figure = new_figure(ax, (7.2, 3.3))
     with plt.rc_context(STYLE):
-        axes = _axes(figure, ax, 2)
+        axes = panels(figure, ax, 2)
         left, right = axes
         _band(left, curve, "params_b", factor)
         left.axhline(factor * row["target"], color=COLOURS[1], lw=1.2, ls="--")
@@ -80,7 +78,7 @@ def required_size(found: RequiredSize, ax: Axes | np.ndarray | None = None) -> n
                 Line2D([], [], color=COLOURS[2], label=_size_label(row["required_b"])),
                 Patch(color="#eeeeee", label="beyond the data"),
             ]
-            _legend(figure, handles)
+            legend(figure, handles)
     return axes
 
 
@@ -110,9 +108,9 @@ def saturation(found: Saturation, ax: Axes | np.ndarray | None = None) -> np.nda
     column, label = (
         ("params_b", "parameters (B)") if row["unit"] == "B" else ("tokens_t", "tokens (T)")
     )
-    figure = _figure(ax, (7.2, 3.3))
+    figure = new_figure(ax, (7.2, 3.3))
     with plt.rc_context(STYLE):
-        axes = _axes(figure, ax, 2)
+        axes = panels(figure, ax, 2)
         left, right = axes
         _band(left, curve, column, factor)
         left.axhline(factor * row["gain"], color=COLOURS[1], lw=1.2, ls="--")
@@ -138,7 +136,7 @@ def saturation(found: Saturation, ax: Axes | np.ndarray | None = None) -> np.nda
                     Line2D([], [], color=COLOURS[2], marker="D", mfc="white", ls="", label="asked")
                 )
             handles.append(Patch(color="#eeeeee", label="beyond the data"))
-            _legend(figure, handles)
+            legend(figure, handles)
     return axes
 
 
@@ -169,11 +167,11 @@ def allocation(found: Allocation, ax: Axes | np.ndarray | None = None) -> np.nda
     budgets = list(dict.fromkeys(found.frame["budget"]))
     with_loss = len(objectives) == len(budgets) == 1 and len(found.curves) > 1
     n = len(objectives) + with_loss
-    figure = _figure(ax, (max(3.2 * n + 0.4, 4.2), 3.7))
+    figure = new_figure(ax, (max(3.2 * n + 0.4, 4.2), 3.7))
     rng = np.random.default_rng(0)
     hull = np.vstack([found.hull, found.hull[:1]])
     with plt.rc_context(STYLE):
-        axes = _axes(figure, ax, n, sharey=len(objectives) > 1)
+        axes = panels(figure, ax, n, sharey=len(objectives) > 1)
         for axis, objective in zip(axes, objectives):
             axis.plot(*hull.T, color="#999999", lw=0.9, zorder=1)
             axis.fill(*hull.T, color="#f2f2f2", zorder=0)
@@ -182,7 +180,7 @@ def allocation(found: Allocation, ax: Axes | np.ndarray | None = None) -> np.nda
                 _one_budget(axis, found, budget, objective, colour, rng)
             axis.set(title=objective, xscale="log", yscale="log", xlabel="parameters (B)")
             for scale in (axis.xaxis, axis.yaxis):
-                _plain_ticks(scale)
+                plain_ticks(scale)
         axes[0].set_ylabel("tokens (T)")
         if with_loss:
             _loss(axes[-1], found)
@@ -196,7 +194,7 @@ def allocation(found: Allocation, ax: Axes | np.ndarray | None = None) -> np.nda
                 Line2D([], [], color=_GREY, marker="D", mfc="white", ls="", label="best expected"),
                 Patch(facecolor="#f2f2f2", edgecolor="#999999", label="hull of the data"),
             ]
-            _legend(figure, handles)
+            legend(figure, handles)
     return axes
 
 
@@ -220,9 +218,9 @@ def comparison(found: Comparison, ax: Axes | np.ndarray | None = None) -> np.nda
         If the number of axes is not that of pairs.
     """
     pairs = [rows for _, rows in found.frame.groupby(["a", "b"], sort=False)]
-    figure = _figure(ax, (3.9 * len(pairs) + 0.9, 0.25 * len(pairs[0]) + 1.5))
+    figure = new_figure(ax, (3.9 * len(pairs) + 0.9, 0.25 * len(pairs[0]) + 1.5))
     with plt.rc_context(STYLE):
-        axes = _axes(figure, ax, len(pairs), sharey=True)
+        axes = panels(figure, ax, len(pairs), sharey=True)
         for axis, rows in zip(axes, pairs):
             y = np.arange(len(rows), dtype=float)
             y[-1] += 0.4  # the average, apart
@@ -254,7 +252,7 @@ def comparison(found: Comparison, ax: Axes | np.ndarray | None = None) -> np.nda
                 Line2D([], [], color=COLOURS[0], marker="o", ls="", ms=5, label="sign certain"),
                 Line2D([], [], color=COLOURS[0], marker="o", mfc="white", ls="", ms=5, label="not"),
             ]
-            _legend(figure, handles)
+            legend(figure, handles)
     return axes
 
 
@@ -285,10 +283,10 @@ def next_evaluation(
 
     check_positive(top, "top", "how many measurements to show")
     rows = found.frame.head(int(top))
-    figure = _figure(ax, (6.4, 0.27 * len(rows) + 1.6))
+    figure = new_figure(ax, (6.4, 0.27 * len(rows) + 1.6))
     models = list(dict.fromkeys(found.frame.sort_values("params_b")["model"]))
     with plt.rc_context(STYLE):
-        axes = _axes(figure, ax, 1)
+        axes = panels(figure, ax, 1)
         axis = axes[0]
         y = np.arange(len(rows))
         colours = [COLOURS[models.index(m) % len(COLOURS)] for m in rows["model"]]
@@ -314,7 +312,7 @@ def next_evaluation(
                 for i, m in enumerate(models)
                 if m in set(rows["model"])
             ]
-            _legend(figure, handles)
+            legend(figure, handles)
     return axes
 
 
@@ -344,14 +342,7 @@ def _size_label(size: float) -> str:
 
 def _log(axis: Axes, values: Any, label: str = "parameters (B)") -> None:
     axis.set(xscale="log", xlim=(values.min(), values.max()), xlabel=label)
-    _plain_ticks(axis.xaxis)
-
-
-def _plain_ticks(axis: Any) -> None:
-    axis.set_major_locator(FixedLocator(_size_ticks(*sorted(axis.get_view_interval()))))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_locator(NullLocator())
-    axis.set_minor_formatter(NullFormatter())
+    plain_ticks(axis.xaxis)
 
 
 def _shade(axes: np.ndarray, found: Any, column: str) -> None:

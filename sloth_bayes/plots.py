@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import MaxNLocator
 
+from ._panels import chosen, new_figure, outer_labels, panels, plain_ticks
 from ._style import COLOURS, STYLE
-from .errors import ConvergenceWarning, DataError, ExtrapolationWarning, unknown
+from .errors import ConvergenceWarning, ExtrapolationWarning, unknown
 from .forecast import forecast as make_forecast
 from .skillplots import (  # noqa: F401  (to be had here)
     base_and_tuned,
@@ -32,7 +33,6 @@ from .skillplots import (  # noqa: F401  (to be had here)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from .evaluation import Evaluation
     from .forecast import Forecast
@@ -103,14 +103,7 @@ def forecast(
     2
     """
     known = fc.benchmarks
-    names = known if benchmarks is None else list(benchmarks)
-    for name in names:
-        if name not in known:
-            raise unknown("benchmark of this forecast", name, known)
-    if not names:
-        raise DataError("there is no benchmark to plot: the list is empty")
-    if ncols is not None and ncols < 1:
-        raise DataError(f"ncols must be at least 1, not {ncols}")
+    names = chosen(benchmarks, known, ncols)
 
     series = _series(fc.candidates)
     curves = [_curve(fc, one) for one in series]
@@ -123,12 +116,11 @@ def forecast(
     chances = fc._posterior._tree["constant_data"]["chance"]
     chance_seen = False
 
-    # Outside the style: the first figure chooses the backend, and a notebook's sets parameters
-    # that leaving the style would take back.
-    figure, shape = _figure(len(names), ncols) if ax is None else (None, (1, 1))
+    shape, size = _layout(len(names), ncols)
+    figure = new_figure(ax, size)
     with plt.rc_context(STYLE):
-        axes = _given(ax, len(names)) if figure is None else _axes(figure, shape, len(names))
-        for k, (axis, name) in enumerate(zip(axes, names)):
+        axes = panels(figure, ax, len(names), shape)
+        for axis, name in zip(axes, names):
             j = known.index(name)
             for one, curve in zip(series, curves):
                 _draw_curve(axis, one, curve, j)
@@ -138,11 +130,7 @@ def forecast(
                 _draw_candidates(axis, fc, one, marks[fc.prob], j)
             chance = float(chances.sel(benchmark=name))
             chance_seen |= _finish(axis, name, (low / margin, high * margin), chance)
-            columns = shape[1]
-            if k % columns == 0:
-                axis.set_ylabel("score (%)")
-            if figure is None or k + columns >= len(axes):
-                axis.set_xlabel("parameters (B)")
+        outer_labels(axes, None if figure is None else shape[1], "parameters (B)", "score (%)")
         handles = _legend(fc, series, observed, chance_seen)
         if figure is not None:
             ncols = _legend_columns(handles, figure.get_size_inches()[0])
@@ -183,12 +171,9 @@ def calibration(
         raise unknown("grouping", str(by), ["setting"])
     curve = found.calibration()
     u = found.frame["pit"].dropna().to_numpy(float)
+    figure = new_figure(ax, (7.2, 3.2))
     with plt.rc_context(STYLE):
-        if ax is None:
-            _, axes = plt.subplots(1, 2, figsize=(7.2, 3.2), layout="constrained")
-        else:
-            axes = _given(ax, 2)
-        left, right = axes
+        left, right = axes = panels(figure, ax, 2)
         level = 100 * curve["level"]
         left.fill_between(
             level, 100 * curve["lower"], 100 * curve["upper"], color="#cccccc", lw=0,
@@ -220,7 +205,7 @@ def calibration(
             xlim=(0, 100), title="Where scores fell in their forecasts",
             xlabel="PIT (%)", ylabel="Scores",
         )  # fmt: skip
-    return np.asarray(axes)
+    return axes
 
 
 def _series(candidates: pd.DataFrame) -> list[_Series]:
@@ -310,31 +295,15 @@ def _curve(fc: Forecast, one: _Series) -> tuple[np.ndarray, np.ndarray]:
     return sizes, levels
 
 
-def _figure(n: int, ncols: int | None) -> tuple[Figure, tuple[int, int]]:
-    """An empty figure for `n` panels, and its rows and columns."""
+def _layout(n: int, ncols: int | None) -> tuple[tuple[int, int], tuple[float, float]]:
+    """Rows and columns of `n` panels, and the size of their figure."""
     if ncols is None:
         ncols = n if n <= 3 else 4 if n % 4 == 0 or n > 9 else 3 if n > 4 else 2
     ncols = min(ncols, n)
     nrows = -(-n // ncols)
     width = 3.6 if n == 1 else 2.9 if ncols <= 3 else 2.45
     height = 2.9 if n == 1 else 2.5 if nrows == 1 else 2.05
-    size = (width * ncols + 0.3, height * nrows + 0.75)
-    return plt.figure(figsize=size, layout="constrained"), (nrows, ncols)
-
-
-def _axes(figure: Figure, shape: tuple[int, int], n: int) -> np.ndarray:
-    grid = figure.subplots(*shape, squeeze=False)
-    for spare in grid.flat[n:]:
-        figure.delaxes(spare)
-    return grid.ravel()[:n]
-
-
-def _given(ax: Axes | np.ndarray | None, n: int) -> np.ndarray:
-    """The caller's axes, flat."""
-    axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
-    if axes.size != n:
-        raise DataError(f"{n} benchmark(s) need {n} axes, not {axes.size}")
-    return axes
+    return (nrows, ncols), (width * ncols + 0.3, height * nrows + 0.75)
 
 
 def _draw_curve(axis: Axes, one: _Series, curve: tuple[np.ndarray, np.ndarray], j: int) -> None:
@@ -389,10 +358,7 @@ def _finish(axis: Axes, name: str, span: tuple[float, float], chance: float) -> 
     axis.set_title(name)
     axis.set_xscale("log")
     axis.set_xlim(*span)
-    axis.xaxis.set_major_locator(FixedLocator(_size_ticks(*span)))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.xaxis.set_minor_formatter(NullFormatter())
+    plain_ticks(axis.xaxis)
     axis.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
     bottom, top = axis.get_ylim()
     bottom, top = max(bottom, -2.0), min(top, 102.0)
@@ -403,20 +369,6 @@ def _finish(axis: Axes, name: str, span: tuple[float, float], chance: float) -> 
     if in_view:
         axis.axhline(100 * chance, color="#888888", linestyle=":", linewidth=1.0, zorder=1)
     return in_view
-
-
-def _size_ticks(low: float, high: float) -> list[float]:
-    """Round sizes inside the axis, 1-3-10 if a few fit, else finer or coarser."""
-    for mantissas, most in (((1, 2, 5), 4), ((1, 3), 6), ((1,), 99)):
-        ticks = [
-            m * 10.0**e
-            for e in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-            for m in mantissas
-            if low <= m * 10.0**e <= high
-        ]
-        if len(ticks) <= most:
-            break
-    return ticks
 
 
 def _legend_columns(handles: list[Any], width: float) -> int:

@@ -137,6 +137,28 @@ class Posterior(Drawn):
         """Models in the fit, sorted."""
         return self._coord("model")
 
+    def _family_table(self) -> pd.DataFrame:
+        """Of each family: lineage, instruct (whether most models are tuned), n_models."""
+        import pandas as pd
+
+        constant = self._tree["constant_data"].to_dataset()
+        frame = pd.DataFrame(
+            {
+                "family": constant["family_of_model"].values.astype(str),
+                "lineage": constant["lineage_of_model"].values.astype(str),
+                "instruct": constant["instruct"].values.astype(bool),
+            }
+        )
+        grouped = frame.groupby("family")
+        out = pd.DataFrame(
+            {
+                "lineage": grouped["lineage"].first(),
+                "instruct": grouped["instruct"].mean() > 0.5,
+                "n_models": grouped.size(),
+            }
+        )
+        return out.loc[self.families]
+
     def __repr__(self) -> str:
         sizes = self._tree["posterior"].sizes
         return (

@@ -9,15 +9,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
+from ._panels import legend, new_figure, outer_labels, panels, plain_ticks
 from ._style import COLOURS, STYLE
-from .skillplots import _axes, _figure, _legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .ratings import RatingsSaturation
+    from .ratingssaturation import RatingsSaturation
 
 _TICKS = (1, 3, 7, 13, 30, 70)
 
@@ -48,17 +47,11 @@ def saturation(found: RatingsSaturation, ax: Axes | np.ndarray | None = None) ->
     skills = list(dict.fromkeys(found.frame["skill"]))
     columns = min(3, len(skills))
     rows = -(-len(skills) // columns)
-    figure = _figure(ax, (2.6 * columns + 0.4, 1.9 * rows + 0.9))
+    figure = new_figure(ax, (2.6 * columns + 0.4, 1.9 * rows + 0.9))
     gain = found.frame["gain"].iloc[0]
     with plt.rc_context(STYLE):
-        if figure is None:
-            axes = _axes(figure, ax, len(skills))
-        else:
-            grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-            axes = grid.ravel()[: len(skills)]
-            for spare in grid.ravel()[len(skills) :]:
-                spare.set_visible(False)
-        for k, (axis, skill) in enumerate(zip(axes, skills)):
+        axes = panels(figure, ax, len(skills), (rows, columns), sharex=True, sharey=True)
+        for axis, skill in zip(axes, skills):
             rows_of = found.curve[found.curve["skill"] == skill]
             axis.fill_between(
                 rows_of["params_b"], rows_of["lower"], rows_of["upper"], color=COLOURS[0],
@@ -74,14 +67,9 @@ def saturation(found: RatingsSaturation, ax: Axes | np.ndarray | None = None) ->
                 )  # fmt: skip
             axis.set_title(_label(skill))
             axis.set_xscale("log")
-            axis.xaxis.set_major_locator(FixedLocator(_TICKS))
-            axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-            axis.xaxis.set_minor_locator(NullLocator())
-            axis.xaxis.set_minor_formatter(NullFormatter())
-            if figure is None or k % columns == 0:
-                axis.set_ylabel("points a doubling")
-            if figure is None or k + columns >= len(skills):
-                axis.set_xlabel("parameters (B)")
+            plain_ticks(axis.xaxis, _TICKS)
+        across = None if figure is None else columns
+        outer_labels(axes, across, "parameters (B)", "points a doubling")
         if figure is not None:
             handles = [
                 Line2D([], [], color=COLOURS[0], label="median"),
@@ -89,7 +77,7 @@ def saturation(found: RatingsSaturation, ax: Axes | np.ndarray | None = None) ->
                 Line2D([], [], color=COLOURS[1], ls="--", label=f"{gain:g} points"),
                 Line2D([], [], ls="", label="below: P(saturated)"),
             ]
-            _legend(figure, handles)
+            legend(figure, handles)
     return axes
 
 
@@ -110,9 +98,9 @@ def gaps(found: pd.DataFrame, ax: Axes | np.ndarray | None = None, title: str = 
     numpy.ndarray of matplotlib.axes.Axes
     """
     rows = found.sort_values("gap")
-    figure = _figure(ax, (5.2, 0.3 * len(rows) + 1.1))
+    figure = new_figure(ax, (5.2, 0.3 * len(rows) + 1.1))
     with plt.rc_context(STYLE):
-        (axis,) = axes = _axes(figure, ax, 1)
+        (axis,) = axes = panels(figure, ax, 1)
         y = np.arange(len(rows))
         colours = [COLOURS[0] if c else COLOURS[6] for c in rows["certain"]]
         axis.hlines(y, rows["lower"], rows["upper"], color=colours, lw=2)
@@ -140,14 +128,14 @@ def judges(found: pd.DataFrame, ax: Axes | np.ndarray | None = None) -> np.ndarr
     """
     skills = list(dict.fromkeys(found["skill"]))[::-1]
     names = list(dict.fromkeys(found["judge"]))
-    figure = _figure(ax, (7.4, 0.32 * len(skills) + 1.3))
-    panels = (
+    figure = new_figure(ax, (7.4, 0.32 * len(skills) + 1.3))
+    sides = (
         ("severity", "lower", "upper", "severity (points below an average judge)"),
         ("noise", "noise_lower", "noise_upper", "own noise (points)"),
     )
     with plt.rc_context(STYLE):
-        axes = _axes(figure, ax, 2, sharey=True)
-        for axis, (middle, low, high, label) in zip(axes, panels):
+        axes = panels(figure, ax, 2, sharey=True)
+        for axis, (middle, low, high, label) in zip(axes, sides):
             for g, judge in enumerate(names):
                 rows = found[found["judge"] == judge].set_index("skill").loc[skills]
                 y = np.arange(len(skills)) + 0.16 * (g - (len(names) - 1) / 2)
@@ -159,7 +147,7 @@ def judges(found: pd.DataFrame, ax: Axes | np.ndarray | None = None) -> np.ndarr
         axes[0].axvline(0, color="#555555", lw=0.8)
         axes[1].set_xlim(left=0)
         if figure is not None:
-            _legend(
+            legend(
                 figure,
                 [
                     Line2D([], [], color=COLOURS[g % len(COLOURS)], marker="o", label=name)

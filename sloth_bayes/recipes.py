@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._files import atomic_path
+from ._files import new_file
 from ._shipped import shipped
 from .diagnostics import starts_in_words
 from .errors import ExtrapolationWarning, FileFormatError, SpecError, near, unknown
@@ -295,11 +295,8 @@ def write_card(
     ]
     if svi is not None:
         sections.insert(-1, "## Variational inference beside it\n\n" + _beside(post, svi))
-    try:
-        with atomic_path(path) as temporary:
-            temporary.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise FileFormatError(f"cannot write {path}: {error.strerror or error}") from None
+    with new_file(path) as temporary:
+        temporary.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
     return path
 
 

@@ -17,9 +17,8 @@ import numpy as np
 import pandas as pd
 
 from . import plots
-from ._files import atomic_path
+from ._files import new_file
 from .curves import extent
-from .errors import FileFormatError
 from .evaluation import load_evaluation
 from .figparts import refit
 from .spec import Sloth
@@ -95,11 +94,8 @@ def write(fc: Forecast, out: str | Path) -> Path:
     """
     out = Path(out)
     text = page(fc)
-    try:
-        with atomic_path(out) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise FileFormatError(f"cannot write {out}: {error.strerror or error}") from None
+    with new_file(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return out
 
 
@@ -151,6 +147,11 @@ def page(fc: Forecast) -> str:
 
 def _text(value: Any) -> str:
     return html.escape(str(value))
+
+
+def _breakable(name: str) -> str:
+    """A quantity's name that a narrow screen may break between its parts."""
+    return _text(name).replace("_", "_<wbr>").replace("[", "<wbr>[")
 
 
 def _mass(fc: Forecast) -> str:
@@ -341,7 +342,7 @@ def _diagnostics(fc: Forecast) -> str:
     head = "".join(f"<th>{_text(c)}</th>" for c in found.table.columns)
     body = "".join(
         "<tr>"
-        + f"<td>{_text(r[0])}</td><td>{r[1]:.3f}</td><td>{r[2]:.0f}</td><td>{r[3]:.0f}</td>"
+        + f"<td>{_breakable(r[0])}</td><td>{r[1]:.3f}</td><td>{r[2]:.0f}</td><td>{r[3]:.0f}</td>"
         + f"<td>{r[4]:.2g}</td></tr>"
         for r in found.table.head(_WORST).itertuples(index=False)
     )

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from .errors import DataError, FileFormatError, near, unknown
-from .ratings import SCALE, SkillRatings
+from .ratingstable import SCALE, SkillRatings
 
 TAXONOMY: dict[str, tuple[str, ...]] = {
     "logical thinking": ("logical robustness", "logical correctness", "logical efficiency"),

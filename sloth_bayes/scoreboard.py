@@ -14,8 +14,7 @@ from typing import Any, cast
 import pandas as pd
 
 from . import baselines
-from ._files import atomic_path
-from .errors import FileFormatError
+from ._files import new_file
 from .evaluation import (
     Evaluation,
     cross_validate,
@@ -174,11 +173,8 @@ def _kept(path: Path) -> dict[str, pd.DataFrame]:
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:
-    try:
-        with atomic_path(path) as temporary:
-            frame.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
-    except OSError as error:
-        raise FileFormatError(f"cannot write {path}: {error.strerror or error}") from None
+    with new_file(path) as temporary:
+        frame.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
 
 
 _DESCRIBED = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import law
+from ._intervals import lower_and_upper
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)  # central intervals that evaluations report
 
@@ -52,7 +53,7 @@ def central_interval(
     draws: np.ndarray, prob: float, rounding: np.ndarray | float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ends of the central interval, rounded as the scores are that it is compared with."""
-    lower, upper = np.quantile(draws, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
+    lower, upper = lower_and_upper(draws, prob)
     step = np.broadcast_to(np.asarray(rounding, float), lower.shape)
     safe = np.where(step > 0, step, 1.0)
     return tuple(np.where(step > 0, np.round(e / safe) * safe, e) for e in (lower, upper))  # type: ignore[return-value]
@@ -137,5 +138,5 @@ def bootstrap_interval(
     rng = np.random.default_rng(seed)
     draw = rng.integers(0, len(names), (replicates, len(names)))
     means = total[draw].sum(1) / count[draw].sum(1)
-    lower, upper = np.quantile(means, [(1 - prob) / 2, (1 + prob) / 2])
+    lower, upper = lower_and_upper(means, prob)
     return float(means.std(ddof=1)), float(lower), float(upper)

@@ -15,15 +15,15 @@ import pandas as pd
 from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from scipy.spatial import ConvexHull, QhullError
 
+from ._panels import legend, new_figure, panels, plain_ticks
 from ._style import COLOURS, STYLE
 from .errors import DataError, unknown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from .skills import Skills
 
@@ -86,9 +86,9 @@ def loadings(
     colour = plt.get_cmap("PuOr_r")
     scale = Normalize(-top, top)
     size = (1.35 * len(names) + 1.9, 0.29 * len(benchmarks) + 1.1)
-    figure = _figure(ax, size)
+    figure = new_figure(ax, size)
     with plt.rc_context(STYLE):
-        axes = _axes(figure, ax, 1)
+        axes = panels(figure, ax, 1)
         axis = axes[0]
         for j in range(len(benchmarks)):
             for k in range(len(names)):
@@ -155,9 +155,9 @@ def loadings_forest(
     outer, inner = skills.loadings(prob), skills.loadings(0.5)
     names, benchmarks = skills.names, skills.benchmarks
     size = (1.1 + 1.95 * len(names), 0.23 * len(benchmarks) + 1.3)
-    figure = _figure(ax, size)
+    figure = new_figure(ax, size)
     with plt.rc_context(STYLE):
-        axes = _axes(figure, ax, len(names), sharey=True)
+        axes = panels(figure, ax, len(names), sharey=True)
         y = np.arange(len(benchmarks))
         for k, (axis, name) in enumerate(zip(axes, names)):
             wide, narrow = (f[f["skill"] == name] for f in (outer, inner))
@@ -187,7 +187,7 @@ def loadings_forest(
                 Line2D([], [], color=grey, marker="o", ls="", ms=5, label="sign certain"),
                 Line2D([], [], color=grey, marker="o", mfc="white", ls="", ms=5, label="not"),
             ]
-            _legend(figure, handles)
+            legend(figure, handles)
     return axes
 
 
@@ -238,9 +238,9 @@ def level_curves(
     surface = skills.surface(x, y).values
     surface = surface.reshape(-1, *surface.shape[2:])
     outside = _outside_hull(size, tokens, x, y)
-    figure = _figure(ax, (0.5 + 2.55 * len(skills.names), 3.1))
+    figure = new_figure(ax, (0.5 + 2.55 * len(skills.names), 3.1))
     with plt.rc_context(STYLE):
-        axes = _axes(figure, ax, len(skills.names), sharey=True)
+        axes = panels(figure, ax, len(skills.names), sharey=True)
         for k, (axis, name) in enumerate(zip(axes, skills.names)):
             shade = COLOURS[k % len(COLOURS)]
             middle = np.median(surface[..., k], axis=0).T
@@ -271,7 +271,7 @@ def level_curves(
                 Line2D([], [], color="#444444", marker=".", ls="", ms=4, label="models"),
                 Patch(facecolor="white", edgecolor="#c8c8c8", hatch="////", lw=0, label="no data"),
             ]
-            _legend(figure, handles)
+            legend(figure, handles)
     return axes
 
 
@@ -312,9 +312,9 @@ def base_and_tuned(
     first, second = (pairs[c].map(place).to_numpy() for c in ("base", "tuned"))
     risen = (values[:, second] > values[:, first]).mean(0)  # (pairs, skills)
     shades = _shades(pairs["lineage"])
-    figure = _figure(ax, (0.5 + 2.5 * len(skills.names), 3.5))
+    figure = new_figure(ax, (0.5 + 2.5 * len(skills.names), 3.5))
     with plt.rc_context(STYLE):
-        axes = _axes(figure, ax, len(skills.names))
+        axes = panels(figure, ax, len(skills.names))
         for k, (axis, name) in enumerate(zip(axes, skills.names)):
             base, tuned = (found.loc[name].loc[pairs[c]] for c in ("base", "tuned"))
             ends = np.concatenate([base[["lower", "upper"]], tuned[["lower", "upper"]]])
@@ -348,7 +348,7 @@ def base_and_tuned(
                 Line2D([], [], color="#555555", marker="o", mfc="white", ls="", ms=4.5,
                        label="sign of change not certain")
             )  # fmt: skip
-            _legend(figure, handles)
+            legend(figure, handles)
     return axes
 
 
@@ -394,9 +394,9 @@ def skills_and_compute(
             raise unknown("family", name, known)
     if len(families) > len(COLOURS):
         raise DataError(f"at most {len(COLOURS)} families can be told apart, not {len(families)}")
-    figure = _figure(ax, (0.5 + 2.55 * len(skills.names), 3.3))
+    figure = new_figure(ax, (0.5 + 2.55 * len(skills.names), 3.3))
     with plt.rc_context(STYLE):
-        axes = _axes(figure, ax, len(skills.names))
+        axes = panels(figure, ax, len(skills.names))
         for axis, name in zip(axes, skills.names):
             here = found[found["skill"] == name]
             axis.plot(here["flops"], here["mean"], ".", color="#c4c4c4", ms=4, zorder=1)
@@ -417,7 +417,7 @@ def skills_and_compute(
                 for family, shade in zip(families, COLOURS)
             ]
             handles.append(Line2D([], [], color="#c4c4c4", marker=".", ls="", label="others"))
-            _legend(figure, handles)
+            legend(figure, handles)
     return axes
 
 
@@ -449,9 +449,9 @@ def skill_correlations(
         raise DataError("one skill has no correlation")
     found = skills.correlations(prob)
     draws = skills._merged("correlation")
-    figure = _figure(ax, (4.6, 0.55 * len(found) + 0.9))
+    figure = new_figure(ax, (4.6, 0.55 * len(found) + 0.9))
     with plt.rc_context(STYLE):
-        axes = _axes(figure, ax, 1)
+        axes = panels(figure, ax, 1)
         axis = axes[0]
         edges = np.linspace(-1, 1, 101)
         middle = (edges[1:] + edges[:-1]) / 2
@@ -476,35 +476,6 @@ def skill_correlations(
 
 
 # -- shared ---------------------------------------------------------------------------------
-
-
-def _figure(ax: Axes | np.ndarray | None, size: tuple[float, float]) -> Figure | None:
-    """A new figure if no axes are given.
-
-    Made outside the style: a notebook's first figure sets parameters that leaving the style
-    would take back.
-    """
-    return plt.figure(figsize=size, layout="constrained") if ax is None else None
-
-
-def _axes(
-    figure: Figure | None, ax: Axes | np.ndarray | None, n: int, sharey: bool = False
-) -> np.ndarray:
-    if figure is not None:
-        grid: np.ndarray = figure.subplots(1, n, squeeze=False, sharey=sharey)
-        return grid.ravel()
-    axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
-    if axes.size != n:
-        raise DataError(f"this figure needs {n} axes, not {axes.size}")
-    return axes
-
-
-def _legend(figure: Figure, handles: list[Any]) -> None:
-    """Below the panels, in as many columns as fit."""
-    width = figure.get_size_inches()[0]
-    longest = max(len(str(h.get_label())) for h in handles)
-    columns = max(1, min(len(handles), int(width / (0.62 + 0.062 * longest))))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
 def _two_lines(name: str) -> str:
@@ -546,9 +517,7 @@ def _log_axes(axis: Axes, x: np.ndarray, y: np.ndarray) -> None:
         mantissas = (1,) if len(decades) > 4 else (1, 3)
         ticks = [m * 10.0**e for e in decades for m in mantissas]
         ticks = [t for t in ticks if values[0] <= t <= values[-1]]
-        side.set_major_locator(FixedLocator(ticks))
-        side.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
-        side.set_minor_locator(NullLocator())
+        plain_ticks(side, ticks)
 
 
 def _model_pairs(skills: Skills) -> pd.DataFrame:

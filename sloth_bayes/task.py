@@ -106,13 +106,11 @@ def fit(theta: np.ndarray, given: Scores, keep: int, seed: int) -> tuple[Curve, 
     ]
     packed = Scores(*each, *(np.float32(a) for a in given[5:]))
     points = importance.points(theta.shape[-1] + _OTHERS, _POINTS)
-    key, parts = jax.random.PRNGKey(seed), []
-    for first in range(0, len(theta), _BLOCK):
-        rows = np.arange(first, first + _BLOCK)
-        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(rows)
-        block = theta[np.minimum(rows, len(theta) - 1)]
-        parts.append(jax.device_get(_fit(keep, keys, block, packed, points)))
-    curve, effective = jax.tree.map(lambda *a: np.concatenate(a)[: len(theta)], *parts)
+
+    def block(keys: Any, rows: np.ndarray) -> Any:
+        return _fit(keep, keys, theta[rows], packed, points)
+
+    curve, effective = importance.in_blocks(block, len(theta), _BLOCK, seed)
     return Curve(*curve), effective
 
 

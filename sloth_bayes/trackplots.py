@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from ._panels import chosen, new_figure, outer_labels, panels
 from ._style import COLOURS, STYLE
-from .errors import DataError, unknown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,32 +57,14 @@ def tracking(
     DataError
         If the number of axes is not that of benchmarks, or `ncols` is not positive.
     """
-    known = found.forecast.benchmarks
-    names = known if benchmarks is None else list(benchmarks)
-    for name in names:
-        if name not in known:
-            raise unknown("benchmark of this forecast", name, known)
-    if not names:
-        raise DataError("there is no benchmark to plot: the list is empty")
-    if ncols is not None and ncols < 1:
-        raise DataError(f"ncols must be at least 1, not {ncols}")
-    figure = None
+    names = chosen(benchmarks, found.forecast.benchmarks, ncols)
     width = min(ncols or 3, len(names))
     nrows = -(-len(names) // width)
-    if ax is None:
-        figure = plt.figure(figsize=(2.9 * width + 0.5, 2.1 * nrows + 0.8), layout="constrained")
+    figure = new_figure(ax, (2.9 * width + 0.5, 2.1 * nrows + 0.8))
     curves = {run: found.curve(run) for run in found.runs}
     with plt.rc_context(STYLE):
-        if figure is None:
-            axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
-            if axes.size != len(names):
-                raise DataError(f"{len(names)} benchmark(s) need {len(names)} axes")
-        else:
-            grid = figure.subplots(nrows, width, squeeze=False)
-            for spare in grid.flat[len(names) :]:
-                figure.delaxes(spare)
-            axes = grid.ravel()[: len(names)]
-        for k, (axis, name) in enumerate(zip(axes, names)):
+        axes = panels(figure, ax, len(names), (nrows, width))
+        for axis, name in zip(axes, names):
             if siblings:
                 for run, rows in found.used.groupby("run"):
                     if run not in found.runs:
@@ -96,10 +78,7 @@ def tracking(
             axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
             axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
             axis.xaxis.set_minor_formatter(NullFormatter())
-            if figure is None or k % width == 0:
-                axis.set_ylabel("score (%)")
-            if figure is None or k + width >= len(names):
-                axis.set_xlabel("tokens seen (B)")
+        outer_labels(axes, None if figure is None else width, "tokens seen (B)", "score (%)")
         handles = _legend(found, siblings)
         if figure is not None:
             columns = min(2 * width, len(handles))

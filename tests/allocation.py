@@ -13,17 +13,21 @@ does not know of: coverage need not be nominal. One row a table is appended to t
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 import sloth_bayes as sb
+
+try:
+    import resumed
+except ImportError:  # not started by pytest
+    from tests import resumed
 
 BENCHMARKS = [
     sb.Benchmark("one", chance=0.25, n_questions=10000),
@@ -108,22 +112,15 @@ def evaluate(table: Table, **options: object) -> dict[str, object]:
 
 def study(n: int, out: Path | None = None, **options: object) -> pd.DataFrame:
     """Evaluate the tables that `out` does not hold yet; return all results."""
-    done = pd.read_csv(out) if out is not None and out.exists() else pd.DataFrame()
-    results = []
-    for table in tables(n):
-        if len(done) and (done["seed"] == table.seed).any():
-            continue
-        row = evaluate(table, **options)
-        results.append(row)
-        if out is not None:
-            pd.DataFrame([row]).to_csv(out, mode="a", header=not out.exists(), index=False)
-        print(
-            f"table {table.seed}: true {row['true_average']:.2f}B, "
+
+    def said(row: dict[str, Any]) -> str:
+        return (
+            f"table {row['seed']}: true {row['true_average']:.2f}B, "
             f"{'inside' if row['inside_average'] else 'OUTSIDE'}, R-hat {row['r_hat']:.3f}, "
-            f"{row['seconds']:.0f} s",
-            file=sys.stderr,
+            f"{row['seconds']:.0f} s"
         )
-    return pd.concat([done, pd.DataFrame(results)], ignore_index=True)
+
+    return resumed.rows(tables(n), lambda table: evaluate(table, **options), out, said)
 
 
 def summarise(results: pd.DataFrame) -> pd.Series:

@@ -34,7 +34,7 @@ from scipy.special import expit, logit
 import sloth_bayes as sb
 from sloth_bayes import forecast, passk
 from sloth_bayes.problems import DF, LOGISTIC_SD, shapes
-from sloth_bayes.skills import _sampled
+from sloth_bayes.skilldraws import sampled
 
 SCORED = (1, 10, 100, 1000, 10000)
 BAND = passk.K
@@ -70,7 +70,7 @@ def without(held: tuple[str, ...], seed: int = 0) -> sb.Posterior:
 def mean_skills(post: sb.Posterior, models: pd.DataFrame) -> np.ndarray:
     """Posterior means of skills, standardised over the models, ``(M, d)``."""
     rows = forecast._complete(post, models, False)
-    theta = _sampled(post, forecast._effects(post, rows, 0)).mean(0)
+    theta = sampled(post, forecast._effects(post, rows, 0)).mean(0)
     return (theta - theta.mean(0)) / theta.std(0)
 
 
@@ -189,7 +189,7 @@ def simulated(seed: int, problems: int = 40, samples: int = 1000) -> tuple[pd.Da
     sizes = [0.16, 0.41, 1.0, 1.4, 2.8, 6.9, 12.0]
     rows = sb.candidates("pythia", sizes, 0.3, model=[f"made-{s:g}b" for s in sizes])
     complete = forecast._complete(post, rows, False)
-    theta = _sampled(post, forecast._effects(post, complete, 0))[rng.integers(post.n_draws)]
+    theta = sampled(post, forecast._effects(post, complete, 0))[rng.integers(post.n_draws)]
     theta = theta - theta[:5].mean(0)
     weight = abs(rng.normal(0, 3)) * rng.normal(size=theta.shape[1])
     ability = theta @ weight + abs(rng.normal(0, 0.5)) * rng.standard_t(DF, len(sizes))

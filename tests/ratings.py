@@ -169,7 +169,7 @@ def simulate(blank: sb.SkillRatings, seed: int, each: int = 30):  # type: ignore
     sites = {k: v["value"] for k, v in trace.items() if v["type"] == "sample"}
     drawn = ratingsmodel.values(spec, n, arrays, sites, jax.random.fold_in(key, 1))
     drawn = {k: np.asarray(v)[None] for k, v in drawn.items()}
-    truth = layer._build(blank, laid_out, kinds, drawn, 1, None, {"name": "truth"})
+    truth = layer.build(blank, laid_out, kinds, drawn, 1, None, {"name": "truth"})
     rng, frame = np.random.default_rng([seed, 3]), blank.frame.copy()
     if blank.single:
         who, what, level, judge = np.asarray(arrays.extra.cell).T

@@ -13,9 +13,9 @@ file, so that a study goes on where it was cut off.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,9 +23,10 @@ import pandas as pd
 from sloth_bayes.posterior import Posterior
 
 try:
+    import resumed
     import simulation
 except ImportError:  # not started by pytest
-    from tests import simulation
+    from tests import resumed, simulation
 
 
 def truth_of(table: simulation.Table, tables: int) -> Posterior:
@@ -84,21 +85,17 @@ def study(
     tables: int, out: Path | None = None, rotation: str = "geomin", **options: object
 ) -> pd.DataFrame:
     """Evaluate the tables that `out` does not hold yet; return all results."""
-    done = pd.read_csv(out) if out is not None and out.exists() else pd.DataFrame()
-    results = []
-    for table in simulation.from_prior(tables):
-        if len(done) and (done["seed"] == table.seed).any():
-            continue
-        row = evaluate(table, tables, rotation, **options)
-        results.append(row)
-        if out is not None:
-            pd.DataFrame([row]).to_csv(out, mode="a", header=not out.exists(), index=False)
-        print(
-            f"table {table.seed}: {row['inside_90%']} of {row['cells']} loadings in their 90% "
-            f"intervals, R-hat {row['r_hat']:.3f}, {row['seconds']:.0f} s",
-            file=sys.stderr,
+
+    def of(table: simulation.Table) -> dict[str, Any]:
+        return evaluate(table, tables, rotation, **options)
+
+    def said(row: dict[str, Any]) -> str:
+        return (
+            f"table {row['seed']}: {row['inside_90%']} of {row['cells']} loadings in their 90% "
+            f"intervals, R-hat {row['r_hat']:.3f}, {row['seconds']:.0f} s"
         )
-    return pd.concat([done, pd.DataFrame(results)], ignore_index=True)
+
+    return resumed.rows(simulation.from_prior(tables), of, out, said)
 
 
 def summarise(results: pd.DataFrame) -> pd.Series:

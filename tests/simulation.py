@@ -19,18 +19,22 @@ from __future__ import annotations
 
 import argparse
 import functools
-import sys
 import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
 import sloth_bayes as sb
+
+try:
+    import resumed
+except ImportError:  # not started by pytest
+    from tests import resumed
 
 BENCHMARKS = [
     sb.Benchmark("one", chance=0.25, n_questions=10000),
@@ -213,22 +217,17 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
 
 def study(law: str, tables: int, out: Path | None = None, **options: object) -> pd.DataFrame:
     """Evaluate tables that `out` does not hold yet; return all results of the law."""
-    done = pd.read_csv(out) if out is not None and out.exists() else pd.DataFrame()
     simulate = {"prior": from_prior, "outside": from_outside}[law]
-    results = []
-    for table in simulate(tables):
-        if len(done) and ((done["law"] == table.law) & (done["seed"] == table.seed)).any():
-            continue
-        row = evaluate(table, **options)
-        results.append(row)
-        if out is not None:
-            pd.DataFrame([row]).to_csv(out, mode="a", header=not out.exists(), index=False)
-        print(
-            f"{table.law} {table.seed}: {row['inside_90%']} of {row['cells']} in the 90% "
-            f"intervals, R-hat {row['r_hat']:.3f}, {row['seconds']:.0f} s",
-            file=sys.stderr,
+
+    def said(row: dict[str, Any]) -> str:
+        return (
+            f"{row['law']} {row['seed']}: {row['inside_90%']} of {row['cells']} in the 90% "
+            f"intervals, R-hat {row['r_hat']:.3f}, {row['seconds']:.0f} s"
         )
-    everything = pd.concat([done, pd.DataFrame(results)], ignore_index=True)
+
+    everything = resumed.rows(
+        simulate(tables), lambda table: evaluate(table, **options), out, said, ("law", "seed")
+    )
     which = everything["law"] == "prior"
     return everything[(which if law == "prior" else ~which) & (everything["seed"] < tables)]
 

@@ -141,6 +141,11 @@ def test_a_score_below_the_floor_agrees_with_a_dense_grid():
     assert own.log_likelihood.mean() == pytest.approx(evidence, abs=0.01)
     mean, sd = moments[0]
     assert own.family.mean() == pytest.approx(mean, abs=4 * sd / math.sqrt(len(own.family)))
+    # one program serves any number of draws, and what is drawn for one does not depend on it
+    programs = marginal._block._cache_size()
+    few = marginal.condition(kind, marginal.Draws(*(a[:70] for a in draws)), scores, seed=1)
+    assert marginal._block._cache_size() == programs
+    np.testing.assert_array_equal(few.family, own.family[:70])
 
 
 def test_small_effects_and_normal_noise_are_the_conjugate_normal_model():

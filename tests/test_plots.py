@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import sloth_bayes as sb
-from sloth_bayes import plots
+from sloth_bayes import _panels, plots
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +108,7 @@ def test_given_axes_are_used(tiny_posterior):
     axes = fc.plot(benchmarks=tiny_posterior.benchmarks[:2], ax=grid)
     assert list(axes) == list(grid)
     assert not figure.legends
-    with pytest.raises(sb.DataError, match="need 1 axes, not 2"):
+    with pytest.raises(sb.DataError, match="needs 1 axes, not 2"):
         fc.plot(benchmarks=tiny_posterior.benchmarks[:1], ax=grid)
 
 
@@ -160,7 +160,7 @@ def test_the_legend_stays_inside(tiny_posterior, count):
     ],
 )
 def test_size_ticks_are_round(low, high, ticks):
-    assert plots._size_ticks(low, high) == pytest.approx(ticks)
+    assert _panels.size_ticks(low, high) == pytest.approx(ticks)
 
 
 def test_bands_nest(tiny_posterior):
