@@ -189,11 +189,11 @@ def _optimiser(spec: Sloth, n: Any, steps: int, rate: float) -> Callable[..., An
     from jax.flatten_util import ravel_pytree
     from numpyro.infer.util import constrain_fn
 
-    from . import inference, model
+    from . import model, programs
     from .design import showing
 
     law = functools.partial(model.model, spec, n)
-    sites = inference.unconstrained_sites(spec, n)
+    sites = programs.unconstrained_sites(spec, n)
     flat, unravel = ravel_pytree(sites)
     optimiser = optax.adam(optax.cosine_decay_schedule(rate, steps, alpha=0.01))
 

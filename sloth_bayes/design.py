@@ -58,7 +58,7 @@ class Arrays(NamedTuple):
     anchor: Any  # (J, J) orthogonal: the coordinates that skills are sampled in (model.py)
     information: Any  # (J,) how much a score tells of a residual, its prior being 1 (model.py)
     unknown: Unknown | None = None  # None if every input is known: nothing is added
-    extra: Any = None  # what a law of another layer reads besides (inference.Law)
+    extra: Any = None  # what a law of another layer reads besides (programs.Law)
 
 
 def showing(arrays: Arrays, observed: Any) -> Arrays:

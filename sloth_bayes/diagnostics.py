@@ -284,7 +284,7 @@ def _verdict_svi(post: Posterior) -> tuple[bool, list[str]]:
     elif rising:
         messages.append(
             f"NOT converged. The ELBO was still rising by {change:.1f} over the last tenth of the "
-            f"steps. Do: steps={2 * len(elbo)}."
+            f"steps. Do: steps={2 * post.attrs.get('steps', len(elbo))}."
         )
     else:
         messages.append(f"The ELBO has converged (last tenth: {change:+.1f}, noise {error:.1f}).")

@@ -33,6 +33,7 @@ from .spec import Sloth
 CELLS, ABOUT = "cells.csv", "about.json"
 _KEY = ["setting", "n_observed", "fold"]
 _SCORES = ["error", "crps", "log_score", "interval_score"]
+LEAST_RELATIVE = 0.01  # score below which an error relative to it says little
 MEAN = "mean of all"  # the `benchmark` of the rows about a model's average score
 
 
@@ -353,6 +354,25 @@ def _split(both: pd.DataFrame, about: dict[str, Any]) -> Evaluation:
     return Evaluation(both[~mean].reset_index(drop=True), both[mean].reset_index(drop=True), about)
 
 
+def fold_errors(frame: pd.DataFrame) -> pd.DataFrame:
+    """Errors of each fold, absolute and relative, of forecasts cell by cell.
+
+    Parameters
+    ----------
+    frame
+        Columns setting, n_observed, fold, score, error (fractions): :attr:`Evaluation.frame`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        setting, n_observed, fold, mae (points), mape (percent of the score, over scores of at
+        least `LEAST_RELATIVE`; NaN where a fold has none).
+    """
+    relative = 100 * (frame["error"] / frame["score"]).where(frame["score"] >= LEAST_RELATIVE)
+    table = frame.assign(mae=100 * frame["error"], mape=relative)
+    return table.groupby(_KEY, sort=False)[["mae", "mape"]].mean().reset_index()
+
+
 def published_errors() -> pd.DataFrame:
     """Mean absolute errors of 28 published methods, fold by fold, as their authors computed.
 
@@ -387,7 +407,7 @@ class Task(NamedTuple):
 
 def forecast_task(task: Task) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
     """Fit one mask and forecast its hidden models: ``mu``, ``sd`` ``(S, rows, J)``, notes."""
-    from .inference import forecast_hidden
+    from .foldfit import forecast_hidden
 
     return forecast_hidden(
         task.spec, task.sizes, task.arrays, list(task.rows), task.method, task.seed,
@@ -448,7 +468,7 @@ def cross_validate(
         A name for tables; by default the method's.
     **options
         ``steps``, ``starts``, ``draws`` (SVI); ``warmup``, ``draws``, ``chains`` (NUTS):
-        see :func:`sloth_bayes.inference.forecast_hidden`.
+        see :func:`sloth_bayes.foldfit.forecast_hidden`.
 
     Returns
     -------
@@ -465,11 +485,12 @@ def cross_validate(
     WorkerError
         If the executor forks, is shut down, or lost its workers for good.
     """
-    from . import inference, model
+    from . import foldfit, model
+    from ._threads import progress_bar
 
     _check_executor(executor)
     folds = _folds(protocol, data, hide)
-    options = inference.hidden_options(method, options)
+    options = foldfit.hidden_options(method, options)
     laid_out = design(data, spec.inputs)
     about = {
         "label": label or f"sloth_bayes, {method.upper()}",
@@ -499,7 +520,7 @@ def cross_validate(
     begun = time.perf_counter()
     if todo:
         everyone = frozenset().union(*groups)
-        coordinates = inference.common_coordinates(
+        coordinates = foldfit.common_coordinates(
             spec, n, _masked(laid_out, everyone), method, seed, options
         )
         tasks = []
@@ -512,7 +533,7 @@ def cross_validate(
                     tuple(sorted(options.items())), _fold_seed(seed, hidden),
                 )
             )  # fmt: skip
-        with inference.progress_bar(len(tasks), "folds", progress) as advance:
+        with progress_bar(len(tasks), "folds", progress) as advance:
             for i, result in _run(tasks, executor, out):
                 members = todo[i][1]
                 for fold in members:
@@ -574,7 +595,7 @@ def _run(
 ) -> Iterable[tuple[int, Any]]:
     """Results of the tasks as they come, with the task's number."""
     if executor is None:
-        from .inference import side_by_side
+        from ._threads import side_by_side
 
         yield from side_by_side([functools.partial(forecast_task, t) for t in tasks])
         return

@@ -63,16 +63,17 @@ class Sources:
 
     @cached_property
     def folds(self) -> pd.DataFrame:
-        """Errors of all methods, fold by fold: ours, published, and refitted here (points)."""
-        f = self.strict.frame
-        key = ["setting", "n_observed", "fold"]
-        ours = (100 * f.groupby(key, sort=False)["error"].mean()).rename("mae").reset_index()
+        """Errors of all methods, fold by fold: ours, published, and refitted here.
+
+        mae in points; mape, in percent of the score, is not known of the published ones.
+        """
+        ours = evaluations.fold_errors(self.strict.frame)
         refits = pd.read_csv(shipped("models") / "leaderboard" / "evaluation" / "baselines.csv")
         return pd.concat(
             [
                 ours.assign(method="sloth_bayes", source="sloth_bayes"),
                 evaluations.published_errors().assign(source="published"),
-                refits[[*key, "method", "mae"]].assign(source="refitted here"),
+                refits.drop(columns="loss").assign(source="refitted here"),
             ],
             ignore_index=True,
         )
@@ -147,10 +148,10 @@ class Drawn:
     draw: Callable[[bool], Figure]
 
 
-def mean_and_se(folds: pd.DataFrame) -> pd.DataFrame:
+def mean_and_se(folds: pd.DataFrame, of: str = "mae") -> pd.DataFrame:
     """Mean error and its standard error, by setting and over settings."""
-    series = folds.set_index(["setting", "n_observed", "fold"])["mae"]
-    return evaluations.paired(series).rename(columns={"difference": "mae"}).reset_index()
+    series = folds.set_index(["setting", "n_observed", "fold"])[of].dropna()
+    return evaluations.paired(series).rename(columns={"difference": of}).reset_index()
 
 
 # -- layout -----------------------------------------------------------------------------------

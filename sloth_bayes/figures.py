@@ -23,9 +23,9 @@ import pandas as pd
 from . import figaccuracy, figlaw, figstudies
 from ._files import atomic_path, new_file
 from ._style import COLUMN, PAPER, PAPER_DPI
+from ._threads import progress_bar
 from .errors import DataError, FileFormatError, SpecError, unknown
 from .figparts import Drawn, Sources
-from .inference import progress_bar
 from .posterior import Posterior, load
 
 INDEX, SHEET = "index.json", "contact-sheet.png"
@@ -46,7 +46,8 @@ class Entry(NamedTuple):
 
 
 FIGURES: dict[str, Entry] = {
-    "errors": Entry(figaccuracy.errors, "figures 1, 10, 11"),
+    "errors": Entry(figaccuracy.errors, "figures 1, 11"),
+    "relative_errors": Entry(figaccuracy.relative_errors, "figure 10"),
     "errors_by_setting": Entry(figaccuracy.errors_by_setting, "figures 1, 12, 17"),
     "family_errors_one": Entry(figaccuracy.family_errors_one, "figures 13 to 15"),
     "family_errors_two": Entry(figaccuracy.family_errors_two, "figures 16 to 18"),

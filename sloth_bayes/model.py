@@ -27,7 +27,7 @@ untouched:
   law of the triangular factor of a matrix of independent normals (Bartlett's
   decomposition). ``Q``, the *anchor* of the coordinates, is therefore a choice of
   coordinates, not a prior; a fit takes it from a first approximation of ``lambda``, and
-  NUTS once more from early draws (:func:`sloth_bayes.inference.anchor`), so that no
+  NUTS once more from early draws (:func:`sloth_bayes.variational.anchor`), so that no
   diagonal entry is near zero, where the sign of a skill would be undecided.
 * **Geometry**: data pin the products ``lambda alpha``, so ``lambda`` and ``alpha`` alone
   are a ridge. What is sampled are skills in *anchor units*, ``alpha L'`` (logits along the

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from .design import Design, design
-from .errors import SpecError
 from .leaderboard import Benchmark, Leaderboard
 from .ratingsposterior import (  # noqa: F401  (to be had here)
     GAIN,
@@ -41,8 +40,9 @@ from .ratingstable import (  # noqa: F401  (to be had here)
 
 
 def lay_out(ratings: SkillRatings) -> tuple[Design, tuple[str, ...], Any]:
-    """Arrays of the law, kinds in order, and the law itself (:class:`inference.Law`)."""
-    from . import inference, ratingsmodel
+    """Arrays of the law, kinds in order, and the law itself (a ``Law``)."""
+    from . import ratingsmodel
+    from .programs import Law
 
     means = (ratings._means() - SCALE[0]) / (SCALE[1] - SCALE[0])
     about = ratings.models.set_index("model").loc[means.index]
@@ -80,12 +80,12 @@ def lay_out(ratings: SkillRatings) -> tuple[Design, tuple[str, ...], Any]:
         cell=cell, weight=weight,
     )  # fmt: skip
     shapes = tuple((np.shape(a), np.asarray(a).dtype.name) for a in judged)
-    which = inference.Law(
+    law = Law(
         ratingsmodel.density, ratingsmodel.values, ratingsmodel.cells,
         (ratingsmodel.Judged, *shapes),
     )  # fmt: skip
     arrays = laid_out.arrays._replace(extra=judged)
-    return replace(laid_out, arrays=arrays), kinds, which
+    return replace(laid_out, arrays=arrays), kinds, law
 
 
 def fit(
@@ -94,7 +94,7 @@ def fit(
     chains: int = 4,
     draws: int = 750,
     warmup: int = 600,
-    steps: int = 2000,
+    steps: int = 1000,
     starts: int = 2,
     target_accept: float = 0.8,
     max_tree_depth: int = 9,
@@ -127,26 +127,13 @@ def fit(
     SpecError
         If a count is not positive.
     """
-    counts = {"chains": chains, "draws": draws, "steps": steps, "starts": starts}
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise SpecError(f"{name} must be a whole number of at least 1, not {value!r}")
-    if warmup < 20:
-        raise SpecError(f"warmup must be at least 20 iterations, not {warmup}")
-    import jax
+    from . import inference
 
-    from . import inference, model
-
-    laid_out, kinds, which = lay_out(ratings)
-    arrays = laid_out.arrays
-    n = model.sizes(LAW, arrays)
-    p = inference.program(LAW, n, steps, 1, max_tree_depth, target_accept, which)
-    first, second, third = jax.random.split(jax.random.PRNGKey(seed), 3)
-    with inference._compiling(p, "nuts", arrays):
-        arrays, guide, elbos = inference._starts(LAW, p, arrays, first, starts, steps, progress)
-    arrays, found = inference._nuts(LAW, p, guide, arrays, second, chains, warmup, draws, progress)
-    values = p.over("values", found[0].reshape(chains * draws, -1), third, arrays)
-    del values["potential"]
-    stats = inference._sample_stats(found, max_tree_depth)
-    attrs = {"seed": seed, "warmup": warmup, "elbo": max(elbos), "name": ratings.name}
-    return build(ratings, laid_out, kinds, values, chains, stats, attrs)
+    laid_out, kinds, law = lay_out(ratings)
+    found = inference.fit_law(
+        LAW, laid_out.arrays, law, chains=chains, draws=draws, warmup=warmup, steps=steps,
+        starts=starts, target_accept=target_accept, max_tree_depth=max_tree_depth, seed=seed,
+        progress=progress,
+    )  # fmt: skip
+    attrs = {"seed": seed, "warmup": warmup, "elbo": max(found.elbos), "name": ratings.name}
+    return build(ratings, laid_out, kinds, found.values, found.chains, found.stats, attrs)

@@ -18,6 +18,7 @@ from ._files import new_file
 from .evaluation import (
     Evaluation,
     cross_validate,
+    fold_errors,
     paired,
     published_errors,
 )
@@ -47,7 +48,8 @@ class Scoreboard:
         CRPS, 90% interval score, 90% and 50% coverage and mean 90% width where there are intervals;
         ``source`` says whether the numbers are the authors' or computed here.
     folds : pandas.DataFrame
-        setting, n_observed, fold, method, source, mae: what the table averages.
+        setting, n_observed, fold, method, source, mae, and mape where forecasts are
+        known cell by cell: what the table averages.
     differences : pandas.DataFrame
         Ours minus the best single published configuration, by setting, with its standard
         error by family bootstrap.
@@ -216,9 +218,8 @@ def assemble(parts: dict[str, Evaluation], refits: pd.DataFrame | None) -> Score
 
 
 def _fold_errors(found: Evaluation, method: str, source: str) -> pd.DataFrame:
-    key = ["setting", "n_observed", "fold"]
-    grouped = found.frame.groupby(key, sort=False)
-    out = (100 * grouped["error"].mean()).rename("mae").reset_index()
+    out = fold_errors(found.frame)
     if "loss" in found.frame:
-        out["loss"] = grouped["loss"].first().to_numpy()
+        key = ["setting", "n_observed", "fold"]
+        out["loss"] = found.frame.groupby(key, sort=False)["loss"].first().to_numpy()
     return out.assign(method=method, source=source)

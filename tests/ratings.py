@@ -67,7 +67,7 @@ def rival(train: pd.DataFrame, test: pd.DataFrame, kinds: bool) -> tuple[np.ndar
 
 def held_out(protocol: str) -> pd.DataFrame:
     """One row a hidden model, skill and judge: truth, and forecasts with 90% intervals."""
-    from sloth_bayes import inference, model
+    from sloth_bayes import foldfit, model
     from sloth_bayes.design import showing
 
     ratings = sb.load_ratings()
@@ -79,7 +79,7 @@ def held_out(protocol: str) -> pd.DataFrame:
         rows = [names.index(m) for m in hidden]
         observed = np.array(laid_out.arrays.observed)
         observed[rows] = 0
-        mu, sd, notes = inference.forecast_hidden(
+        mu, sd, notes = foldfit.forecast_hidden(
             layer.LAW, n, showing(laid_out.arrays, observed), rows, "svi", seed=k, which=which,
             steps=STEPS,
         )  # fmt: skip

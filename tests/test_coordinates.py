@@ -11,8 +11,10 @@ import pytest
 from scipy import stats
 
 import sloth_bayes as sb
-from sloth_bayes import inference, model
+from sloth_bayes import model, nuts
+from sloth_bayes.coordinates import Coordinates, coordinates, follow_gradients
 from sloth_bayes.design import design, showing
+from sloth_bayes.programs import program
 
 RNG = np.random.default_rng(8)
 # lineages of three, one and two families
@@ -107,7 +109,7 @@ def test_another_anchor_is_the_same_draw():
     spec = sb.Sloth(n_skills=2)
     old = design(data, spec.inputs).arrays
     n = model.sizes(spec, old)
-    p = inference.program(spec, n, 10, 2, 5, 0.8)
+    p = program(spec, n, 5)
     x = 0.5 * RNG.normal(size=(3, p.size)).astype("f4")
     rotation = np.linalg.qr(RNG.normal(size=(4, 4)))[0].astype("f4")
     new = old._replace(anchor=rotation)
@@ -132,9 +134,9 @@ def test_another_anchor_is_the_same_draw():
     np.testing.assert_allclose(potentials[1] - potentials[0], log_det, atol=0.02)
 
 
-def some_coordinates(size: int, rank: int) -> inference.Coordinates:
+def some_coordinates(size: int, rank: int) -> Coordinates:
     vectors = np.linalg.qr(RNG.normal(size=(size, rank)))[0]
-    return inference.coordinates(
+    return coordinates(
         RNG.normal(size=size), RNG.uniform(0.5, 2, size), vectors, RNG.uniform(-0.5, 3, rank)
     )
 
@@ -162,7 +164,7 @@ def test_a_normal_posterior_becomes_round_from_few_draws():
     sd = np.array([30.0, 20, 10, 5, 0.2, 0.1, 0.05, 0.02])
     root = np.eye(size) + directions @ np.diag(sd - 1) @ directions.T
     draws = 3 + RNG.normal(size=(60, size)) @ root
-    at = inference.follow_gradients(draws, (draws - 3) @ np.linalg.inv(root @ root), rank=20)
+    at = follow_gradients(draws, (draws - 3) @ np.linalg.inv(root @ root), rank=20)
     origin = np.asarray(at.to_y(at.mean))
     np.testing.assert_allclose(origin, 0, atol=1e-5)
     to_y = np.asarray(jax.vmap(at.to_y)(at.mean + jnp.eye(size)), float).T  # linear: its columns
@@ -175,6 +177,6 @@ def test_a_normal_posterior_becomes_round_from_few_draws():
 
 def test_rounds_of_warm_up_add_up():
     for warmup in (20, 150, 200, 999, 1000):
-        lengths = inference._schedule(warmup)
+        lengths = nuts._schedule(warmup)
         assert sum(lengths) == warmup
         assert min(lengths) >= 1

@@ -183,7 +183,7 @@ def test_a_task_is_small(monkeypatch):
 
     monkeypatch.setattr(evaluation, "_run", look)
     coordinates = {"anchor": np.eye(12, dtype="f4"), "information": np.ones(12, "f4")}
-    monkeypatch.setattr("sloth_bayes.inference.common_coordinates", lambda *a: coordinates)
+    monkeypatch.setattr("sloth_bayes.foldfit.common_coordinates", lambda *a: coordinates)
     with pytest.raises(Stop):
         sb.cross_validate(sb.Sloth(), sb.load_dataset(corrected=False))
     assert len(tasks) == 50

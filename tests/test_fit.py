@@ -164,13 +164,13 @@ def test_ctrl_c_stops_nuts_within_seconds(tmp_path, tiny_table, tiny_posterior):
         sys.path.insert(0, {str(Path(__file__).parent)!r})
         from conftest import BENCHMARKS
         import sloth_bayes as sb
-        from sloth_bayes import inference
+        from sloth_bayes import _threads, nuts, variational
 
-        plain = inference._side_by_side
+        plain = _threads.gather
         def noisy(tasks):
             print("tasks", flush=True)
             return plain(tasks)
-        inference._side_by_side = noisy
+        nuts.gather = variational.gather = noisy
         data = sb.Leaderboard.from_csv({str(path)!r}, benchmarks=BENCHMARKS)
         spec = sb.Sloth(n_skills=2, slopes="pooled", model_effect="pooled")
         print("begin", flush=True)
@@ -193,7 +193,7 @@ def test_ctrl_c_stops_nuts_within_seconds(tmp_path, tiny_table, tiny_posterior):
         seen = 0
         for line in process.stdout:
             seen += line.strip() == "tasks"
-            if seen == 2:  # the starts, then the chains
+            if seen == 3:  # the first start, the others, then the chains
                 break
         time.sleep(2)
         assert process.poll() is None, "the chains ended before they could be interrupted"

@@ -151,7 +151,7 @@ def fits() -> list[Ratio]:
     """Fitting, folds, and loading instead of fitting."""
     import jax
 
-    from sloth_bayes import inference
+    from sloth_bayes import inference, programs
 
     jax.config.update("jax_enable_compilation_cache", False)  # that of earlier processes
     data = sb.load_dataset()
@@ -163,7 +163,7 @@ def fits() -> list[Ratio]:
 
     def forget() -> None:
         jax.clear_caches()
-        for function in vars(inference).values():
+        for function in (*vars(inference).values(), *vars(programs).values()):
             if hasattr(function, "cache_clear"):
                 function.cache_clear()
 

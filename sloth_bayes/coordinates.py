@@ -1,0 +1,124 @@
+"""Linear coordinates in which a posterior is nearly round, learned from draws and gradients.
+
+Hierarchies leave ridges between shared and local parameters that no scale of single
+parameters follows. The variational guide keeps correlations, and NUTS mixes, because both
+work in coordinates that :func:`follow_gradients` has learned.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from scipy.linalg import solve_triangular
+
+
+class Coordinates(NamedTuple):
+    """Linear coordinates ``y`` of the parameters.
+
+    ``x = mean + scale * (y + vectors (stretch * vectors' y))``. The vectors are kept with
+    their transpose: inside a compiled program each product is then a sum over the long rows
+    of one of them.
+    """
+
+    mean: np.ndarray  # (D,)
+    scale: np.ndarray  # (D,)
+    vectors: np.ndarray  # (D, k), orthonormal columns
+    transposed: np.ndarray  # (k, D)
+    stretch: np.ndarray  # (k,)
+
+    def to_x(self, y: Any) -> Any:
+        """Parameters (D,) from coordinates (D,), in JAX."""
+        return self.mean + self.scale * stretched(y, self.vectors, self.transposed, self.stretch)
+
+    def to_y(self, x: Any) -> Any:
+        """Coordinates (D,) from parameters (D,), in JAX: the inverse of :meth:`to_x`."""
+        y = (x - self.mean) / self.scale
+        return stretched(y, self.vectors, self.transposed, 1 / (1 + self.stretch) - 1)
+
+    def rows_to_x(self, y: np.ndarray) -> np.ndarray:
+        """Rows of parameters (n, D) from rows of coordinates."""
+        return self.mean + self.scale * self._rows(y, self.stretch)
+
+    def rows_to_y(self, x: np.ndarray) -> np.ndarray:
+        """Rows of coordinates (n, D) from rows of parameters."""
+        return self._rows((x - self.mean) / self.scale, 1 / (1 + self.stretch) - 1)
+
+    def slopes(self, gradients: np.ndarray) -> np.ndarray:
+        """Gradients (n, D) with respect to coordinates, from those with respect to parameters."""
+        return self._rows(gradients * self.scale, self.stretch)
+
+    def log_det(self) -> float:
+        """Log of the volume of parameters per volume of coordinates."""
+        return float(np.log(self.scale, dtype=float).sum() + np.log1p(self.stretch).sum())
+
+    def _rows(self, y: np.ndarray, stretch: np.ndarray) -> np.ndarray:
+        return y + (y @ self.vectors * stretch) @ self.transposed
+
+
+def coordinates(mean: Any, scale: Any, vectors: Any, stretch: Any) -> Coordinates:
+    """Coordinates in single precision."""
+    arrays = (mean, scale, vectors, np.asarray(vectors).T, stretch)
+    return Coordinates(*(np.ascontiguousarray(a, np.float32) for a in arrays))
+
+
+def plain(size: int) -> Coordinates:
+    """The parameters themselves."""
+    return coordinates(np.zeros(size), np.ones(size), np.zeros((size, 0)), np.zeros(0))
+
+
+@jax.custom_vjp
+def stretched(y: Any, vectors: Any, transposed: Any, stretch: Any) -> Any:
+    """``y + vectors (stretch * vectors' y)``: symmetric in y, hence its own derivative."""
+    along = stretch * (vectors * y[:, None]).sum(0)
+    return y + (transposed * along[:, None]).sum(0)
+
+
+stretched.defvjp(
+    lambda y, *rest: (stretched(y, *rest), rest),
+    lambda rest, g: (stretched(g, *rest), *(None,) * 3),
+)
+
+
+def follow_gradients(draws: np.ndarray, gradients: np.ndarray, rank: int) -> Coordinates:
+    """Coordinates in which draws, and the gradients there, look like a standard normal's.
+
+    For a normal density with covariance ``S`` the gradients of the potential have
+    covariance ``S^-1``, so ``S`` is the geometric mean of the covariance of the draws and
+    the inverse covariance of the gradients: exactly so whatever the draws are, which a
+    covariance of few draws in many dimensions is not. Each parameter is scaled so; then
+    the directions in which draws or gradients vary most are stretched so, up to `rank`
+    (the Fisher divergence of Seyboldt, Carlson and Carpenter, 2024, arXiv 2603.18845).
+
+    Parameters
+    ----------
+    draws, gradients
+        ``(n, D)`` each: rows from the typical set, and gradients of the potential there.
+    rank
+        Largest number of stretched directions.
+    """
+    x = np.asarray(draws, np.float64)
+    centre = x.mean(0)
+    x = x - centre
+    g = np.nan_to_num(np.asarray(gradients, np.float64))
+    g = g - g.mean(0)
+    scale = np.sqrt(np.maximum(x.std(0), 1e-8) / np.maximum(g.std(0), 1e-8))
+    x, g = x / scale, g * scale
+    width, size = min(rank, len(x) - 1), x.shape[1]
+    if 2 * width < size:
+        # Half of the directions from each: the long ones show in draws, the stiff in gradients.
+        each = [np.linalg.svd(rows, full_matrices=False)[2][:width] for rows in (x, g)]
+        basis = np.linalg.qr(np.concatenate(each).T)[0]
+        x, g = x @ basis, g @ basis
+    else:
+        basis = np.eye(size)
+    ridge = 1e-5 * np.eye(basis.shape[1])
+    of_draws, of_gradients = (np.cov(rows.T) + ridge for rows in (x, g))
+    # Their geometric mean S solves S of_gradients S = of_draws, by any root of of_gradients.
+    root = np.linalg.cholesky(of_gradients)
+    values, vectors = np.linalg.eigh(root.T @ of_draws @ root)
+    half = solve_triangular(root, vectors * np.maximum(values, 1e-12) ** 0.25, lower=True, trans=1)
+    values, vectors = np.linalg.eigh(half @ half.T)
+    keep = np.argsort(-np.abs(np.log(values)))[:rank]
+    return coordinates(centre, scale, basis @ vectors[:, keep], np.sqrt(values[keep]) - 1)

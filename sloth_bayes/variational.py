@@ -1,0 +1,200 @@
+"""Variational inference: starts that find the dominant mode, and a guide that fits it.
+
+Adam climbs the ELBO of a normal guide, two draws a step. The loop runs in NumPy around one
+compiled function, the potential and its gradient at a pair of draws, which serves NUTS and
+the importance weights of the guide as well: compiling a loop of its own took longer than
+running it.
+
+1. *Starts* (:func:`starts`) are mean-field in the parameters. The first only chooses the
+   coordinates of skills and residuals (:func:`oriented`); the others begin at random points,
+   and the ELBO of each says what the modes that were not chosen are worth.
+2. The best goes on (:func:`refined`) in linear coordinates learned from its own draws and
+   the gradients there (:func:`sloth_bayes.coordinates.follow_gradients`): a guide that is
+   independent in them keeps the correlations that matter.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._threads import gather, progress_bar
+from .coordinates import Coordinates, follow_gradients, plain
+from .design import Arrays
+from .errors import DataError
+from .programs import PAIR, Program
+from .spec import Sloth
+
+RANK = 512  # directions that learned coordinates stretch
+NOT_FINITE = (
+    "the optimisation found no finite density: check the table for extreme sizes or tokens, or "
+    "narrow the priors"
+)
+_START_RATE, _REFINE_RATE = 0.06, 0.03  # of Adam, at the first step; a hundredth at the last
+_DRAWS = 200  # draws of a guide, at least, from which coordinates are learned
+_TICK = 25  # steps between two looks at the progress bar and at Ctrl-C
+
+
+class Guide(NamedTuple):
+    """Normal guide, independent in linear coordinates: mean and log scale there."""
+
+    at: Coordinates
+    mean: np.ndarray  # (D,)
+    log_scale: np.ndarray  # (D,)
+
+    def draw(self, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Parameters (n, D), and the log density (n,) of the guide there."""
+        noise = rng.standard_normal((n, self.mean.size))
+        y = self.mean + np.exp(self.log_scale) * noise
+        x = self.at.rows_to_x(y.astype(np.float32))
+        density = -0.5 * (noise**2 + np.log(2 * np.pi)).sum(1)
+        return x, density - self.log_scale.sum(dtype=float) - self.at.log_det()
+
+
+def optimise(
+    p: Program,
+    arrays: Arrays,
+    guide: Guide,
+    rng: np.random.Generator,
+    steps: int,
+    rate: float,
+    stop: threading.Event | None = None,
+    advance: Callable[[int], None] = lambda steps: None,
+) -> tuple[Guide, np.ndarray]:
+    """Adam on the ELBO: the guide after some steps, and the ELBO (steps,) of each."""
+    at, size = guide.at, p.size
+    potential = p.ready("potential", np.zeros((PAIR, size), np.float32), 0, arrays)
+    constant = at.log_det() + 0.5 * size * (1 + np.log(2 * np.pi))
+    theta = np.stack([guide.mean, guide.log_scale]).astype(np.float32)
+    moment, square, gradient = np.zeros_like(theta), np.zeros_like(theta), np.empty_like(theta)
+    elbo = np.full(steps, np.nan)
+    for i in range(steps):
+        if i % _TICK == 0:
+            if stop is not None and stop.is_set():
+                break
+            advance(min(_TICK, steps - i))
+        mean, log_scale = theta
+        scale = np.exp(log_scale)
+        noise = rng.standard_normal((PAIR, size), dtype=np.float32)
+        value, slope = potential(at.rows_to_x(mean + scale * noise), 0, arrays)
+        # One wild draw must not undo the optimisation so far.
+        slope = at.slopes(np.nan_to_num(np.asarray(slope), posinf=0.0, neginf=0.0))
+        gradient[0] = slope.mean(0)
+        gradient[1] = (slope * noise).mean(0) * scale - 1
+        elbo[i] = log_scale.sum(dtype=float) + constant - np.mean(value, dtype=float)
+        moment += 0.1 * (gradient - moment)
+        square += 0.001 * (gradient**2 - square)
+        now = rate * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * i / steps)))
+        root = np.sqrt(square / (1 - 0.999 ** (i + 1))) + 1e-8
+        theta -= now / (1 - 0.9 ** (i + 1)) * moment / root
+    return Guide(at, theta[0], theta[1]), elbo
+
+
+def start(
+    p: Program, arrays: Arrays, rng: np.random.Generator, steps: int, **how: Any
+) -> tuple[Guide, np.ndarray]:
+    """Mean-field optimisation from a random point: guide and ELBO of each step."""
+    mean = 0.1 * rng.standard_normal(p.size)
+    guide = Guide(plain(p.size), mean, np.full(p.size, -2.0))
+    return optimise(p, arrays, guide, rng, steps, _START_RATE, **how)
+
+
+def refined(
+    p: Program, arrays: Arrays, guide: Guide, rng: np.random.Generator, steps: int, rank: int,
+    **how: Any,
+) -> tuple[Guide, np.ndarray]:  # fmt: skip
+    """Go on in coordinates that `guide` teaches: guide and ELBO of each step.
+
+    Half of the steps do: the coordinates have done most of the work.
+    """
+    steps = max(1, steps // 2)
+    at = learned(p, arrays, guide, rng, rank)
+    mean = at.rows_to_y(guide.at.rows_to_x(guide.mean[None]))[0]
+    return optimise(p, arrays, Guide(at, mean, np.zeros(p.size)), rng, steps, _REFINE_RATE, **how)
+
+
+def learned(
+    p: Program, arrays: Arrays, guide: Guide, rng: np.random.Generator, rank: int
+) -> Coordinates:
+    """Coordinates from draws of a guide and the gradients there."""
+    x, _ = guide.draw(rng, max(_DRAWS, 3 * rank))
+    return follow_gradients(x, p.over("potential", x, arrays)[1], rank)
+
+
+def starts(
+    spec: Sloth, p: Program, arrays: Arrays, rng: np.random.Generator, number: int, steps: int,
+    progress: bool | None,
+) -> tuple[Arrays, Guide, list[float]]:  # fmt: skip
+    """Choose the coordinates, then the best of several starts: arrays, its guide, all ELBOs."""
+    first, *each = rng.spawn(number + 1)
+    few = max(1, steps // 2)  # coordinates need no more
+    with progress_bar(few + number * steps, "starts", progress) as advance:
+
+        def run(
+            stop: threading.Event, rng: np.random.Generator, steps: int = steps
+        ) -> tuple[Guide, np.ndarray]:
+            return start(p, arrays, rng, steps, stop=stop, advance=advance)
+
+        [(guide, _)] = gather([functools.partial(run, rng=first, steps=few)])
+        arrays = arrays._replace(**oriented(spec, p, guide, first, arrays))
+        found = gather([functools.partial(run, rng=one) for one in each])
+    elbos = [settled(elbo) for _, elbo in found]
+    if not np.isfinite(max(elbos)):
+        raise DataError(NOT_FINITE)
+    return arrays, found[int(np.argmax(elbos))][0], elbos
+
+
+def settled(elbo: np.ndarray) -> float:
+    """Mean ELBO of the last tenth of the steps; minus infinity where it is not finite."""
+    value = float(np.mean(elbo[-max(1, len(elbo) // 10) :]))
+    return value if np.isfinite(value) else -np.inf
+
+
+def oriented(
+    spec: Sloth, p: Program, guide: Guide, rng: np.random.Generator, arrays: Arrays
+) -> dict[str, Any]:
+    """Fields of the arrays that set the coordinates, from a first approximation.
+
+    Which coordinates are sampled changes no posterior (:mod:`sloth_bayes.model`), only how
+    round it is: the anchor of the skills (:func:`anchor`), and how much a score of each
+    benchmark tells of a residual, read off how much narrower than its prior the guide is.
+    """
+    values = p.over("outline", guide.draw(rng, _DRAWS)[0], arrays)
+    if not np.isfinite(values["loading"]).all():
+        raise DataError(NOT_FINITE)
+    found: dict[str, Any] = {}
+    if spec.loadings == "free":
+        found["anchor"] = anchor(values["loading"].mean(0))
+    if spec.residual != "none":
+        count = np.asarray(arrays.count)
+        left = values["residual"].var(0) / (values["residual_scale"] ** 2).mean(0)
+        with np.errstate(divide="ignore"):
+            each = (1 / np.clip(left, 0.001, 0.999) - 1) / count
+        told = [np.median(column[n > 0]) if n.any() else 1.0 for column, n in zip(each.T, count.T)]
+        found["information"] = np.asarray(told, np.float32)
+    return found
+
+
+def anchor(loading: np.ndarray) -> np.ndarray:
+    """Coordinates in which to sample the skills, from a first approximation of the loadings.
+
+    The left singular vectors of the loadings: the first ``d`` are the directions, over all
+    benchmarks, along which families differ most, so that each skill is anchored on
+    everything known about it rather than on one noisy benchmark.
+
+    Parameters
+    ----------
+    loading
+        ``(J, d)`` in any rotation; or those of many draws side by side, ``(J, S d)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(J, J)`` orthogonal matrix, one direction a row.
+    """
+    left = np.linalg.svd(loading, full_matrices=loading.shape[0] > loading.shape[1])[0]
+    return np.ascontiguousarray(left.T).astype(np.float32)
