@@ -46,7 +46,7 @@ def common_coordinates(
     o = hidden_options(method, options)
     p = _program(spec, n, o, SCORES)
     rng = np.random.default_rng(seed)
-    guide, _ = start(p, arrays, rng, o["steps"])
+    [(guide, _)] = start(p, arrays, [rng], o["steps"])
     return oriented(spec, p, guide, rng, arrays)
 
 
@@ -110,11 +110,11 @@ def forecast_hidden(
     if method == "svi":
         parts, elbos, rising = [], [], False
         for k in range(o["starts"]):
-            guide, _ = start(p, arrays, rng, o["steps"])
+            [(guide, _)] = start(p, arrays, [rng], o["steps"])
             guide, elbo = refined(p, arrays, guide, rng, o["steps"], min(o["rank"], p.size))
             share = o["draws"] // o["starts"] + (k < o["draws"] % o["starts"])
             parts.append(guide.draw(rng, share)[0])
-            tenth = max(1, o["steps"] // 10)
+            tenth = max(1, len(elbo) // 10)
             late = elbo[-2 * tenth :].reshape(2, -1)
             elbos.append(late[1].mean())
             noise = 3 * np.sqrt(late.var(1).sum() / tenth)
@@ -124,7 +124,7 @@ def forecast_hidden(
         x = np.concatenate(parts)
         notes = {"converged": float(not rising), "elbo": float(np.mean(elbos))}
     else:
-        guide, _ = start(p, arrays, rng, o["steps"])
+        [(guide, _)] = start(p, arrays, [rng], o["steps"])
         arrays, chains = sample(
             spec, p, guide, arrays, rng, o["chains"], o["warmup"], o["draws"], progress=False
         )

@@ -28,7 +28,7 @@ from .design import Arrays, Design, design
 from .errors import SpecError
 from .leaderboard import Leaderboard
 from .posterior import Posterior, build
-from .programs import BLOCK, COMPILING, PAIR, SCORES, Law, Program, program
+from .programs import BATCH, BLOCK, COMPILING, SCORES, Law, Program, program
 from .spec import Sloth
 from .variational import RANK
 
@@ -76,7 +76,8 @@ def fit(
         Number of NUTS chains, draws kept per chain and warm-up iterations. With SVI there
         is one chain, of ``chains * draws`` draws.
     steps
-        Steps of each variational start; with SVI the best one goes on for half as many.
+        Steps of each variational start; with SVI the best one goes on for a quarter as many,
+        of twice the draws.
     starts
         Number of variational starts; the best one is used by either method, and the ELBO
         of each is recorded.
@@ -243,7 +244,7 @@ def _compiling(p: Program, method: str, arrays: Arrays) -> Iterator[None]:
 
     key, x = jax.random.PRNGKey(0), np.zeros(p.size, np.float32)
     block = np.zeros((BLOCK, p.size), np.float32)
-    p.ready("potential", block[:PAIR], 0, arrays)
+    p.ready("potential", block[:BATCH], 0, arrays)
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(work)
         yield

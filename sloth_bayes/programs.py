@@ -29,7 +29,7 @@ from .spec import Sloth
 
 CHUNK = 25  # NUTS iterations between two looks at the progress bar and at Ctrl-C
 BLOCK = 50  # draws that one call of a compiled function of draws takes
-PAIR = 2  # draws that one call of the potential takes: a step of variational inference
+BATCH = 4  # draws that one call of the potential takes: a step of variational inference
 FOREVER = 1_000_000  # iterations of adaptation of the step size, which its caller ends
 # What runs for a fraction of a second is not worth seconds of LLVM's optimisation.
 _COMPILER = {name: {"xla_backend_optimization_level": 1} for name in ("values", "outline")}
@@ -84,7 +84,7 @@ class Program(NamedTuple):
     def over(self, name: str, x: Any, *args: Any) -> Any:
         """Apply a function of rows to any number of them, block by block: NumPy arrays."""
         x = np.asarray(x, np.float32)
-        size = PAIR if name == "potential" else BLOCK
+        size = BATCH if name == "potential" else BLOCK
         function = self.ready(name, np.zeros((size, self.size), np.float32), 0, *args)
 
         def block(first: int) -> Any:

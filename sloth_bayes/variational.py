@@ -1,9 +1,9 @@
 """Variational inference: starts that find the dominant mode, and a guide that fits it.
 
-Adam climbs the ELBO of a normal guide, two draws a step. The loop runs in NumPy around one
-compiled function, the potential and its gradient at a pair of draws, which serves NUTS and
-the importance weights of the guide as well: compiling a loop of its own took longer than
-running it.
+Adam climbs the ELBO of normal guides. The loop runs in NumPy around one compiled function,
+the potential and its gradient at a few draws, which serves NUTS and the importance weights of
+the guide as well: compiling a loop of its own took longer than running it. Two starts share a
+call, as many draws as a guide that goes alone has to itself.
 
 1. *Starts* (:func:`starts`) are mean-field in the parameters. The first only chooses the
    coordinates of skills and residuals (:func:`oriented`); the others begin at random points,
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +26,7 @@ from ._threads import gather, progress_bar
 from .coordinates import Coordinates, follow_gradients, plain
 from .design import Arrays
 from .errors import DataError
-from .programs import PAIR, Program
+from .programs import BATCH, Program
 from .spec import Sloth
 
 RANK = 512  # directions that learned coordinates stretch
@@ -58,49 +58,61 @@ class Guide(NamedTuple):
 def optimise(
     p: Program,
     arrays: Arrays,
-    guide: Guide,
-    rng: np.random.Generator,
+    guides: Sequence[Guide],
+    rngs: Sequence[np.random.Generator],
     steps: int,
     rate: float,
     stop: threading.Event | None = None,
     advance: Callable[[int], None] = lambda steps: None,
-) -> tuple[Guide, np.ndarray]:
-    """Adam on the ELBO: the guide after some steps, and the ELBO (steps,) of each."""
-    at, size = guide.at, p.size
-    potential = p.ready("potential", np.zeros((PAIR, size), np.float32), 0, arrays)
+) -> list[tuple[Guide, np.ndarray]]:
+    """Adam on the ELBO: each guide after some steps, and the ELBO (steps,) of each.
+
+    The guides, in the same coordinates, share the draws that a call of the potential takes.
+    """
+    at, size, each = guides[0].at, p.size, BATCH // len(guides)
+    potential = p.ready("potential", np.zeros((BATCH, size), np.float32), 0, arrays)
     constant = at.log_det() + 0.5 * size * (1 + np.log(2 * np.pi))
-    theta = np.stack([guide.mean, guide.log_scale]).astype(np.float32)
+    theta = np.stack([(g.mean, g.log_scale) for g in guides], 1).astype(np.float32)
     moment, square, gradient = np.zeros_like(theta), np.zeros_like(theta), np.empty_like(theta)
-    elbo = np.full(steps, np.nan)
+    rows = np.zeros((BATCH, size), np.float32)
+    used = rows[: each * len(guides)]
+    elbo = np.full((steps, len(guides)), np.nan)
     for i in range(steps):
         if i % _TICK == 0:
             if stop is not None and stop.is_set():
                 break
-            advance(min(_TICK, steps - i))
+            advance(BATCH // 2 * min(_TICK, steps - i))
         mean, log_scale = theta
         scale = np.exp(log_scale)
-        noise = rng.standard_normal((PAIR, size), dtype=np.float32)
-        value, slope = potential(at.rows_to_x(mean + scale * noise), 0, arrays)
+        noise = np.stack([rng.standard_normal((each, size), dtype=np.float32) for rng in rngs])
+        used[:] = at.rows_to_x((mean[:, None] + scale[:, None] * noise).reshape(used.shape))
+        value, slope = potential(rows, 0, arrays)
         # One wild draw must not undo the optimisation so far.
-        slope = at.slopes(np.nan_to_num(np.asarray(slope), posinf=0.0, neginf=0.0))
-        gradient[0] = slope.mean(0)
-        gradient[1] = (slope * noise).mean(0) * scale - 1
-        elbo[i] = log_scale.sum(dtype=float) + constant - np.mean(value, dtype=float)
+        slope = np.nan_to_num(np.asarray(slope)[: len(used)], posinf=0.0, neginf=0.0)
+        slope = at.slopes(slope).reshape(noise.shape)
+        gradient[0] = slope.mean(1)
+        gradient[1] = (slope * noise).mean(1) * scale - 1
+        energy = np.asarray(value, float)[: len(used)].reshape(len(guides), each).mean(1)
+        elbo[i] = log_scale.sum(1, dtype=float) + constant - energy
         moment += 0.1 * (gradient - moment)
         square += 0.001 * (gradient**2 - square)
         now = rate * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * i / steps)))
         root = np.sqrt(square / (1 - 0.999 ** (i + 1))) + 1e-8
         theta -= now / (1 - 0.9 ** (i + 1)) * moment / root
-    return Guide(at, theta[0], theta[1]), elbo
+    return [(Guide(at, *theta[:, k]), elbo[:, k]) for k in range(len(guides))]
 
 
 def start(
-    p: Program, arrays: Arrays, rng: np.random.Generator, steps: int, **how: Any
-) -> tuple[Guide, np.ndarray]:
-    """Mean-field optimisation from a random point: guide and ELBO of each step."""
-    mean = 0.1 * rng.standard_normal(p.size)
-    guide = Guide(plain(p.size), mean, np.full(p.size, -2.0))
-    return optimise(p, arrays, guide, rng, steps, _START_RATE, **how)
+    p: Program, arrays: Arrays, rngs: Sequence[np.random.Generator], steps: int, **how: Any
+) -> list[tuple[Guide, np.ndarray]]:
+    """Mean-field optimisations from random points: guide and ELBO of each step of each.
+
+    Two take two draws a step each; a lone one takes four, in half as many steps.
+    """
+    steps = max(1, steps * len(rngs) // (BATCH // 2))
+    at, wide = plain(p.size), np.full(p.size, -2.0)
+    guides = [Guide(at, 0.1 * rng.standard_normal(p.size), wide) for rng in rngs]
+    return optimise(p, arrays, guides, rngs, steps, _START_RATE, **how)
 
 
 def refined(
@@ -109,12 +121,14 @@ def refined(
 ) -> tuple[Guide, np.ndarray]:  # fmt: skip
     """Go on in coordinates that `guide` teaches: guide and ELBO of each step.
 
-    Half of the steps do: the coordinates have done most of the work.
+    A quarter of the steps do: the coordinates have done most of the work.
     """
-    steps = max(1, steps // 2)
+    steps = max(2, steps // 4)
     at = learned(p, arrays, guide, rng, rank)
     mean = at.rows_to_y(guide.at.rows_to_x(guide.mean[None]))[0]
-    return optimise(p, arrays, Guide(at, mean, np.zeros(p.size)), rng, steps, _REFINE_RATE, **how)
+    guides = [Guide(at, mean, np.zeros(p.size))]
+    [found] = optimise(p, arrays, guides, [rng], steps, _REFINE_RATE, **how)
+    return found
 
 
 def learned(
@@ -135,13 +149,15 @@ def starts(
     with progress_bar(few + number * steps, "starts", progress) as advance:
 
         def run(
-            stop: threading.Event, rng: np.random.Generator, steps: int = steps
-        ) -> tuple[Guide, np.ndarray]:
-            return start(p, arrays, rng, steps, stop=stop, advance=advance)
+            stop: threading.Event, rngs: list[np.random.Generator], steps: int = steps
+        ) -> list[tuple[Guide, np.ndarray]]:
+            return start(p, arrays, rngs, steps, stop=stop, advance=advance)
 
-        [(guide, _)] = gather([functools.partial(run, rng=first, steps=few)])
+        [[(guide, _)]] = gather([functools.partial(run, rngs=[first], steps=few)])
         arrays = arrays._replace(**oriented(spec, p, guide, first, arrays))
-        found = gather([functools.partial(run, rng=one) for one in each])
+        pairs = [each[k : k + BATCH // 2] for k in range(0, number, BATCH // 2)]
+        several = gather([functools.partial(run, rngs=pair) for pair in pairs])
+    found = [one for pair in several for one in pair]
     elbos = [settled(elbo) for _, elbo in found]
     if not np.isfinite(max(elbos)):
         raise DataError(NOT_FINITE)

@@ -216,7 +216,7 @@ def test_a_guide_that_is_the_posterior_has_a_small_k_hat(tiny_svi):
         if "log_weight" not in data:
             return data
         noise = 0.1 * np.random.default_rng(0).normal(size=data["log_weight"].shape)
-        return data.assign(log_weight=(("chain", "draw"), noise - 50))
+        return data.assign(log_weight=("weighed", noise - 50))
 
     messages = rebuilt(tiny_svi, perfect).diagnostics().messages
     assert any("close to the posterior" in m for m in messages)
@@ -225,7 +225,7 @@ def test_a_guide_that_is_the_posterior_has_a_small_k_hat(tiny_svi):
         if "log_weight" not in data:
             return data
         heavy = np.random.default_rng(0).pareto(0.5, data["log_weight"].shape)
-        return data.assign(log_weight=(("chain", "draw"), 3 * np.log(heavy)))
+        return data.assign(log_weight=("weighed", 3 * np.log(heavy)))
 
     messages = rebuilt(tiny_svi, poor).diagnostics().messages
     assert any("not the posterior" in m and "method='nuts'" in m for m in messages)
