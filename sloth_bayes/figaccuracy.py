@@ -116,9 +116,9 @@ def relative_errors(src: Sources) -> Drawn:
         f"{number(ours['mape'])}% (standard error {number(ours['se'])}); best of {len(rivals)} "
         f"laws refitted here: {rivals['method'].iloc[0]}, {number(rivals['mape'].iloc[0])}% "
         f"({number(rivals['se'].iloc[0])}). {left_out} of {len(cells):,} scores are below "
-        f"{100 * LEAST_RELATIVE:g}% and left out: a relative error says nothing there, and little "
-        "of scores of a few percent, which weigh most. Of the published fits only errors in "
-        "points are on record."
+        f"{100 * LEAST_RELATIVE:g}% and left out, where a relative error means nothing; of what is "
+        "left, scores of a few percent weigh most. Of the published fits only errors in points "
+        "are on record."
     )
 
     def draw(wide: bool) -> Figure:
@@ -126,7 +126,7 @@ def relative_errors(src: Sources) -> Drawn:
         with plt.rc_context(STYLE):
             axis = figure.subplots()
             _error_rows(axis, frame, order, "mape", barred=(OURS, "refitted here"))
-            axis.set_xlabel("mean absolute error (percent of the score)")
+            axis.set_xlabel("mean error (% of the score)")
             _names(axis, order)
             handles = _method_handles()
             legend_below(figure, [handles[0], handles[2]])
