@@ -54,7 +54,7 @@ class FitOptions:
     benchmarks: tuple[str, ...] = ()
     method: str = "nuts"
     chains: int = 4
-    draws: int = 1000
+    draws: int = 1500
     warmup: int = 1000
     steps: int = 3000
     starts: int = 4
