@@ -270,6 +270,8 @@ def plot(cost: pd.DataFrame, path: Path) -> None:
             ticks = sorted(set(here[factor].astype(int)))
             for method, (colour, marker, solid, dotted) in lines.items():
                 rows = here[here["method"] == method].sort_values(factor)
+                if rows.empty:  # a study of one method, or one cut off
+                    continue
                 style = {"color": colour, "marker": marker, "ms": 5, "lw": 1.6}
                 above.plot(rows[factor], rows[solid[0]], label=solid[1], **style)
                 style_of_dotted = style | {"ls": ":", "lw": 1.2, "ms": 3.5}
