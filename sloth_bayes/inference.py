@@ -110,10 +110,8 @@ def fit(
     >>> sb.Sloth(n_skills=1).fit(data, method="svi", steps=50, draws=25).n_draws
     100
     """
-    if method not in ("nuts", "svi"):
-        raise SpecError(f"method={method!r} is not a choice; method takes nuts, svi")
     laid_out = laid_out or _laid_out(spec, data)
-    found = fit_law(
+    found = fit_arrays(
         spec, laid_out.arrays, SCORES, method, chains=chains, draws=draws, warmup=warmup,
         steps=steps, starts=starts, rank=rank, target_accept=target_accept,
         max_tree_depth=max_tree_depth, seed=seed, progress=progress,
@@ -144,21 +142,21 @@ class Fitted(NamedTuple):
     elbos: list[float]  # of the variational starts
 
 
-def fit_law(
+def fit_arrays(
     spec: Sloth,
     arrays: Arrays,
     law: Law,
     method: str = "nuts",
     *,
-    chains: int = 4,
-    draws: int = 1500,
-    warmup: int = 1000,
-    steps: int = 1000,
-    starts: int = 4,
+    chains: int,
+    draws: int,
+    warmup: int,
+    steps: int,
+    starts: int,
+    target_accept: float,
+    max_tree_depth: int,
+    seed: int,
     rank: int = RANK,
-    target_accept: float = 0.8,
-    max_tree_depth: int = 10,
-    seed: int = 0,
     progress: bool | None = None,
 ) -> Fitted:
     """Fit a law to a table's arrays: what :func:`fit` does between the table and the posterior.

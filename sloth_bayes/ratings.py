@@ -130,7 +130,7 @@ def fit(
     from . import inference
 
     laid_out, kinds, law = lay_out(ratings)
-    found = inference.fit_law(
+    found = inference.fit_arrays(
         LAW, laid_out.arrays, law, chains=chains, draws=draws, warmup=warmup, steps=steps,
         starts=starts, target_accept=target_accept, max_tree_depth=max_tree_depth, seed=seed,
         progress=progress,

@@ -44,7 +44,8 @@ class FitOptions:
     benchmarks
         Benchmarks to keep; empty for all.
     method, chains, draws, warmup, steps, starts, rank, target_accept, max_tree_depth, seed
-        As :func:`sloth_bayes.inference.fit` takes them.
+        As :func:`sloth_bayes.inference.fit` takes them, with its defaults (stated again: that
+        module imports JAX, which reading a recipe does not need).
     slim_draws
         Draws, over all chains, of the posterior that is kept in the folder.
     """
@@ -56,9 +57,9 @@ class FitOptions:
     chains: int = 4
     draws: int = 1500
     warmup: int = 1000
-    steps: int = 3000
+    steps: int = 1000
     starts: int = 4
-    rank: int = 10
+    rank: int = 512
     target_accept: float = 0.8
     max_tree_depth: int = 10
     seed: int = 0

@@ -67,15 +67,14 @@ def optimise(
 ) -> list[tuple[Guide, np.ndarray]]:
     """Adam on the ELBO: each guide after some steps, and the ELBO (steps,) of each.
 
-    The guides, in the same coordinates, share the draws that a call of the potential takes.
+    The guides, in the same coordinates and one, two or four of them, share the draws that a
+    call of the potential takes.
     """
     at, size, each = guides[0].at, p.size, BATCH // len(guides)
     potential = p.ready("potential", np.zeros((BATCH, size), np.float32), 0, arrays)
     constant = at.log_det() + 0.5 * size * (1 + np.log(2 * np.pi))
     theta = np.stack([(g.mean, g.log_scale) for g in guides], 1).astype(np.float32)
     moment, square, gradient = np.zeros_like(theta), np.zeros_like(theta), np.empty_like(theta)
-    rows = np.zeros((BATCH, size), np.float32)
-    used = rows[: each * len(guides)]
     elbo = np.full((steps, len(guides)), np.nan)
     for i in range(steps):
         if i % _TICK == 0:
@@ -85,14 +84,14 @@ def optimise(
         mean, log_scale = theta
         scale = np.exp(log_scale)
         noise = np.stack([rng.standard_normal((each, size), dtype=np.float32) for rng in rngs])
-        used[:] = at.rows_to_x((mean[:, None] + scale[:, None] * noise).reshape(used.shape))
-        value, slope = potential(rows, 0, arrays)
+        rows = (mean[:, None] + scale[:, None] * noise).reshape(BATCH, size)
+        value, slope = potential(at.rows_to_x(rows), 0, arrays)
         # One wild draw must not undo the optimisation so far.
-        slope = np.nan_to_num(np.asarray(slope)[: len(used)], posinf=0.0, neginf=0.0)
+        slope = np.nan_to_num(np.asarray(slope), posinf=0.0, neginf=0.0)
         slope = at.slopes(slope).reshape(noise.shape)
         gradient[0] = slope.mean(1)
         gradient[1] = (slope * noise).mean(1) * scale - 1
-        energy = np.asarray(value, float)[: len(used)].reshape(len(guides), each).mean(1)
+        energy = np.asarray(value, float).reshape(len(guides), each).mean(1)
         elbo[i] = log_scale.sum(1, dtype=float) + constant - energy
         moment += 0.1 * (gradient - moment)
         square += 0.001 * (gradient**2 - square)

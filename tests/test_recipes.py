@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import sloth_bayes as sb
-from sloth_bayes import recipes
+from sloth_bayes import inference, recipes
 
 LAWS = ("flops", "leaderboard", "owen", "ruan", "size-and-tokens", "sloth-basic", "sloth-full")
 
@@ -25,6 +26,11 @@ def test_every_recipe_that_ships_loads():
         recipe = recipes.load(name)
         assert recipe.name == name
         assert recipe.data().n_scores > 0
+
+
+def test_a_recipe_is_fitted_as_a_specification_is():
+    defaults = {k: p.default for k, p in inspect.signature(inference.fit).parameters.items()}
+    assert recipes.FitOptions().arguments().items() <= defaults.items()
 
 
 def test_the_leaderboard_recipe_is_the_default_written_out():

@@ -133,7 +133,7 @@ def evaluate(
         say("time", f"{time.perf_counter() - begun:.0f} s")
     if failed:
         say("warning", f"{len(failed)} fits did not converge: {', '.join(failed[:5])}. Try "
-             f"--steps {2 * int(found.about['options'].get('steps', 2000))}, or more --warmup and "
+             f"--steps {2 * int(found.about['options']['steps'])}, or more --warmup and "
              "--draws with nuts.")  # fmt: skip
         raise typer.Exit(NOT_CONVERGED)
 
