@@ -58,6 +58,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from jax.scipy.special import log_ndtr, ndtr, ndtri
+from scipy.special import betaln, gammaln
 
 from . import law
 from .design import Arrays, Unknown
@@ -74,25 +75,20 @@ class Sizes(NamedTuple):
     cells: int  # pairs of family and benchmark with a score
     inputs: int
     skills: int
-    # Benchmarks whose scores are rounded, and those whose are not: their indices, and
-    # whether they are rounded, any touches 0, any touches 1 (see law.log_likelihood).
-    columns: tuple[tuple[tuple[int, ...], tuple[bool, bool, bool]], ...]
+    # Whether any score is rounded, touches 0, touches 1 (see law.log_likelihood).
+    touched: tuple[bool, bool, bool]
     unknown: tuple[int, int] = (0, 0)  # models of unknown size, of unknown tokens
 
 
 def sizes(spec: Sloth, arrays: Arrays) -> Sizes:
     """Static sizes of a fit of `spec` to `arrays`."""
     models, benchmarks = arrays.score.shape
-    rounded, half = arrays.rounding > 0, 0.5 * arrays.rounding
-    seen = arrays.observed > 0
-    columns = []
-    for kind in (False, True):
-        which = np.flatnonzero(rounded == kind)
-        score, here = arrays.score[:, which], seen[:, which]
-        floor = bool(((score - half[which] <= 1e-6) & here).any())
-        ceiling = bool(((score + half[which] >= 1 - 1e-6) & here).any())
-        if which.size:
-            columns.append((tuple(which.tolist()), (kind, floor, ceiling)))
+    half, seen = 0.5 * arrays.rounding, arrays.observed > 0
+    touched = (
+        bool((arrays.rounding > 0).any()),
+        bool(((arrays.score - half <= 1e-6) & seen).any()),
+        bool(((arrays.score + half >= 1 - 1e-6) & seen).any()),
+    )
     return Sizes(
         models=models,
         benchmarks=benchmarks,
@@ -101,7 +97,7 @@ def sizes(spec: Sloth, arrays: Arrays) -> Sizes:
         cells=arrays.cell_family.shape[0],
         inputs=arrays.inputs.shape[1],
         skills=n_skills(spec, benchmarks),
-        columns=tuple(columns),
+        touched=touched,
         unknown=(0, 0)
         if arrays.unknown is None
         else (arrays.unknown.size.shape[0], arrays.unknown.tokens.shape[0]),
@@ -121,73 +117,118 @@ def _half_normal(name: str, scale: float) -> Any:
     return numpyro.sample(name, dist.HalfNormal(scale))
 
 
+class Triangle(NamedTuple):
+    """A lower triangle (d, d) with a positive diagonal, and what densities need of it.
+
+    Both are computed once: each would be a dozen small kernels, with its derivatives.
+    """
+
+    tril: Any
+    inverse: Any
+    log_det: Any
+
+    def times(self, factor: float) -> Triangle:
+        """The triangle times a number."""
+        log_det = self.log_det + self.tril.shape[0] * math.log(factor)
+        return Triangle(factor * self.tril, self.inverse / factor, log_det)
+
+
+@jax.custom_jvp
+def _inverse(tril: Any) -> Any:
+    return jax.scipy.linalg.solve_triangular(tril, jnp.eye(tril.shape[0]), lower=True)
+
+
+@_inverse.defjvp
+def _(args: tuple[Any], tangents: tuple[Any]) -> tuple[Any, Any]:
+    inverse = _inverse(*args)
+    return inverse, -inverse @ tangents[0] @ inverse
+
+
 class MatrixRows(dist.Distribution):
     """Rows ``k = z L^-1`` with standard normal ``z``: `rows` of them, given the triangle."""
 
     support = dist.constraints.independent(dist.constraints.real, 2)
 
-    def __init__(self, triangle: Any, inverse: Any, rows: int) -> None:
-        self.triangle, self.inverse = triangle, inverse
-        super().__init__(batch_shape=(), event_shape=(rows, triangle.shape[0]))
+    def __init__(self, triangle: Triangle, rows: int) -> None:
+        self.triangle = triangle
+        super().__init__(batch_shape=(), event_shape=(rows, triangle.tril.shape[0]))
 
     def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
         """Draw rows."""
-        return jax.random.normal(key, (*sample_shape, *self.event_shape)) @ self.inverse
+        return jax.random.normal(key, (*sample_shape, *self.event_shape)) @ self.triangle.inverse
 
     def log_prob(self, value: Any) -> Any:
         """Joint log density of all rows."""
-        z = value @ self.triangle
+        z = value @ self.triangle.tril
         rows, width = self.event_shape
-        log_det = jnp.log(jnp.diag(self.triangle)).sum()
-        return -0.5 * (z**2).sum() + rows * (log_det - 0.5 * width * math.log(2 * math.pi))
+        constant = 0.5 * rows * width * math.log(2 * math.pi)
+        return rows * self.triangle.log_det - 0.5 * (z**2).sum() - constant
 
 
 class Rows(dist.Distribution):
-    """Independent normal rows: mean `loc`, covariance ``spread^2 tril tril'``."""
+    """Independent normal rows: covariance ``spread^2 tril tril'``."""
 
     support = dist.constraints.independent(dist.constraints.real, 2)
 
-    def __init__(self, loc: Any, tril: Any, shape: tuple[int, int], spread: Any = 1.0) -> None:
-        self.loc, self.tril = loc, tril
-        self.spread = jnp.broadcast_to(spread, (shape[0], 1))
+    def __init__(self, triangle: Triangle, shape: tuple[int, int], spread: Any = 1.0) -> None:
+        self.triangle = triangle
+        self.spread = np.ones((1, 1)) * spread  # (rows, 1), or one of all
         super().__init__(batch_shape=(), event_shape=shape)
 
     def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
         """Draw rows."""
         noise = jax.random.normal(key, (*sample_shape, *self.event_shape))
-        return self.loc + self.spread * (noise @ self.tril.T)
+        return self.spread * (noise @ self.triangle.tril.T)
 
     def log_prob(self, value: Any) -> Any:
         """Joint log density of all rows."""
-        # One inverse of a (d, d) triangle, then a matrix product: d is small, rows are many.
-        inverse = jax.scipy.linalg.solve_triangular(
-            self.tril, jnp.eye(self.tril.shape[0]), lower=True
-        )
-        z = ((value - self.loc) / self.spread) @ inverse.T
+        z = (value / self.spread) @ self.triangle.inverse.T
         rows, width = self.event_shape
-        log_det = rows * jnp.log(jnp.diag(self.tril)).sum() + width * jnp.log(self.spread).sum()
+        xp = np if isinstance(self.spread, np.ndarray) else jnp
+        spread = xp.log(self.spread).sum() * (rows // self.spread.shape[0])
+        log_det = rows * self.triangle.log_det + width * spread
         return -0.5 * (z**2).sum() - log_det - 0.5 * rows * width * math.log(2 * math.pi)
 
 
-def sample_loadings(spec: Sloth, n: Sizes, anchor: Any) -> tuple[Any, Any]:
+class Squares(dist.Gamma):
+    """Squares of the triangle's diagonal: chi-squared with ``d, d - 1, ..., 1`` degrees."""
+
+    def __init__(self, d: int) -> None:
+        self.half = 0.5 * np.arange(d, 0, -1.0)
+        super().__init__(self.half, 0.5)
+
+    def log_prob(self, value: Any) -> Any:
+        """Log density of each, its constants computed now rather than by the program."""
+        constant = gammaln(self.half) + self.half * math.log(2.0)
+        return (self.half - 1) * jnp.log(value) - 0.5 * value - constant
+
+
+def sample_loadings(spec: Sloth, n: Sizes, anchor: Any) -> tuple[Any, Triangle]:
     """Loadings (J, d) per anchor unit, and the triangle (d, d) of anchor units per skill.
 
     Their product is the loading per unit of skill. Both are identities with identity
     loadings.
     """
-    d, scale = n.skills, spec.priors.loading
+    d = n.skills
     if spec.loadings == "identity":
-        return jnp.eye(d), jnp.eye(d)
-    concentration = 0.5 * jnp.arange(d, 0, -1.0)
-    squared = numpyro.sample("loading_diagonal", dist.Gamma(concentration, 0.5).to_event(1))
-    below = _normal("loading_below", (d * (d - 1) // 2,)) if d > 1 else jnp.zeros(0)
-    triangle = jnp.diag(jnp.sqrt(squared)).at[jnp.tril_indices(d, -1)].set(below)
+        return jnp.eye(d), Triangle(jnp.eye(d), jnp.eye(d), 0.0)
+    squared = numpyro.sample("loading_diagonal", Squares(d).to_event(1))
+    tril = jnp.eye(d) * jnp.sqrt(squared)
+    if d > 1:
+        below = _normal("loading_below", (d * (d - 1) // 2,))
+        tril = tril + (below @ _places(d)).reshape(d, d)
+    triangle = Triangle(tril, _inverse(tril), 0.5 * jnp.log(squared).sum())
     top = jnp.eye(d)
     if n.benchmarks > d:
-        inverse = jax.scipy.linalg.solve_triangular(triangle, jnp.eye(d), lower=True)
-        rest = numpyro.sample("loading_rest", MatrixRows(triangle, inverse, n.benchmarks - d))
+        rest = numpyro.sample("loading_rest", MatrixRows(triangle, n.benchmarks - d))
         top = jnp.concatenate([top, rest])
-    return anchor.T @ top, scale * triangle
+    return anchor.T @ top, triangle.times(spec.priors.loading)
+
+
+def _places(d: int) -> np.ndarray:
+    """Where the entries below the diagonal go, row by row: (d (d - 1) / 2, d^2) 0 or 1."""
+    places = np.flatnonzero(np.tri(d, k=-1))
+    return np.eye(d * d, dtype=np.float32)[places]
 
 
 def reanchored(
@@ -200,7 +241,7 @@ def reanchored(
     with numpyro.handlers.block(), numpyro.handlers.substitute(data=sites):
         loading, unit = sample_loadings(spec, n, jnp.asarray(old.anchor))
     d = n.skills
-    turned = jnp.asarray(new.anchor) @ loading @ unit / spec.priors.loading
+    turned = jnp.asarray(new.anchor) @ loading @ unit.tril / spec.priors.loading
     orthogonal, upper = jnp.linalg.qr(turned[:d].T)
     sign = jnp.where(jnp.diag(upper) < 0, -1.0, 1.0)
     triangle, back = (upper * sign[:, None]).T, orthogonal * sign
@@ -212,7 +253,7 @@ def reanchored(
     if n.benchmarks > d:
         out["loading_rest"] = solve(triangle.T, (turned[d:] @ back).T, lower=False).T
     # Rows are effects times unit'; they become effects, rotated, times the new unit'.
-    move = solve(unit, jnp.eye(d), lower=True).T @ back @ (spec.priors.loading * triangle).T
+    move = unit.inverse.T @ back @ (spec.priors.loading * triangle).T
     for name in ("slope_raw", "instruct_raw", "slope_lineage_raw", "model_raw", "family_raw"):
         if name in sites:
             out[name] = sites[name] @ move
@@ -235,11 +276,11 @@ def nested_log_density(w: Any, known: Any, share: Any, members: Any) -> Any:
     if share is None:
         return -0.5 * (w**2).sum()
     k = members @ known
-    mean = members @ (known * w) / jnp.maximum(k, 1.0)
-    deviation = known * (w - members.T @ mean)
-    own, whole = 1 - share, 1 - share + share * k
-    quadratic = (deviation**2).sum() / own + (k * mean**2 / whole).sum()
-    log_det = ((k - 1) * jnp.log(own) + jnp.log(whole)).sum()
+    whole = 1 - share + share * k
+    own = known * w
+    total = members @ own
+    quadratic = ((own**2).sum() - share * (total**2 / whole).sum()) / (1 - share)
+    log_det = ((k - 1) * jnp.log1p(-share) + jnp.log(whole)).sum()
     return -0.5 * (quadratic + log_det + ((1 - known) * w**2).sum())
 
 
@@ -279,72 +320,89 @@ class NestedSkills(dist.Distribution):
 
     support = dist.constraints.independent(dist.constraints.real, 2)
 
-    def __init__(self, tril: Any, known: Any, share: Any, members: Any) -> None:
-        self.tril, self.known, self.share, self.members = tril, known, share, members
-        # One inverse of a (d, d) triangle, then a matrix product: d is small, rows are many.
-        self.inverse = jax.scipy.linalg.solve_triangular(tril, jnp.eye(tril.shape[0]), lower=True)
-        super().__init__(batch_shape=(), event_shape=(members.shape[1], tril.shape[0]))
+    def __init__(self, triangle: Triangle, known: Any, share: Any, members: Any) -> None:
+        self.triangle, self.known, self.share, self.members = triangle, known, share, members
+        super().__init__(batch_shape=(), event_shape=(members.shape[1], triangle.tril.shape[0]))
 
     def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
         """Draw effects; only single draws are needed."""
-        w = nested_draw(key, self.share, self.members, self.tril.shape[0])
-        return jnp.where(self.known > 0, w @ self.tril.T, w)
+        w = nested_draw(key, self.share, self.members, self.event_shape[1])
+        return jnp.where(self.known > 0, w @ self.triangle.tril.T, w)
 
     def standardise(self, value: Any) -> Any:
         """Effects of unit variance and no correlation between skills."""
-        return jnp.where(self.known > 0, value @ self.inverse.T, value)
+        return jnp.where(self.known > 0, value @ self.triangle.inverse.T, value)
 
     def log_prob(self, value: Any) -> Any:
         """Joint log density, up to a constant."""
         known = jnp.broadcast_to(self.known, self.event_shape)
         density = nested_log_density(self.standardise(value), known, self.share, self.members)
-        return density - self.known.sum() * jnp.log(jnp.diag(self.tril)).sum()
+        return density - self.known.sum() * self.triangle.log_det
 
 
 class NestedResiduals(dist.Distribution):
     """Family x benchmark residuals, as a vector of those cells that have scores.
 
-    Each is sampled between its own value and its standardised deviation: `spread` is its
+    Each is sampled between its own value and its standardised deviation: divided by its
     scale to the power of how far data inform it (Papaspiliopoulos, Roberts and Skoeld,
-    2003). An effect that data pin down must not be a product of two unknowns: mean-field
-    guides then shrink the scale to nothing, and NUTS follows a ridge. One without data
-    must not be tied to its scale: that is a funnel.
+    2003); `log_spread` is the logarithm of that. An effect that data pin down must not be a
+    product of two unknowns: mean-field guides then shrink the scale to nothing, and NUTS
+    follows a ridge. One without data must not be tied to its scale: that is a funnel.
     """
 
     support = dist.constraints.real_vector
 
-    def __init__(self, spread: Any, known: Any, share: Any, arrays: Arrays) -> None:
-        self.spread, self.known, self.share, self.arrays = spread, known, share, arrays
+    def __init__(self, log_spread: Any, known: Any, share: Any, arrays: Arrays) -> None:
+        self.log_spread, self.known, self.share, self.arrays = log_spread, known, share, arrays
         super().__init__(batch_shape=(), event_shape=(arrays.cell_family.shape[0],))
 
     def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
         """Draw residuals; only single draws are needed."""
         a = self.arrays
         w = nested_draw(key, self.share, a.members, self.known.shape[1])
-        return jnp.where(self.known > 0, w * self.spread, w)[a.cell_family, a.cell_benchmark]
+        w = jnp.where(self.known > 0, w * jnp.exp(self.log_spread), w)
+        return w[a.cell_family, a.cell_benchmark]
 
     def standardise(self, value: Any) -> Any:
         """Residuals (F, J) of unit variance; 0 in cells that have no scores in the table."""
         dense = jnp.concatenate([value, jnp.zeros(1)])[self.arrays.cell_position]
-        return jnp.where(self.known > 0, dense / self.spread, dense)
+        return jnp.where(self.known > 0, dense * jnp.exp(-self.log_spread), dense)
 
     def log_prob(self, value: Any) -> Any:
         """Joint log density, up to a constant."""
         density = nested_log_density(
             self.standardise(value), self.known, self.share, self.arrays.members
         )
-        return density - (self.known * jnp.log(self.spread)).sum()
+        return density - (self.known * self.log_spread).sum()
 
 
-def _above_zero(loc: Any, scale: float, z: Any) -> Any:
+@law.with_slopes
+def _above_zero(z: Any, loc: Any, scale: float, xp: Any) -> tuple[Any, law.Slopes]:
     """Normal(loc, scale) truncated to positive values, from standard normal `z`."""
-    above = ndtr(loc / scale) * ndtr(-z)
-    return loc - scale * ndtri(jnp.clip(above, 1e-30, 1 - 1e-6))
+    positive = ndtr(loc / scale)
+    above = positive * ndtr(-z)
+    inside = (above > 1e-30) & (above < 1 - 1e-6)
+    q = ndtri(jnp.clip(above, 1e-30, 1 - 1e-6))
+    slope = scale * positive * jnp.exp(0.5 * (q**2 - z**2))
+    return loc - scale * q, lambda: (jnp.where(inside, slope, 0.0), None, None)
 
 
-def _shortfall(mean: float, z: Any) -> Any:
+@law.with_slopes
+def _shortfall(z: Any, mean: float, xp: Any) -> tuple[Any, law.Slopes]:
     """Beta(1, 1 / mean - 1), from standard normal `z`."""
-    return -jnp.expm1(log_ndtr(-z) / (1 / mean - 1))
+    power = mean / (1 - mean)
+    log_above = log_ndtr(-z)
+    slope = jnp.exp((power - 1) * log_above - 0.5 * z**2) * power / math.sqrt(2 * math.pi)
+    return -jnp.expm1(power * log_above), lambda: (slope, None)
+
+
+class Share(dist.Beta):
+    """Beta, its constants computed now rather than by the program."""
+
+    def log_prob(self, value: Any) -> Any:
+        """Log density."""
+        a, b = self.concentration1, self.concentration0
+        return (a - 1) * jnp.log(value) + (b - 1) * jnp.log1p(-value) - betaln(a, b)
 
 
 def parameters(spec: Sloth, n: Sizes, arrays: Arrays, key: Any = None) -> dict[str, Any]:
@@ -357,11 +415,11 @@ def parameters(spec: Sloth, n: Sizes, arrays: Arrays, key: Any = None) -> dict[s
     p, d = spec.priors, n.skills
     keys = (None, None) if key is None else jax.random.split(key)
     loading, unit = sample_loadings(spec, n, jnp.asarray(arrays.anchor))
-    out: dict[str, Any] = {"loading": loading, "unit": unit}
-    x_scale = jnp.array(spec.input_scales)
+    out: dict[str, Any] = {"loading": loading, "unit": unit.tril}
+    x_scale = np.array(spec.input_scales)
     seen = (jnp.asarray(arrays.observed).sum(1) > 0).astype(float)  # models with a score
 
-    out["slope"] = numpyro.sample("slope_raw", Rows(0.0, unit, (n.inputs, d), x_scale[:, None]))
+    out["slope"] = numpyro.sample("slope_raw", Rows(unit, (n.inputs, d), x_scale[:, None]))
     if spec.slopes == "pooled":
         out["slope_scale"] = _half_normal("slope_scale", p.slope_deviation)
         # The interaction deviates in proportion to its own prior scale.
@@ -371,43 +429,43 @@ def parameters(spec: Sloth, n: Sizes, arrays: Arrays, key: Any = None) -> dict[s
         more = jnp.clip(models - 1.0, 0.0, None)
         centring = (more / (more + 1.0))[:, None, None]
         spread = jnp.broadcast_to(out["slope_scale"] ** centring, (n.lineages, n.inputs, 1))
-        rows = Rows(0.0, unit, (n.lineages * n.inputs, d), spread.reshape(-1, 1))
+        rows = Rows(unit, (n.lineages * n.inputs, d), spread.reshape(-1, 1))
         raw = numpyro.sample("slope_lineage_raw", rows).reshape(n.lineages, n.inputs, d)
         out["slope_lineage"] = out["slope_scale"] ** (1 - centring) * relative[:, None] * raw
     elif spec.slopes == "family":
-        raw = _normal("slope_family_raw", (n.families, n.inputs, d)) @ unit.T
+        raw = _normal("slope_family_raw", (n.families, n.inputs, d)) @ unit.tril.T
         out["slope_family"] = x_scale[:, None] * raw
 
     if spec.instruct == "shared":
-        out["instruct"] = numpyro.sample("instruct_raw", Rows(0.0, p.instruct * unit, (1, d)))[0]
+        out["instruct"] = numpyro.sample("instruct_raw", Rows(unit.times(p.instruct), (1, d)))[0]
 
     def share(name: str) -> Any:
         if spec.intercept != "lineage":
             return None
         a, b = 4 * p.lineage_share, 4 * (1 - p.lineage_share)
-        out[name] = numpyro.sample(name, dist.Beta(a, b))
+        out[name] = numpyro.sample(name, Share(a, b))
         return out[name]
 
     if spec.intercept != "shared":
-        tril, rho = p.family * unit, share("lineage_share")
+        triangle, rho = unit.times(p.family), share("lineage_share")
         known = (arrays.count.sum(1, keepdims=True) > 0).astype(float)
-        prior = NestedSkills(tril, known, rho, arrays.members)
+        prior = NestedSkills(triangle, known, rho, arrays.members)
         raw = numpyro.sample("family_raw", prior)
         out["family"] = jnp.where(known > 0, raw, 0.0)
         if key is not None:
             w, wide = prior.standardise(raw), jnp.broadcast_to(known, raw.shape)
             lineage, w = nested_complete(keys[0], w, wide, rho, arrays.members)
-            out["family"] = w @ tril.T
+            out["family"] = w @ triangle.tril.T
             if lineage is not None:
-                out["lineage"] = lineage @ tril.T
+                out["lineage"] = lineage @ triangle.tril.T
 
     if spec.residual != "none":
         overall = _half_normal("residual_scale_overall", p.residual)
-        spread = 0.5 * _normal("residual_scale_raw", (n.benchmarks,))
-        tau = out["residual_scale"] = overall * jnp.exp(spread)
+        log_tau = jnp.log(overall) + 0.5 * _normal("residual_scale_raw", (n.benchmarks,))
+        tau = out["residual_scale"] = jnp.exp(log_tau)
         rho, known = share("residual_share"), (arrays.count > 0).astype(float)
         told = arrays.count * arrays.information
-        centred = NestedResiduals(tau ** (told / (told + 1.0)), known, rho, arrays)
+        centred = NestedResiduals(told / (told + 1.0) * log_tau, known, rho, arrays)
         w = centred.standardise(numpyro.sample("residual_raw", centred))
         out["residual"] = tau * known * w
         if key is not None:
@@ -426,7 +484,7 @@ def parameters(spec: Sloth, n: Sizes, arrays: Arrays, key: Any = None) -> dict[s
         scored = arrays.observed.sum(1)
         centring = (scored / (scored + 4.0))[:, None]
         spread = out["model_scale"] ** centring
-        raw = numpyro.sample("model_raw", Rows(0.0, unit, (n.models, d), spread))
+        raw = numpyro.sample("model_raw", Rows(unit, (n.models, d), spread))
         out["model_effect"] = out["model_scale"] ** (1 - centring) * raw
 
     if arrays.unknown is not None:
@@ -435,11 +493,11 @@ def parameters(spec: Sloth, n: Sizes, arrays: Arrays, key: Any = None) -> dict[s
     chance = jnp.asarray(arrays.chance)
     out["level"] = p.level * _normal("level_raw", (n.benchmarks,))
     if spec.lower == "estimated":
-        out["lower"] = _above_zero(chance, p.lower, _normal("lower_raw", (n.benchmarks,)))
+        out["lower"] = _above_zero(_normal("lower_raw", (n.benchmarks,)), chance, p.lower, jnp)
     else:
         out["lower"] = chance
     if spec.upper == "estimated":
-        shortfall = _shortfall(p.ceiling, _normal("ceiling_raw", (n.benchmarks,)))
+        shortfall = _shortfall(_normal("ceiling_raw", (n.benchmarks,)), p.ceiling, jnp)
         out["upper"] = 1 - (1 - out["lower"]) * shortfall
     else:
         out["upper"] = jnp.ones(n.benchmarks)
@@ -447,10 +505,10 @@ def parameters(spec: Sloth, n: Sizes, arrays: Arrays, key: Any = None) -> dict[s
     if law.LINKS[spec.link].trained:
         out["link_shape"] = jnp.exp(p.link_shape * _normal("link_shape_raw", (n.benchmarks,)))
 
-    overall = numpyro.sample("noise_overall", dist.LogNormal(jnp.log(p.noise), 0.7))
+    overall = numpyro.sample("noise_overall", dist.LogNormal(math.log(p.noise), 0.7))
     spread = p.noise_spread * _normal("noise_raw", (n.benchmarks,))
     out["noise_scale"] = overall * jnp.exp(spread)
-    prior = dist.LogNormal(jnp.log(p.sampling_fraction), 0.5)
+    prior = dist.LogNormal(math.log(p.sampling_fraction), 0.5)
     out["sampling_fraction"] = numpyro.sample("sampling_fraction", prior)
     return out
 
@@ -552,23 +610,13 @@ def model(spec: Sloth, n: Sizes, arrays: Arrays) -> None:
     """
     values = assemble(parameters(spec, n, arrays), arrays)
     mu, sd = cells(spec, values, arrays)
-    total = jnp.zeros(())
-    for indices, (rounded, floor, ceiling) in n.columns:
-        j = np.array(indices)
-        observed = arrays.observed[:, j]
-        logp = law.log_likelihood(
-            arrays.score[:, j],
-            mu[:, j],
-            sd[:, j],
-            spec.df,
-            jnp.asarray(arrays.rounding)[j],
-            jnp,
-            rounded=rounded,
-            floor=floor,
-            ceiling=ceiling,
-        )
-        # Cells without a score are held at a harmless value: their gradient must be 0, not NaN.
-        total = total + (observed * jnp.where(observed > 0, logp, 0.0)).sum()
+    rounded, floor, ceiling = n.touched
+    logp = law.log_likelihood(
+        arrays.score, mu, sd, spec.df, arrays.rounding, jnp,
+        rounded=rounded, floor=floor, ceiling=ceiling,
+    )  # fmt: skip
+    # Cells without a score are held at a harmless value: their gradient must be 0, not NaN.
+    total = jnp.where(arrays.observed > 0, logp, 0.0).sum()
     numpyro.factor("scores", total)
 
 

@@ -267,3 +267,57 @@ def test_link_and_inputs_agree_between_numpy_and_jax():
         np.testing.assert_allclose(
             law.raw_inputs(kind, size, size, centre, jnp), ours, rtol=1e-5, atol=1e-6
         )
+
+
+# -- derivatives in closed form ------------------------------------------------------------
+
+
+def by_differences(function, points):
+    """Derivatives of a function of NumPy arrays in each of them, in double precision."""
+    out, step = [], 1e-5
+    for k, x in enumerate(points):
+        ends = [function(*points[:k], x + h, *points[k + 1 :]) for h in (-step, step)]
+        out.append((ends[1] - ends[0]) / (2 * step))
+    return out
+
+
+Z_APART = np.array([-300.0, -20, -3, -0.4, -0.01, 0.02, 0.7, 5, 40])
+
+
+@pytest.mark.parametrize(
+    ("function", "points"),
+    [
+        (lambda z, xp: law.student_t_logcdf(z, 4, xp), (Z_APART,)),
+        *(
+            (lambda z, w, xp: law.student_t_log_interval(z, w, 4, xp), (Z_APART, 0 * Z_APART + w))
+            for w in (0.01, 0.3, 1.0, 7.0)
+        ),
+        *(
+            (lambda e, a, xp: law.link("richards", e, a, xp), (Z_APART / 4, 0 * Z_APART + a))
+            for a in (0.3, 1.0, 2.5)
+        ),
+    ],
+)
+def test_derivatives_are_those_of_the_values(function, points):
+    single = [jnp.asarray(x, jnp.float32) for x in points]
+    total = jax.grad(lambda *x: function(*x, jnp).sum(), tuple(range(len(points))))(*single)
+    with np.errstate(under="ignore"):
+        want = by_differences(lambda *x: function(*x, np), points)
+    for mine, numeric in zip(total, want):
+        np.testing.assert_allclose(mine, numeric, rtol=2e-4, atol=2e-6)
+
+
+def test_the_slope_keeps_its_digits_where_a_score_is_as_expected():
+    """A narrow interval around z has the slope of the density, -5 z / (4 + z^2)."""
+    z = jnp.array([1e-6, -1e-5, 1e-4, 1e-3, 0.02], jnp.float32)
+    slope = jax.vmap(jax.grad(lambda z: law.student_t_log_interval(z, 1e-3, 4, jnp)))(z)
+    np.testing.assert_allclose(slope, -5 * z / (4 + z**2), rtol=5e-6)
+
+
+def test_rounded_and_unrounded_scores_share_one_formula():
+    """The value of a score that is not rounded does not depend on whether another is."""
+    score, mu = np.array([0.3, 0.31, 0.9], "f4"), np.float32(0.31)
+    for df in (4, 10):
+        at = (jnp.asarray(score), mu, np.float32(0.02), df, jnp.zeros(3), jnp)
+        alone, beside = (law.log_likelihood(*at, rounded=rounded) for rounded in (False, True))
+        np.testing.assert_allclose(beside, alone, rtol=2e-6)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import NAMES, layout, leaderboard
+from scipy import stats
 
 import sloth_bayes as sb
-from sloth_bayes import inference
+from sloth_bayes import inference, model
 from sloth_bayes.posterior import Posterior
 
 
@@ -157,3 +160,47 @@ def test_prior_of_a_table_without_usable_rows_is_refused():
     data = leaderboard(np.full((len(rows), 4), 0.5), rows)
     with pytest.raises(sb.DataError, match="nothing can be fitted"):
         sb.Sloth().prior(data, draws=2)
+
+
+# -- pieces of the density -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        lambda z: model._above_zero(z, jnp.float32(0.25), 0.05, jnp),
+        lambda z: model._above_zero(z, jnp.float32(0.02), 0.05, jnp),
+        lambda z: model._shortfall(z, 0.1, jnp),
+        lambda z: model._shortfall(z, 0.6, jnp),
+    ],
+)
+def test_asymptotes_have_the_derivatives_of_their_values(of):
+    z, step = jnp.linspace(-4.0, 4.0, 33), 0.02
+    numeric = (of(z + step) - of(z - step)) / (2 * step)
+    np.testing.assert_allclose(jax.vmap(jax.grad(of))(z), numeric, rtol=2e-2, atol=1e-4)
+    assert np.isfinite(jax.vmap(jax.grad(of))(jnp.array([-30.0, 9.0]))).all()
+
+
+def test_asymptotes_follow_their_priors():
+    """Quantiles of what is sampled are those of the distributions they stand for."""
+    q = np.array([0.01, 0.2, 0.5, 0.9])
+    z = jnp.asarray(stats.norm.ppf(q))
+    floor = stats.truncnorm(-0.02 / 0.05, np.inf, 0.02, 0.05)
+    np.testing.assert_allclose(model._above_zero(z, 0.02, 0.05, jnp), floor.ppf(q), rtol=1e-4)
+    np.testing.assert_allclose(
+        model._shortfall(z, 0.1, jnp), stats.beta(1, 1 / 0.1 - 1).ppf(q), rtol=1e-4
+    )
+
+
+def test_a_triangle_and_its_inverse():
+    rng = np.random.default_rng(0)
+    tril = np.tril(rng.normal(size=(4, 4)), -1) + np.diag(rng.uniform(0.5, 2, 4))
+    found = np.asarray(model._inverse(jnp.asarray(tril)))
+    np.testing.assert_allclose(found @ tril, np.eye(4), atol=1e-5)
+    weight = rng.normal(size=(4, 4))
+    slope = jax.grad(lambda t: (weight * model._inverse(t)).sum())(jnp.asarray(tril))
+    want = -(found.T @ weight @ found.T)
+    np.testing.assert_allclose(np.tril(slope), np.tril(want), rtol=1e-4, atol=1e-4)
+    below = jnp.arange(1.0, 7.0) @ model._places(4)
+    expected = [[0, 0, 0, 0], [1, 0, 0, 0], [2, 3, 0, 0], [4, 5, 6, 0]]
+    np.testing.assert_array_equal(below.reshape(4, 4), expected)
