@@ -417,14 +417,15 @@ def log_likelihood(
     """
     half = 0.5 * rounding
     z = (score - mu) / sd
-    density = student_t_logpdf(z, df, xp) - xp.log(sd)
-    log_step = xp.log(xp.where(rounding > 0, rounding, 1.0))
     if rounded:
-        # A score that is not rounded stands for a small enough interval: held there, its
-        # gradient is not NaN, and with 4 degrees of freedom the same to the last digit.
+        # A score that is not rounded stands for a small enough interval: with 4 degrees of
+        # freedom its density to the last digit; with others its gradient is 0, not NaN.
         step = xp.where(rounding > 0, rounding, _UNROUNDED)
-        inside = student_t_log_interval(z, 0.5 * step / sd, df, xp) - xp.log(step)
-        density = inside if df == 4 else xp.where(rounding > 0, inside, density)
+        density = student_t_log_interval(z, 0.5 * step / sd, df, xp) - xp.log(step)
+    if not (rounded and df == 4):
+        exact = student_t_logpdf(z, df, xp) - xp.log(sd)
+        density = xp.where(rounding > 0, density, exact) if rounded else exact
+    log_step = xp.log(xp.where(rounding > 0, rounding, 1.0))
     if ceiling:
         beyond = student_t_logcdf((mu - score + half) / sd, df, xp) - log_step
         density = xp.where(score + half >= 1 - 1e-9, beyond, density)

@@ -172,7 +172,7 @@ class Rows(dist.Distribution):
 
     def __init__(self, triangle: Triangle, shape: tuple[int, int], spread: Any = 1.0) -> None:
         self.triangle = triangle
-        self.spread = np.ones((1, 1)) * spread  # (rows, 1), or one of all
+        self.spread = jnp.broadcast_to(spread, (shape[0], 1))
         super().__init__(batch_shape=(), event_shape=shape)
 
     def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
@@ -184,9 +184,7 @@ class Rows(dist.Distribution):
         """Joint log density of all rows."""
         z = (value / self.spread) @ self.triangle.inverse.T
         rows, width = self.event_shape
-        xp = np if isinstance(self.spread, np.ndarray) else jnp
-        spread = xp.log(self.spread).sum() * (rows // self.spread.shape[0])
-        log_det = rows * self.triangle.log_det + width * spread
+        log_det = rows * self.triangle.log_det + width * jnp.log(self.spread).sum()
         return -0.5 * (z**2).sum() - log_det - 0.5 * rows * width * math.log(2 * math.pi)
 
 
@@ -275,6 +273,8 @@ def nested_log_density(w: Any, known: Any, share: Any, members: Any) -> Any:
     """
     if share is None:
         return -0.5 * (w**2).sum()
+    # In sums of squares rather than deviations from means: less to compute, and 0.001 off at
+    # a share of 0.9 (0.03 at 0.999) in single precision.
     k = members @ known
     whole = 1 - share + share * k
     own = known * w
