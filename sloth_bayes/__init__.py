@@ -14,6 +14,7 @@ What would a model score that nobody has trained, and how sure are we? See
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -130,8 +131,8 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         return getattr(import_module(f".{_PUBLIC[name]}", __name__), name)
-    if name in _MODULES:
-        return import_module(f".{name}", __name__)
+    if not name.startswith("_") and find_spec(f"{__name__}.{name}"):
+        return import_module(f".{name}", __name__)  # what docstrings refer to
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -10,8 +10,6 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from . import _interrupt
 
 
@@ -26,6 +24,8 @@ def workers() -> int:
 @contextmanager
 def progress_bar(total: int, label: str, progress: bool | None) -> Iterator[Callable[[int], None]]:
     """A progress bar on standard error; by default only where a person can see it."""
+    from tqdm.auto import tqdm  # not needed to read a posterior
+
     disable = None if progress is None else not progress
     lock = threading.Lock()
     with tqdm(total=total, desc=label, disable=disable, leave=False, mininterval=0.2) as bar:

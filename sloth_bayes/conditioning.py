@@ -21,8 +21,9 @@ import xarray as xr
 from . import law, marginal
 from ._columns import META
 from .benchmarks import Benchmark
+from .design import LEAST_SPREAD
 from .diagnostics import K_HAT_MOST
-from .errors import ConvergenceWarning, DataError, unknown
+from .errors import ConvergenceWarning, DataError, SpecError, unknown
 from .leaderboard import Leaderboard
 from .posterior import DIMS, Posterior
 
@@ -82,6 +83,8 @@ def condition(
         changes its lineage, or a number makes no sense.
     UnknownNameError
         If a column of numbers is no benchmark of the posterior.
+    SpecError
+        If the law is one of training curves (``inputs="checkpoint"``, ``residual="curve"``).
 
     Warns
     -----
@@ -99,6 +102,11 @@ def condition(
     >>> "mine" in post.families, post.attrs["conditioned"][0]["scores"]
     (True, 2)
     """
+    if post.spec.inputs == "checkpoint" or post.spec.residual == "curve":
+        raise SpecError(
+            "a law of training curves cannot be conditioned on new models: fit the curves with "
+            "theirs among them, sb.track(curves, run)"
+        )
     rows = _rows(post, new_scores)
     names = [b for b in post.benchmarks if b in rows]
     rows = rows[rows[names].notna().any(axis=1)] if names else rows.iloc[:0]
@@ -242,17 +250,16 @@ class _State:
         }
         needed = {"size": ["params_b"]}.get(post.spec.inputs, ["params_b", "tokens_t"])
         for column in needed:
-            name = column
-            dim = DIMS[name][0]
+            dim = DIMS[column][0]
             old_names = [str(m) for m in draws[dim].values] if dim in draws else []
             every = sorted({*old_names, *latent[column]})
             if not every:
                 continue
-            if name in data:
+            if column in data:
                 data = data.reindex({dim: every})
             else:
                 shape = (data.sizes["sample"], len(every))
-                data[name] = (("sample", dim), np.full(shape, np.nan, np.float32))
+                data[column] = (("sample", dim), np.full(shape, np.nan, np.float32))
                 data = data.assign_coords({dim: every})
         constant = old.reindex(
             {k: v for k, v in coords.items() if k in old.dims}, fill_value=np.nan
@@ -437,8 +444,7 @@ class _State:
             fixed = np.log(self.constant[column].values[models])
             logs[column] = np.tile(fixed, (n, 1))
             # those of earlier conditioning keep their draws
-            latent = column
-            here = [str(m) for m in v[DIMS[latent][0]].values] if latent in v else []
+            here = [str(m) for m in v[DIMS[column][0]].values] if column in v else []
             unknown_rows[column] = []
             for i, name in enumerate(names):
                 if name not in here:
@@ -446,7 +452,7 @@ class _State:
                 if name in self.new:
                     unknown_rows[column].append(i)
                 else:
-                    logs[column][:, i] = np.log(v[latent].values[:, here.index(name)])
+                    logs[column][:, i] = np.log(v[column].values[:, here.index(name)])
             logs[column] = np.nan_to_num(logs[column])
         table = self.observed.loc[names].to_numpy()
         seen = np.isfinite(table)
@@ -500,7 +506,7 @@ class _State:
         """Mean and standard deviation of the logs over the models of the fit."""
         old = ~np.isin(self._names("model"), list(self.new))
         logs = np.log(self.constant[column].values[old])
-        return np.array([np.nanmean(logs), np.nanstd(logs)])
+        return np.array([np.nanmean(logs), max(float(np.nanstd(logs)), LEAST_SPREAD)])
 
     def _keep(self, family: str, own: marginal.Own, slopes: bool) -> None:
         """Write what was drawn for a family where the posterior keeps it."""
@@ -519,11 +525,10 @@ class _State:
         if "model_effect" in v:
             v["model_effect"].values[:, models] = own.model_effect
         for column, logs in (("params_b", own.log_size), ("tokens_t", own.log_tokens)):
-            latent = column
-            here = [str(m) for m in v[DIMS[latent][0]].values] if latent in v else []
+            here = [str(m) for m in v[DIMS[column][0]].values] if column in v else []
             for i, name in enumerate(names):
                 if name in here:
-                    v[latent].values[:, here.index(name)] = np.exp(logs[:, i])
+                    v[column].values[:, here.index(name)] = np.exp(logs[:, i])
         self.present[f] = True
         self.known[f] = self.observed.loc[names].notna().any().to_numpy()
 
@@ -541,12 +546,12 @@ class _State:
             data, coords={"chain": np.arange(chains), "draw": np.arange(draws), **coords}
         )
         constant = self.constant.copy()
+        # What is unknown stays so: only the inputs, which draws of it replace, get its median.
         size, tokens = (constant[c].values.copy() for c in ("params_b", "tokens_t"))
         for column, values in (("params_b", size), ("tokens_t", tokens)):
-            latent = column
-            if latent in self.data:
-                for i, name in enumerate(self.data[DIMS[latent][0]].values):
-                    middle = np.median(self.data[latent].values[:, i])
+            if column in self.data:
+                for i, name in enumerate(self.data[DIMS[column][0]].values):
+                    middle = np.median(self.data[column].values[:, i])
                     values[self._names("model").index(str(name))] = middle
         centre = constant["centre"].values
         inputs = law.raw_inputs(
@@ -631,11 +636,12 @@ def _verdict(note: dict[str, Any]) -> tuple[tuple[str, ...], bool]:
     how = f"PSIS k-hat {note['k_hat']:.2f}, {note['ess']:.0f} of {note['draws']} draws effective"
     if note.get("cut"):
         how = f"shared parameters keep their draws (reweighting them would have had {how})"
-    elif note["k_hat"] > K_HAT_MOST:
+    elif not note["k_hat"] <= K_HAT_MOST:  # NaN is no verdict
         return (
             f"Conditioning on {what} has FAILED: {how}. k-hat is above {K_HAT_MOST}: the new "
             "scores move the shared parameters further than the draws reach. Do: refit with the "
-            "new rows, Sloth.fit(table.with_rows(new_scores)), or sloth-bayes fit.",
+            "new rows, post.spec.fit(table.with_rows(new_scores)), or sloth-bayes fit; rows of "
+            "unknown size or tokens need a specification with unknown_inputs='latent'.",
         ), False
     messages = [f"Conditioned on {what}: {how}."]
     if note["sampler"] < _ENOUGH:

@@ -89,7 +89,7 @@ def follow_gradients(draws: np.ndarray, gradients: np.ndarray, rank: int) -> Coo
     the inverse covariance of the gradients: exactly so whatever the draws are, which a
     covariance of few draws in many dimensions is not. Each parameter is scaled so; then
     the directions in which draws or gradients vary most are stretched so, up to `rank`
-    (the Fisher divergence of Seyboldt, Carlson and Carpenter, 2024, arXiv 2603.18845).
+    (the Fisher divergence of Seyboldt, Carlson and Carpenter, arXiv 2603.18845).
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ import pandas as pd
 import xarray as xr
 
 from . import forecast, law
-from .errors import DataError, unknown
+from .errors import DataError, SpecError, unknown
 from .posterior import Effects, Posterior
 from .skilldraws import sampled
 from .skills import Skills
@@ -150,6 +150,11 @@ def who_of(
     seed: int = 0,
 ) -> Who:
     """Effects of a family of the table, or of one nobody has seen, as a forecast draws them."""
+    if "drift" in post._draws:
+        raise SpecError(
+            "a law of training curves (residual='curve') drifts along a run: ask its forecast, "
+            "not a plan"
+        )
     new = family is None
     size, tokens = np.exp(constant(post, "centre"))
     row = forecast.candidates(

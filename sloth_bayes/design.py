@@ -11,9 +11,10 @@ import pandas as pd
 from . import law
 from .errors import DataError
 from .leaderboard import Leaderboard
+from .spec import Sloth
 
 _ENOUGH = 5  # models of known size and tokens that set a prior for the others
-_LEAST_SPREAD = 0.1  # of log tokens: a table where all were trained alike says little of others
+LEAST_SPREAD = 0.1  # of the log of an unknown input: models that are all alike say little of others
 
 
 class Unknown(NamedTuple):
@@ -175,6 +176,11 @@ def design(data: Leaderboard, inputs: str = "translog", latent: bool = False) ->
     )
 
 
+def design_of(spec: Sloth, data: Leaderboard) -> Design:
+    """Lay a table out as a specification has it."""
+    return design(data, spec.inputs, latent=spec.unknown_inputs == "latent")
+
+
 def _unknown(size: np.ndarray, tokens: np.ndarray, name: str) -> Unknown:
     """Where log sizes and tokens are NaN, and the prior that the others set."""
     has_size, both = np.isfinite(size), np.isfinite(size) & np.isfinite(tokens)
@@ -187,7 +193,7 @@ def _unknown(size: np.ndarray, tokens: np.ndarray, name: str) -> Unknown:
     mean, sd = size[has_size].mean(), size[has_size].std(ddof=1)
     slope, intercept = np.polyfit(size[both], tokens[both], 1)
     rest = tokens[both] - (intercept + slope * size[both])
-    spread = max(float(np.sqrt((rest**2).sum() / (both.sum() - 2))), _LEAST_SPREAD)
+    spread = max(float(np.sqrt((rest**2).sum() / (both.sum() - 2))), LEAST_SPREAD)
     size_there = np.where(has_size, size, mean)
     return Unknown(
         size=np.flatnonzero(~has_size).astype(np.int32),

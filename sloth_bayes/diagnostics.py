@@ -36,7 +36,8 @@ class Diagnostics:
         identified quantities are listed: every observed cell's expected score;
         asymptotes, link, noise and all scales; and, free of the rotation of skills, the
         products of loadings with each other (``loading[a, b]``), with the family and
-        lineage effects, the slopes and the instruct effect. ``mcse`` is the Monte Carlo
+        lineage effects, the slopes and what deviates from them, the instruct effect and
+        the effects of single models. ``mcse`` is the Monte Carlo
         standard error of the mean, in the quantity's own unit.
     ok : bool
         True if NUTS has converged, or the ELBO of SVI has. How close an SVI guide then is
@@ -162,7 +163,8 @@ def identified(post: Posterior) -> xr.Dataset:
         add("loading", pairs, "pair")
     for name, dims in (
         ("family_effect", ("family",)), ("lineage_effect", ("lineage",)),
-        ("slope", ("input",)), ("instruct", ()),
+        ("slope", ("input",)), ("instruct", ()), ("slope_lineage", ("lineage", "input")),
+        ("slope_family", ("family", "input")), ("model_effect", ("model",)),
     ):  # fmt: skip
         if name in data:
             add(name, xr.dot(data[name], loading, dim="skill"), *dims, "benchmark")
@@ -209,7 +211,7 @@ def _verdict_nuts(post: Posterior, table: pd.DataFrame) -> tuple[bool, list[str]
     saturated = float(stats["reached_max_tree_depth"].mean())
     energy = stats["energy"].values.astype(float)
     bfmi = (np.diff(energy, axis=1) ** 2).mean(1) / energy.var(1)
-    r_hat, worst = table["r_hat"], table.iloc[0]["quantity"]
+    r_hat = table["r_hat"]
     bulk, tail = table["ess_bulk"].min(), table["ess_tail"].min()
     problems: list[str] = []
     broken = table[~np.isfinite(table[["r_hat", "ess_bulk", "ess_tail"]]).all(axis=1)]
@@ -223,6 +225,7 @@ def _verdict_nuts(post: Posterior, table: pd.DataFrame) -> tuple[bool, list[str]
         problems.append("One chain cannot show convergence: fit at least two, better four.")
     elif not (r_hat.quantile(0.99) <= R_HAT_MOST and r_hat.max() <= R_HAT_ALL):
         share = (r_hat > R_HAT_MOST).mean()
+        worst = table.loc[r_hat.fillna(np.inf).idxmax(), "quantity"]
         advice = (
             "run longer (double warmup and draws)"
             if r_hat.max() < 1.1
@@ -289,7 +292,7 @@ def _verdict_svi(post: Posterior) -> tuple[bool, list[str]]:
     else:
         messages.append(f"The ELBO has converged (last tenth: {change:+.1f}, noise {error:.1f}).")
     k = float(k_hat)
-    if k > K_HAT_MOST:
+    if not k <= K_HAT_MOST:
         messages.append(
             f"PSIS k-hat of the guide is {k:.2f}, above {K_HAT_MOST}: the guide is not the "
             "posterior. Take it as a first look: its intervals tend to be too narrow, and a "

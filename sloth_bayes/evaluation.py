@@ -24,10 +24,10 @@ import pandas as pd
 from . import _interrupt, scores
 from ._files import atomic_path
 from ._shipped import shipped
-from .design import Design, design, showing
-from .errors import DataError, FileFormatError, WorkerError, unknown
+from .design import Design, design_of, showing
+from .errors import DataError, FileFormatError, WorkerError, unknown, whole
 from .leaderboard import Leaderboard
-from .protocols import Fold, Hide, published
+from .protocols import Fold, Hide, named
 from .spec import Sloth
 
 CELLS, ABOUT = "cells.csv", "about.json"
@@ -445,9 +445,10 @@ def cross_validate(
         The table. The published protocol is compared with published errors on the
         published values, ``load_dataset(corrected=False)``.
     protocol
-        ``"published"``, or folds: see :mod:`sloth_bayes.protocols`.
+        ``"published"``, ``"lineage"``, ``"family"`` or a month (see
+        :func:`sloth_bayes.protocols.named`), or folds of your own.
     hide
-        Of the published protocol: ``"strict"`` or ``"family"``.
+        Of a protocol by name: ``"strict"`` or ``"family"``.
     method
         ``"svi"`` or ``"nuts"``.
     seed
@@ -489,9 +490,10 @@ def cross_validate(
     from ._threads import progress_bar
 
     _check_executor(executor)
+    seed = whole("seed", seed, 0)
     folds = _folds(protocol, data, hide)
     options = foldfit.hidden_options(method, options)
-    laid_out = design(data, spec.inputs)
+    laid_out = design_of(spec, data)
     about = {
         "label": label or f"sloth_bayes, {method.upper()}",
         "spec": spec.to_toml(),
@@ -548,9 +550,7 @@ def cross_validate(
 
 def _folds(protocol: str | Iterable[Fold], data: Leaderboard, hide: Hide) -> tuple[Fold, ...]:
     if isinstance(protocol, str):
-        if protocol != "published":
-            raise unknown("protocol", protocol, ["published"], "Or pass folds of your own.")
-        return published(data, hide)
+        return named(data, protocol, hide)
     folds = tuple(protocol)
     if not folds:
         raise DataError("the protocol has no fold")

@@ -23,6 +23,7 @@ from .errors import DataError
 from .evaluation import Evaluation, load_evaluation
 from .posterior import Posterior
 from .skills import Skills
+from .spec import Sloth
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,6 +34,7 @@ SHORT = {  # of settings and parts of the evaluation
     "lineages": "lineages in turn", "since-2023-09": "since 2023-09",
     "since-2024-03": "since 2024-03",
 }  # fmt: skip
+ANOTHER = "of another specification than the posterior's"
 LEVEL = 0.9  # mass of intervals in figures of a paper
 
 
@@ -126,6 +128,18 @@ class Sources:
             f"Posterior by {post.method.upper()}, {post.n_draws:,} draws, fitted on "
             f"{len(post.models)} models of {post.attrs['data']}."
         )
+
+    @cached_property
+    def evaluated(self) -> str:
+        """Whose forecasts were scored, for a caption."""
+        found = self.strict.about
+        text = f"Forecasts of the evaluation that ships, by {found['method'].upper()}"
+        return f"{text}." if self.posterior_is_evaluated else f"{text}: {ANOTHER}."
+
+    @cached_property
+    def posterior_is_evaluated(self) -> bool:
+        """Whether the evaluation that ships is of the posterior's specification."""
+        return Sloth.from_toml(self.strict.about["spec"]) == self.posterior.spec
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ ship, so that the same posterior and seed give the same bytes (same versions and
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -24,8 +25,8 @@ from . import figaccuracy, figlaw, figstudies
 from ._files import atomic_path, new_file
 from ._style import COLUMN, PAPER, PAPER_DPI
 from ._threads import progress_bar
-from .errors import DataError, FileFormatError, SpecError, unknown
-from .figparts import Drawn, Sources
+from .errors import DataError, FileFormatError, unknown, whole
+from .figparts import ANOTHER, Drawn, Sources
 from .posterior import Posterior, load
 
 INDEX, SHEET = "index.json", "contact-sheet.png"
@@ -43,21 +44,29 @@ class Entry(NamedTuple):
 
     function: Callable[[Sources], Drawn]
     paper: str
+    evaluation: bool = False  # from the evaluation that ships, not from the posterior
+
+    def made(self, src: Sources) -> Drawn:
+        """The figure, whose caption says what it is from."""
+        drawn = self.function(src)
+        if not self.evaluation:
+            return drawn
+        return dataclasses.replace(drawn, caption=f"{drawn.caption} {src.evaluated}")
 
 
 FIGURES: dict[str, Entry] = {
-    "errors": Entry(figaccuracy.errors, "figures 1, 11"),
-    "relative_errors": Entry(figaccuracy.relative_errors, "figure 10"),
-    "errors_by_setting": Entry(figaccuracy.errors_by_setting, "figures 1, 12, 17"),
-    "family_errors_one": Entry(figaccuracy.family_errors_one, "figures 13 to 15"),
-    "family_errors_two": Entry(figaccuracy.family_errors_two, "figures 16 to 18"),
-    "benchmark_errors": Entry(figaccuracy.benchmark_errors, "figures 13 to 18, by benchmark"),
-    "coverage": Entry(figaccuracy.coverage, "ours"),
-    "calibration": Entry(figaccuracy.calibration, "ours"),
+    "errors": Entry(figaccuracy.errors, "figures 1, 11", True),
+    "relative_errors": Entry(figaccuracy.relative_errors, "figure 10", True),
+    "errors_by_setting": Entry(figaccuracy.errors_by_setting, "figures 1, 12, 17", True),
+    "family_errors_one": Entry(figaccuracy.family_errors_one, "figures 13 to 15", True),
+    "family_errors_two": Entry(figaccuracy.family_errors_two, "figures 16 to 18", True),
+    "benchmark_errors": Entry(figaccuracy.benchmark_errors, "figures 13 to 18, by benchmark", True),
+    "coverage": Entry(figaccuracy.coverage, "ours", True),
+    "calibration": Entry(figaccuracy.calibration, "ours", True),
     "loadings": Entry(figlaw.loadings, "figure 2"),
     "loadings_intervals": Entry(figlaw.loadings_intervals, "figure 2, with intervals"),
     "skill_correlations": Entry(figlaw.skill_correlations, "section 4.3"),
-    "shared_intercept": Entry(figaccuracy.shared_intercept, "figure 3"),
+    "shared_intercept": Entry(figaccuracy.shared_intercept, "figure 3", True),
     "level_curves": Entry(figlaw.level_curves, "figure 4"),
     "base_and_tuned": Entry(figlaw.base_and_tuned, "figure 5"),
     "downstream": Entry(figstudies.downstream, "figure 6, appendix J"),
@@ -116,7 +125,7 @@ def figure(name: str, posterior: Posterior | str | Path = "leaderboard", seed: i
     ['benchmark', 'skill', 'mean']
     """
     check(name)
-    return FIGURES[name].function(_sources(posterior, seed))
+    return FIGURES[name].made(_sources(posterior, seed))
 
 
 def make(
@@ -141,7 +150,8 @@ def make(
         The folder; it is made if it does not exist.
     posterior
         A posterior, or what :func:`sloth_bayes.load` takes. Errors, coverage and calibration
-        are those of the evaluation that ships, whatever the posterior.
+        are those of the evaluation that ships, whatever the posterior; captions say so, and
+        the note of the row, where its specification is another.
     only
         Names of figures; all by default.
     seed
@@ -155,7 +165,7 @@ def make(
     -------
     pandas.DataFrame
         A row a figure: name, paper (what it is there), status (``"made"``, ``"kept"``, or
-        ``"left out"``), note (why it was left out).
+        ``"left out"``), note (why it was left out, or that it is not of this specification).
 
     Raises
     ------
@@ -179,11 +189,11 @@ def make(
         for name in chosen:
             key = _key(name, src)
             if not force and index.get(name, {}).get("key") == key and _complete(folder, name):
-                rows.append((name, FIGURES[name].paper, "kept", ""))
+                rows.append((name, FIGURES[name].paper, "kept", _note(name, src)))
                 advance(1)
                 continue
             try:
-                drawn = FIGURES[name].function(src)
+                drawn = FIGURES[name].made(src)
             except DataError as error:
                 if asked:
                     raise DataError(f"figure {name!r}: {error}") from None
@@ -199,7 +209,7 @@ def make(
                 "files": [name + suffix for suffix in _SUFFIXES],
             }  # fmt: skip
             _write_index(folder, index)
-            rows.append((name, FIGURES[name].paper, "made", ""))
+            rows.append((name, FIGURES[name].paper, "made", _note(name, src)))
             advance(1)
     return pd.DataFrame(rows, columns=["name", "paper", "status", "note"])
 
@@ -273,9 +283,12 @@ def check(name: str) -> None:
         raise unknown("figure", name, FIGURES)
 
 
+def _note(name: str, src: Sources) -> str:
+    return ANOTHER if FIGURES[name].evaluation and not src.posterior_is_evaluated else ""
+
+
 def _sources(posterior: Posterior | str | Path, seed: int) -> Sources:
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise SpecError(f"seed must be a whole number of at least 0, not {seed!r}")
+    seed = whole("seed", seed, 0)
     return Sources(posterior if isinstance(posterior, Posterior) else load(posterior), seed)
 
 

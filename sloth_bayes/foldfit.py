@@ -9,8 +9,8 @@ import numpy as np
 
 from . import model
 from .design import Arrays
-from .errors import DataError, SpecError
-from .nuts import sample
+from .errors import DataError, SpecError, whole
+from .nuts import LEAST_WARMUP, sample
 from .programs import COMPILING, SCORES, Law, Program, program
 from .spec import Sloth
 from .variational import NOT_FINITE, RANK, oriented, refined, start
@@ -32,10 +32,10 @@ def hidden_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
     for name, value in options.items():
         if name not in known:
             raise SpecError(f"{method} takes {', '.join(known)} here, not {name!r}")
-        if isinstance(known[name], int) and (
-            isinstance(value, bool) or not isinstance(value, int) or value < 1
-        ):
-            raise SpecError(f"{name} must be a whole number of at least 1, not {value!r}")
+        if isinstance(known[name], int):
+            options[name] = whole(name, value, LEAST_WARMUP if name == "warmup" else 1)
+        elif not 0 < value < 1:
+            raise SpecError(f"{name} must lie between 0 and 1, not {value!r}")
     return known | options
 
 
@@ -120,7 +120,7 @@ def forecast_hidden(
             noise = 3 * np.sqrt(late.var(1).sum() / tenth)
             # Half a percent of a nat a score: differences between forecasts are ten times that.
             least = 0.005 * float(np.sum(arrays.observed))
-            rising |= bool(late[1].mean() - late[0].mean() > max(least, noise))
+            rising |= not late[1].mean() - late[0].mean() <= max(least, noise)  # NaN is no verdict
         x = np.concatenate(parts)
         notes = {"converged": float(not rising), "elbo": float(np.mean(elbos))}
     else:

@@ -8,7 +8,6 @@ model-level effect of the candidate; and, for the score, the observation noise.
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ import pandas as pd
 import xarray as xr
 
 from . import law
+from ._threads import workers
 from .errors import ConvergenceWarning, DataError, ExtrapolationWarning, unknown
 from .posterior import Effects, Posterior, draw_scores, draws_together
 
@@ -42,7 +42,8 @@ def candidates(
     ----------
     family, params_b, tokens_t
         Family, size in billions of parameters, training tokens in trillions: single
-        values or lists, which pair up like NumPy broadcasting (lists of one length).
+        values or lists, which pair up like NumPy broadcasting (lists of one length). The
+        size of a mixture of experts is that of its active parameters.
     lineage, instruct
         Base family and whether instruction-tuned; by default what the posterior knows
         about the family.
@@ -59,8 +60,8 @@ def candidates(
     Raises
     ------
     DataError
-        If lists to be paired differ in length, or a size or token count is not positive
-        and finite.
+        If lists to be paired differ in length, a size or token count is not positive and
+        finite, or names are given where lists are crossed.
 
     Examples
     --------
@@ -81,6 +82,8 @@ def candidates(
         if values.ndim > 1 or values.size == 0:
             raise DataError(f"candidates: {name} must be one value or a flat list of some")
     if grid:
+        if np.size(model) > 1:
+            raise DataError("candidates: grid=True crosses lists and names the models itself")
         crossed = pd.MultiIndex.from_product(list(arrays.values()), names=list(arrays))
         frame = crossed.to_frame(index=False)
         if model is not None:
@@ -397,14 +400,11 @@ def _partition(values: np.ndarray, places: list[int]) -> None:
 
 def _in_threads(task: Callable[[slice], Any], blocks: list[slice]) -> Iterator[Any]:
     """Results of a task for each block, in order; NumPy computes outside Python's lock."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        cores = os.cpu_count() or 1
-    if min(cores, len(blocks)) == 1:
+    threads = min(workers(), len(blocks))
+    if threads == 1:
         yield from map(task, blocks)
         return
-    pool = ThreadPoolExecutor(min(cores, len(blocks)))
+    pool = ThreadPoolExecutor(threads)
     try:
         yield from pool.map(task, blocks)
     finally:
@@ -449,6 +449,9 @@ def _complete(post: Posterior, frame: pd.DataFrame, new_family: bool) -> pd.Data
     known_families = post._family_table()
     lineage_of = known_families["lineage"].to_dict()
     instruct_of = known_families["instruct"].to_dict()
+    for column in ("model", "family"):
+        for i in np.flatnonzero(rows[column].isna())[:1]:
+            raise DataError(f"candidate {i + 1} has no {column}: fill in the column {column!r}")
     rows["family"] = rows["family"].astype(str)
     rows["model"] = rows["model"].astype(str)
     given = rows["lineage"] if "lineage" in rows else pd.Series([None] * len(rows))

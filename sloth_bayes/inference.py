@@ -24,22 +24,17 @@ from numpyro import handlers
 from . import _interrupt, model, nuts, variational
 from ._threads import gather, progress_bar
 from .coordinates import coordinates
-from .design import Arrays, Design, design
-from .errors import SpecError
+from .design import Arrays, Design, design_of
+from .errors import SpecError, whole
+from .labelled import build
 from .leaderboard import Leaderboard
-from .posterior import Posterior, build
+from .posterior import Posterior
 from .programs import BATCH, BLOCK, COMPILING, SCORES, Law, Program, program
 from .spec import Sloth
 from .variational import RANK
 
 _WEIGHED = 1000  # draws of a guide whose importance weights are kept, for k-hat
 _PRIOR_BLOCK = 50  # draws from the prior that one call of a compiled function takes
-
-
-def _laid_out(spec: Sloth, data: Leaderboard) -> Design:
-    if spec.unknown_inputs == "latent":
-        return design(data, spec.inputs, latent=True)
-    return design(data, spec.inputs)
 
 
 @_interrupt.held()
@@ -110,7 +105,7 @@ def fit(
     >>> sb.Sloth(n_skills=1).fit(data, method="svi", steps=50, draws=25).n_draws
     100
     """
-    laid_out = laid_out or _laid_out(spec, data)
+    laid_out = laid_out or design_of(spec, data)
     found = fit_arrays(
         spec, laid_out.arrays, SCORES, method, chains=chains, draws=draws, warmup=warmup,
         steps=steps, starts=starts, rank=rank, target_accept=target_accept,
@@ -180,23 +175,20 @@ def fit_arrays(
     """
     if method not in ("nuts", "svi"):
         raise SpecError(f"method={method!r} is not a choice; method takes nuts, svi")
-    counts = {"chains": chains, "draws": draws, "steps": steps, "starts": starts, "rank": rank}
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise SpecError(f"{name} must be a whole number of at least 1, not {value!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise SpecError(f"seed must be a whole number of at least 0, not {seed!r}")
+    chains, draws, steps = whole("chains", chains), whole("draws", draws), whole("steps", steps)
+    starts, rank, seed = whole("starts", starts), whole("rank", rank), whole("seed", seed, 0)
+    max_tree_depth = whole("max_tree_depth", max_tree_depth)
+    warmup = whole("warmup", warmup, nuts.LEAST_WARMUP if method == "nuts" else 0)
     if not 0 < target_accept < 1:
         raise SpecError(f"target_accept must lie between 0 and 1, not {target_accept}")
-    if method == "nuts" and warmup < 20:
-        raise SpecError(f"warmup must be at least 20 iterations, not {warmup}")
 
     n = model.sizes(spec, arrays)
-    p = program(spec, n, max_tree_depth, target_accept, law)
+    with COMPILING:
+        p = program(spec, n, max_tree_depth, target_accept, law)
     arrays = jax.device_put(arrays)
     first, second, third = np.random.default_rng(seed).spawn(3)
     key = jax.random.PRNGKey(third.integers(2**31))
-    with _compiling(p, method, arrays):
+    with _compiling(spec, p, method, arrays):
         arrays, guide, elbos = variational.starts(spec, p, arrays, first, starts, steps, progress)
     if method == "nuts":
         arrays, found = nuts.sample(spec, p, guide, arrays, second, chains, warmup, draws, progress)
@@ -226,7 +218,7 @@ def _svi(
 
 
 @contextmanager
-def _compiling(p: Program, method: str, arrays: Arrays) -> Iterator[None]:
+def _compiling(spec: Sloth, p: Program, method: str, arrays: Arrays) -> Iterator[None]:
     """Compile what a fit needs: what its variational starts do not wait for, meanwhile."""
 
     def work() -> None:
@@ -238,7 +230,8 @@ def _compiling(p: Program, method: str, arrays: Arrays) -> Iterator[None]:
             with COMPILING:
                 state = jax.eval_shape(p.nuts_init, key, x, x[0], x, at, arrays)
             p.ready("nuts_chunk", state, at, arrays)
-            p.ready("reanchor", block, 0, arrays, arrays)
+            if spec.loadings == "free":
+                p.ready("reanchor", block, 0, arrays, arrays)
 
     key, x = jax.random.PRNGKey(0), np.zeros(p.size, np.float32)
     block = np.zeros((BLOCK, p.size), np.float32)
@@ -251,16 +244,18 @@ def _compiling(p: Program, method: str, arrays: Arrays) -> Iterator[None]:
 
 def sample_prior(spec: Sloth, data: Leaderboard, draws: int = 1000, seed: int = 0) -> Posterior:
     """Draw the parameters from their prior; see :meth:`sloth_bayes.Sloth.prior`."""
-    laid_out = _laid_out(spec, data)
+    draws, seed = whole("draws", draws), whole("seed", seed, 0)
+    laid_out = design_of(spec, data)
     arrays = laid_out.arrays
     keys = np.asarray(jax.random.split(jax.random.PRNGKey(seed), draws))
     # Whole blocks, so that one program serves any number of draws.
     keys = np.concatenate([keys, np.repeat(keys[-1:], -draws % _PRIOR_BLOCK, 0)])
     block = _prior_program(spec, model.sizes(spec, arrays))
-    parts = [
-        jax.device_get(block(keys[first : first + _PRIOR_BLOCK], arrays))
-        for first in range(0, len(keys), _PRIOR_BLOCK)
-    ]
+    with COMPILING:  # the first call traces
+        parts = [
+            jax.device_get(block(keys[first : first + _PRIOR_BLOCK], arrays))
+            for first in range(0, len(keys), _PRIOR_BLOCK)
+        ]
     values = jax.tree.map(lambda *rows: np.concatenate(rows)[:draws], *parts)
     attrs = {"method": "prior", "seed": seed, "left_out": list(laid_out.left_out)}
     attrs |= _provenance(data)

@@ -26,6 +26,7 @@ from .programs import CHUNK, FOREVER, Program
 from .spec import Sloth
 from .variational import Guide, anchor, learned
 
+LEAST_WARMUP = 20  # iterations, of which some learn coordinates and the last settle the step
 RANK = 64  # directions that coordinates stretch: more would cost each step more than they save
 _ROUNDS = (3, 5, 8, 12, 20, 10)  # shares of the rounds of warm-up; the last settles the step
 _REANCHOR = 1  # after this round of warm-up (of those numbered from 0) the anchor is chosen again
@@ -62,7 +63,8 @@ def sample(
         def states(x: np.ndarray, at: Coordinates, key: Any) -> list[Any]:
             value, slope = p.over("potential", x, arrays)
             rows = zip(jax.random.split(key, chains), x, value, slope)
-            return [p.nuts_init(*row, at, arrays) for row in rows]
+            inputs = [(*row, at, arrays) for row in rows]
+            return [p.ready("nuts_init", *given)(*given) for given in inputs]
 
         for number, length in enumerate(rounds):
             key, here = jax.random.split(key)

@@ -537,7 +537,7 @@ def pass_at_k(
     counts: pd.DataFrame,
     candidates: pd.DataFrame | None = None,
     *,
-    k: Sequence[int] = K,
+    k: Sequence[int] | None = None,
     prob: float = 0.9,
     new_family: bool = False,
     seed: int = 0,
@@ -557,7 +557,8 @@ def pass_at_k(
     candidates
         Models to forecast, as in a forecast of scores.
     k
-        Numbers of samples at which :attr:`PassAtK.frame` shows the curves.
+        Numbers of samples at which :attr:`PassAtK.frame` shows the curves; by default 1, 2,
+        5, 10 and so on to 10,000.
     prob
         Mass of the central intervals.
     new_family
@@ -590,7 +591,7 @@ def pass_at_k(
     only their spread along it matters.
     """
     prob = forecast.check_prob(prob)
-    tries = _tries(k)
+    tries = _tries(K if k is None else k)
     rows = _checked(counts)
     seen = _models(post, rows)
     if len(seen) < 3:

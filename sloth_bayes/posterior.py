@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,10 +27,9 @@ from .spec import Sloth
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .allocation import Allocation
+    from .allocation import Allocation, Cost
     from .choices import Candidate, Comparison, NextEvaluation
     from .curves import Goal
-    from .design import Design
     from .diagnostics import Diagnostics
     from .downstream import Downstream
     from .forecast import Forecast
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from .planning import RequiredSize, Saturation
     from .skills import Skills
 
+_TEXT = ("data", "spec")  # attributes that are text, whatever it looks like
 _CELLS = 4_000_000  # draws x models x benchmarks evaluated at once: 16 MB an array
 
 # Dimensions of every posterior variable, after chain and draw.
@@ -69,7 +69,6 @@ DIMS: dict[str, tuple[str, ...]] = {
     "params_b": ("of_unknown_size",),  # of models that were observed without them
     "tokens_t": ("of_unknown_tokens",),
 }
-_FROM_MODEL = {"lineage_effect": "lineage", "family_effect": "family"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +106,8 @@ class Posterior(Drawn):
     @property
     def attrs(self) -> dict[str, Any]:
         """What was fitted, how and with which versions: plain values."""
-        return {str(k): _plain(v) for k, v in self._tree.attrs.items()}
+        attrs = self._tree.attrs
+        return {str(k): v if k in _TEXT else _plain(v) for k, v in attrs.items()}
 
     @property
     def method(self) -> str:
@@ -161,10 +161,12 @@ class Posterior(Drawn):
 
     def __repr__(self) -> str:
         sizes = self._tree["posterior"].sizes
+        left_out = len(self.attrs.get("left_out", []))
+        without = f"; {left_out} models left out, without size or tokens" if left_out else ""
         return (
             f"<sloth_bayes.Posterior by {self.method.upper()}: {sizes['chain']} chain(s) x "
             f"{sizes['draw']} draws; {len(self.models)} models, {len(self.families)} families, "
-            f"{len(self.benchmarks)} benchmarks, {self.attrs['n_scores']} scores>"
+            f"{len(self.benchmarks)} benchmarks, {self.attrs['n_scores']} scores{without}>"
         )
 
     @cached_property
@@ -187,7 +189,13 @@ class Posterior(Drawn):
         data = self._tree["observed_data"].to_dataset()
         score = data["score"].values
         rounding = self._per_observation("rounding")
-        log_likelihood = law.log_likelihood(score, mu, sd, self.spec.df, rounding, np)
+        log_likelihood = np.empty_like(mu)
+        block = max(1, _CELLS // self.n_draws)  # its working memory is many times its result
+        for first in range(0, score.size, block):
+            at = slice(first, first + block)
+            log_likelihood[:, at] = law.log_likelihood(
+                score[at], mu[:, at], sd[:, at], self.spec.df, rounding[at], np
+            )
         rng = np.random.default_rng([int(self.attrs["seed"]), 1])
         predictive = draw_scores(mu, sd, self.spec.df, rng)
         step = np.where(rounding > 0, rounding, 1.0)
@@ -371,62 +379,202 @@ class Posterior(Drawn):
 
         return condition(self, new_scores, seed=seed, reweight=reweight)
 
-    def skills(self, rotation: str = "geomin", n: int | None = None, **options: Any) -> Skills:
-        """Skills that people can read; see :func:`sloth_bayes.skills.skills`."""
+    def skills(
+        self,
+        rotation: str = "geomin",
+        n: int | None = None,
+        *,
+        target: pd.DataFrame | np.ndarray | None = None,
+        names: Sequence[str] | Mapping[str, str] | None = None,
+        models: Iterable[str] | None = None,
+        draws: int | None = None,
+        like: Skills | None = None,
+        prob: float = 0.9,
+        seed: int = 0,
+        **options: float,
+    ) -> Skills:
+        """Skills that people can read; see :func:`sloth_bayes.skills.skills`.
+
+        Examples
+        --------
+        >>> import sloth_bayes as sb
+        >>> sb.load("leaderboard").skills(draws=200).table().shape
+        (12, 3)
+        """
         from .skills import skills
 
-        return skills(self, rotation, n, **options)
+        return skills(
+            self, rotation, n, target=target, names=names, models=models, draws=draws, like=like,
+            prob=prob, seed=seed, **options,
+        )  # fmt: skip
 
-    def required_size(self, of: Goal, target: float, **options: Any) -> RequiredSize:
-        """The size that reaches a target; see :func:`sloth_bayes.planning.required_size`."""
+    def required_size(
+        self,
+        of: Goal,
+        target: float,
+        *,
+        tokens: float | None = None,
+        tokens_per_param: float | None = None,
+        probability: float = 0.9,
+        family: str | None = None,
+        lineage: str | None = None,
+        instruct: bool | None = None,
+        new_family: bool = False,
+        noisy: bool = False,
+        sizes: tuple[float, float] | None = None,
+        prob: float = 0.9,
+        seed: int = 0,
+        skills: Skills | None = None,
+    ) -> RequiredSize:
+        """The size that reaches a target; see :func:`sloth_bayes.planning.required_size`.
+
+        Examples
+        --------
+        >>> import sloth_bayes as sb
+        >>> found = sb.load("leaderboard").required_size("MMLU", 0.7, tokens=15)
+        >>> bool(found.frame["required_b"][0] > found.frame["median"][0])
+        True
+        """
         from .planning import required_size
 
-        return required_size(self, of, target, **options)
+        return required_size(
+            self, of, target, tokens=tokens, tokens_per_param=tokens_per_param,
+            probability=probability, family=family, lineage=lineage, instruct=instruct,
+            new_family=new_family, noisy=noisy, sizes=sizes, prob=prob, seed=seed, skills=skills,
+        )  # fmt: skip
 
-    def saturation(self, of: Goal, gain: float = 0.01, **options: Any) -> Saturation:
+    def saturation(
+        self,
+        of: Goal,
+        gain: float = 0.01,
+        *,
+        per: str = "doubling of size",
+        tokens: float | None = None,
+        params: float | None = None,
+        tokens_per_param: float | None = None,
+        at: float | Sequence[float] | None = None,
+        family: str | None = None,
+        lineage: str | None = None,
+        instruct: bool | None = None,
+        new_family: bool = False,
+        within: tuple[float, float] | None = None,
+        prob: float = 0.9,
+        seed: int = 0,
+        skills: Skills | None = None,
+    ) -> Saturation:
         """Where a doubling stops to pay; see :func:`sloth_bayes.planning.saturation`."""
         from .planning import saturation
 
-        return saturation(self, of, gain, **options)
+        return saturation(
+            self, of, gain, per=per, tokens=tokens, params=params,
+            tokens_per_param=tokens_per_param, at=at, family=family, lineage=lineage,
+            instruct=instruct, new_family=new_family, within=within, prob=prob, seed=seed,
+            skills=skills,
+        )  # fmt: skip
 
     def optimal_allocation(
         self,
         flops: float | Sequence[float],
         objective: Goal | list[Goal] = "average",
-        **options: Any,
+        *,
+        cost: Cost | None = None,
+        params_range: tuple[float, float] | None = None,
+        tokens_range: tuple[float, float] | None = None,
+        beyond: bool = False,
+        family: str | None = None,
+        lineage: str | None = None,
+        instruct: bool | None = None,
+        new_family: bool = False,
+        prob: float = 0.9,
+        seed: int = 0,
+        skills: Skills | None = None,
     ) -> Allocation:
         """Size and tokens of a budget; see :func:`sloth_bayes.allocation.optimal_allocation`."""
         from .allocation import optimal_allocation
 
-        return optimal_allocation(self, flops, objective, **options)
+        return optimal_allocation(
+            self, flops, objective, cost=cost, params_range=params_range,
+            tokens_range=tokens_range, beyond=beyond, family=family, lineage=lineage,
+            instruct=instruct, new_family=new_family, prob=prob, seed=seed, skills=skills,
+        )  # fmt: skip
 
-    def compare(self, a: Candidate, b: Candidate, **options: Any) -> Comparison:
+    def compare(
+        self,
+        a: Candidate,
+        b: Candidate,
+        *,
+        benchmarks: str | Sequence[str] | None = None,
+        of: str = "expected",
+        new_family: bool = False,
+        prob: float = 0.9,
+        seed: int = 0,
+    ) -> Comparison:
         """Does `a` beat `b`? See :func:`sloth_bayes.choices.compare`."""
         from .choices import compare
 
-        return compare(self, a, b, **options)
+        return compare(
+            self, a, b, benchmarks=benchmarks, of=of, new_family=new_family, prob=prob, seed=seed
+        )
 
     def next_evaluation(
-        self, target: Candidate, options: pd.DataFrame, **settings: Any
+        self,
+        target: Candidate,
+        options: Candidate,
+        *,
+        of: str = "average",
+        benchmarks: str | Sequence[str] | None = None,
+        together: bool = True,
+        cost: Cost | None = None,
+        new_family: bool = False,
+        prob: float = 0.9,
+        seed: int = 0,
     ) -> NextEvaluation:
         """What to measure next; see :func:`sloth_bayes.choices.next_evaluation`."""
         from .choices import next_evaluation
 
-        return next_evaluation(self, target, options, **settings)
+        return next_evaluation(
+            self, target, options, of=of, benchmarks=benchmarks, together=together, cost=cost,
+            new_family=new_family, prob=prob, seed=seed,
+        )  # fmt: skip
 
-    def downstream(self, scores: Any, **options: Any) -> Downstream:
+    def downstream(
+        self,
+        scores: pd.Series | Mapping[str, float] | pd.DataFrame,
+        *,
+        name: str | None = None,
+        n_questions: float = 500,
+        chance: float = 0.0,
+        shrinkage: str = "normal",
+        hold_out: str | Iterable[str] = (),
+        table: pd.DataFrame | None = None,
+        draws: int = 400,
+        seed: int = 0,
+    ) -> Downstream:
         """A new task from the skills; see :func:`sloth_bayes.downstream.downstream`."""
         from .downstream import downstream
 
-        return downstream(self, scores, **options)
+        return downstream(
+            self, scores, name=name, n_questions=n_questions, chance=chance, shrinkage=shrinkage,
+            hold_out=hold_out, table=table, draws=draws, seed=seed,
+        )  # fmt: skip
 
     def pass_at_k(
-        self, counts: pd.DataFrame, candidates: pd.DataFrame | None = None, **options: Any
+        self,
+        counts: pd.DataFrame,
+        candidates: pd.DataFrame | None = None,
+        *,
+        k: Sequence[int] | None = None,
+        prob: float = 0.9,
+        new_family: bool = False,
+        seed: int = 0,
+        **options: Any,
     ) -> PassAtK:
         """Coverage by repeated sampling; see :func:`sloth_bayes.passk.pass_at_k`."""
         from .passk import pass_at_k
 
-        return pass_at_k(self, counts, candidates, **options)
+        return pass_at_k(
+            self, counts, candidates, k=k, prob=prob, new_family=new_family, seed=seed, **options
+        )
 
     def diagnostics(self) -> Diagnostics:
         """Has the fit converged? See :class:`sloth_bayes.diagnostics.Diagnostics`."""
@@ -508,92 +656,6 @@ def draw_scores(mu: np.ndarray, sd: np.ndarray, df: float, rng: np.random.Genera
 def draws_together(array: np.ndarray) -> np.ndarray:
     """The same array, ``(S, ...)``, stored with its first axis innermost."""
     return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 0, -1)), -1, 0)
-
-
-def build(
-    spec: Sloth,
-    design: Design,
-    values: dict[str, np.ndarray],
-    *,
-    chains: int,
-    sample_stats: xr.Dataset | None,
-    attrs: dict[str, Any],
-) -> Posterior:
-    """Label the draws of a fit.
-
-    Parameters
-    ----------
-    values
-        The quantities of :func:`sloth_bayes.model.draw_values`, chains one after another
-        along the first axis.
-    """
-    a = design.arrays
-    n_draws = len(values["bias"]) // chains
-    coords: dict[str, Any] = {
-        "chain": np.arange(chains),
-        "draw": np.arange(n_draws),
-        "benchmark": list(design.benchmarks),
-        "skill": [f"skill {k + 1}" for k in range(values["loading"].shape[-1])],
-        "input": list(law.INPUTS[spec.inputs]),
-        "family": list(design.families),
-        "lineage": list(design.lineages),
-        "model": list(design.models),
-        "of_unknown_size": list(design.of_unknown[0]),
-        "of_unknown_tokens": list(design.of_unknown[1]),
-    }
-    variables = {}
-    for name, dims in DIMS.items():
-        source = values.get(_FROM_MODEL.get(name, name))
-        if source is not None:
-            array = np.asarray(source, np.float32).reshape(chains, n_draws, *source.shape[1:])
-            variables[name] = (("chain", "draw", *dims), array)
-    used = {d for dims, _ in variables.values() for d in dims}
-    posterior = xr.Dataset(variables, coords={k: v for k, v in coords.items() if k in used})
-
-    row, column = np.nonzero(np.asarray(a.observed) > 0)
-    observed = xr.Dataset(
-        {
-            "score": (
-                "observation",
-                design.table[list(design.benchmarks)].to_numpy(float)[row, column],
-            )
-        },
-        coords={
-            "observation": np.arange(row.size),
-            "obs_model": ("observation", np.asarray(design.models)[row]),
-            "obs_benchmark": ("observation", np.asarray(design.benchmarks)[column]),
-        },
-    )
-    table = design.table
-    families, lineages = np.asarray(design.families), np.asarray(design.lineages)
-    constant = xr.Dataset(
-        {
-            "params_b": ("model", table["params_b"].to_numpy(float)),
-            "tokens_t": ("model", table["tokens_t"].to_numpy(float)),
-            "instruct": ("model", table["instruct"].to_numpy(bool).astype(np.int8)),
-            "inputs": (("model", "input"), np.asarray(a.inputs)),
-            "family_of_model": ("model", families[np.asarray(a.family_of_model)]),
-            "lineage_of_model": ("model", lineages[np.asarray(a.lineage_of_model)]),
-            "lineage_of_family": ("family", lineages[np.asarray(a.members).argmax(0)]),
-            "chance": ("benchmark", np.asarray(a.chance)),
-            "inverse_n": ("benchmark", np.asarray(a.inverse_n)),
-            "rounding": ("benchmark", np.asarray(a.rounding)),
-            "centre": ("centre_of", np.asarray(design.centre, float)),
-        },
-        coords={
-            **{k: coords[k] for k in ("benchmark", "input", "family", "lineage", "model")},
-            "centre_of": ["log_size", "log_tokens"],
-        },
-    )
-    groups = {"posterior": posterior, "observed_data": observed, "constant_data": constant}
-    if sample_stats is not None:
-        groups["sample_stats"] = sample_stats
-    tree = xr.DataTree.from_dict(groups)
-    clean = {
-        k: json.dumps(v) if isinstance(v, dict | list | tuple) else v for k, v in attrs.items()
-    }
-    tree.attrs = {**clean, "n_scores": int(row.size), "spec": spec.to_toml()}
-    return Posterior(tree, spec)
 
 
 def _plain(value: Any) -> Any:

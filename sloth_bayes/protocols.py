@@ -73,6 +73,52 @@ class Fold:
         return out
 
 
+def named(
+    data: Leaderboard, name: str = "published", hide: Hide = "strict", n_observed: int = 1
+) -> tuple[Fold, ...]:
+    """The folds of a protocol by its name.
+
+    Parameters
+    ----------
+    data
+        The table.
+    name
+        ``"published"`` (:func:`published`); ``"lineage"`` or ``"family"``, one fold each
+        (:func:`leave_group_out`); or a month, ``"YYYY-MM"`` (:func:`time_split`).
+    hide
+        As those functions have it; a time split hides all that came later.
+    n_observed
+        Models of a test family that stay visible; the published protocol has its own.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such protocol.
+    DataError
+        If the table does not support it, or has no such choice.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> [fold.key for fold in sb.protocols.named(sb.load_dataset(), "2024-03")]
+    ['time split/1/2024-03']
+    """
+    if hide not in _HIDE:
+        raise unknown("way to hide", hide, list(_HIDE))
+    if name == "published":
+        if n_observed != 1:
+            raise DataError("the published protocol says itself how many models are observed")
+        return published(data, hide)
+    if name in ("lineage", "family"):
+        return leave_group_out(data, name, n_observed, hide=hide)
+    if name[:1].isdigit():
+        if hide != "strict":
+            raise DataError("a time split hides all that came later: it has no other way to hide")
+        return time_split(data, name, n_observed)
+    known = ["published", "lineage", "family"]
+    raise unknown("protocol", name, known, "Or a month, YYYY-MM.")
+
+
 def published(data: Leaderboard, hide: Hide = "strict") -> tuple[Fold, ...]:
     """The 73 folds of Maia Polo et al. (2024): three settings, one or two observed models.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import law
-from .errors import FileFormatError, SpecError, near
+from .errors import FileFormatError, SpecError, near, whole
 
 if TYPE_CHECKING:
     from .leaderboard import Leaderboard
@@ -217,11 +217,11 @@ class Sloth:
                 f"residual='curve' drifts with the tokens, which inputs={self.inputs!r} does not "
                 "have: take inputs='checkpoint', 'translog' or 'loglinear'"
             )
-        if isinstance(self.n_skills, bool) or not isinstance(self.n_skills, int):
-            raise SpecError(f"n_skills must be a whole number, not {self.n_skills!r}")
-        if self.n_skills < 1:
-            raise SpecError(f"n_skills must be at least 1, not {self.n_skills}")
-        object.__setattr__(self, "df", float(self.df))
+        object.__setattr__(self, "n_skills", whole("n_skills", self.n_skills))
+        try:
+            object.__setattr__(self, "df", float(self.df))
+        except (TypeError, ValueError):
+            raise SpecError(f"df must be a number, not {self.df!r}") from None
         if not (math.isinf(self.df) and self.df > 0) and self.df not in law.STUDENT_T_DF:
             known = ", ".join(map(str, law.STUDENT_T_DF))
             raise SpecError(f"df={self.df:g} is not supported; df takes {known} or infinity")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import sloth_bayes as sb
 
@@ -82,6 +83,14 @@ def layout() -> pd.DataFrame:
             for size in sizes
         ]
     )
+
+
+def unjudged(post: sb.Posterior) -> sb.Posterior:
+    """The posterior without a verdict, which decides over exit statuses, whoever asked for it."""
+    groups = {k: v.to_dataset() for k, v in post._tree.children.items() if k != "convergence"}
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = post._tree.attrs
+    return sb.Posterior(tree, post.spec)
 
 
 def leaderboard(scores: np.ndarray, rows: pd.DataFrame | None = None) -> sb.Leaderboard:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
+from conftest import unjudged
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -39,7 +40,7 @@ def fails(*arguments) -> str:
 
 @pytest.fixture(scope="session")
 def saved(tiny_posterior, tmp_path_factory) -> Path:
-    return tiny_posterior.save(tmp_path_factory.mktemp("posterior") / "tiny.nc")
+    return unjudged(tiny_posterior).save(tmp_path_factory.mktemp("posterior") / "tiny.nc")
 
 
 @pytest.fixture
@@ -168,9 +169,15 @@ def test_convergence_travels_with_the_posterior(tiny_posterior, tmp_path, ask):
     ok = tiny_posterior.diagnostics().ok
     ask[ask.index("--posterior") + 1] = tiny_posterior.save(tmp_path / "judged.nc")
     result = run(*ask, "--json")
-    assert result.exit_code == 0
+    assert result.exit_code == (0 if ok else 1)
     assert json.loads(result.stdout)["meta"]["converged"] is ok
     assert ("has not converged" in result.stderr) == (not ok)
+    path = ask[ask.index("--posterior") + 1]
+    for verb in (["skills"], ["plan", "size", "--of", "Maths", "--target", 0.5, "--tokens", 2]):
+        result = run(*verb, "--posterior", path, "--json")
+        assert result.exit_code == (0 if ok else 1), verb
+        assert json.loads(result.stdout)["meta"]["converged"] is ok
+        assert ("has not converged" in result.stderr) == (not ok)
 
 
 def test_a_table_of_candidates(saved, tiny_posterior, tmp_path):

@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from scipy.special import logsumexp
 
 import sloth_bayes as sb
@@ -300,6 +301,27 @@ def test_unknown_sizes_are_latent(shipped):
     assert 0 < 2 * np.median(sizes[0]) < np.median(sizes[1])
     prior = np.log(few._tree["constant_data"]["params_b"].values).std()
     assert all(np.log(s).std() < 1.1 * prior for s in sizes)
+
+
+def test_what_is_unknown_stays_so_and_has_some_spread(tiny_posterior):
+    frame = MINE.assign(tokens_t=np.nan)
+    found = tiny_posterior.condition(frame)
+    constant = found._tree["constant_data"].to_dataset()
+    assert np.isnan(constant["tokens_t"].sel(model="mine-1b"))
+    assert np.isfinite(constant["inputs"]).all()
+    alike = tiny_posterior._tree.copy()
+    alike["constant_data"] = xr.DataTree(
+        alike["constant_data"].to_dataset().assign(tokens_t=("model", [2.0] * 24))
+    )
+    alike.attrs = tiny_posterior._tree.attrs
+    found = sb.Posterior(alike, tiny_posterior.spec).condition(frame)
+    assert np.log(found._draws["tokens_t"]).std() > 0.05
+
+
+def test_curves_are_not_conditioned_on_or_planned_with(tiny_posterior):
+    curves = sb.Posterior(tiny_posterior._tree, tiny_posterior.spec.replace(residual="curve"))
+    with pytest.raises(sb.SpecError, match="training curves"):
+        curves.condition(MINE)
 
 
 def test_contradictory_scores_fail_loudly(shipped):

@@ -178,11 +178,15 @@ def test_tables_and_calibration_plot(found, tmp_path):
         ({"method": "magic"}, ["magic", "svi"]),
         ({"steps": 0}, ["steps", "0"]),
         ({"chains": 2}, ["chains", "steps"]),
+        ({"seed": -1}, ["seed", "-1"]),
+        ({"method": "nuts", "warmup": 3}, ["warmup", "20"]),
+        ({"method": "nuts", "target_accept": 1.5}, ["target_accept", "between 0 and 1"]),
     ],
 )
 def test_errors_teach(tiny_spec, tiny_table, folds, changes, words):
+    given = {**({} if "method" in changes else QUICK), **changes}
     with pytest.raises(sb.SlothBayesError) as error:
-        sb.cross_validate(tiny_spec, tiny_table, folds, **{**QUICK, **changes})
+        sb.cross_validate(tiny_spec, tiny_table, folds, **given)
     for word in words:
         assert word in str(error.value)
 
@@ -283,6 +287,11 @@ def test_cli_evaluates_a_baseline(capsys, tmp_path):
         (["--protocol", "2024-99"], ["2024-99"]),
         (["--hide", "all"], ["all", "strict"]),
         (["--all"], ["--out"]),
+        (["--all", "--out", "x", "--data", "mine.csv"], ["--all", "--data"]),
+        (["--protocol", "2024-03", "--hide", "family"], ["time split"]),
+        (["--observed", "2"], ["published protocol says itself"]),
+        (["--seed", "-1"], ["--seed"]),
+        (["PCA+FLOPs d=2 (Ruan)", "--steps", "10"], ["--steps", "baseline"]),
         (["leaderbord"], ["leaderbord", "leaderboard"]),
         (["--method", "magic"], ["magic", "nuts"]),
         (["--folds", "lb_v1/2/optt"], ["optt", "lb_v1/2/opt"]),

@@ -11,6 +11,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from conftest import unjudged
 from test_cli import fails, run
 
 import sloth_bayes as sb
@@ -145,12 +146,20 @@ def test_errors_of_the_command(tmp_path):
 
 
 def test_the_command_says_what_it_made(tiny_posterior, tmp_path):
-    path = tiny_posterior.save(tmp_path / "tiny.nc")
+    path = unjudged(tiny_posterior).save(tmp_path / "tiny.nc")
     out = tmp_path / "out"
     result = run("figures", "--out", out, "--posterior", path, "--only", "skill_correlations")
     assert result.exit_code == 0, result.output
     assert result.stdout.split()[:2] == ["skill_correlations", "made"]
     assert result.stderr == ""  # no progress bar where nobody looks
+    again = ["figures", "--out", out, "--only", "errors", "--posterior"]
+    result = run(*again, path)
+    assert result.exit_code == 0, result.output
+    assert "errors show the evaluation that ships, of another specification" in result.stderr
+    assert "of another specification than the posterior's" in (out / "errors.txt").read_text()
+    result = run(*again, "leaderboard")
+    assert result.stderr == ""
+    assert "of the evaluation that ships, by SVI." in (out / "errors.txt").read_text()
 
 
 @pytest.mark.slow

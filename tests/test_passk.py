@@ -246,6 +246,8 @@ def test_the_papers_recipe_recovers_a_logistic_curve():
         (["--k", "ten"], "'ten' is not a whole number"),
         (["--family", "pythia"], "needs --family, --params and --tokens"),
         (["--leave-out", "pythia-12"], "did you mean 'pythia-12b'"),
+        (["--family", "mine", "--params", "7,30", "--tokens", "1"], "--new-family"),
+        (["--lineage", "pythia"], "needs --family, --params and --tokens"),
         (["--match", "pythia-1b", "pythia-13b"], "unknown model of --match 'pythia-13b'"),
         (["--plot", "p.gif"], "a figure ends in .png"),
         (["--json", "--csv"], "exclude each other"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -327,12 +328,38 @@ def test_reading_and_forecasting_need_no_jax(tiny_posterior, tmp_path):
     assert out.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("skills", "skills"), ("planning", "required_size"), ("planning", "saturation"),
+        ("allocation", "optimal_allocation"), ("choices", "compare"),
+        ("choices", "next_evaluation"), ("downstream", "downstream"), ("passk", "pass_at_k"),
+        ("conditioning", "condition"),
+    ],
+)  # fmt: skip
+def test_a_method_has_the_signature_of_its_function(module, name):
+    """And the module that its help points to is there, as soon as the package is."""
+
+    def parameters(of):
+        _, *rest = inspect.signature(of).parameters.values()
+        return [(p.name, p.kind, p.default) for p in rest]
+
+    function = getattr(getattr(sb, module), name)
+    assert parameters(getattr(sb.Posterior, name)) == parameters(function)
+
+
+def test_a_table_may_have_any_name(tiny_svi):
+    tree = tiny_svi._tree.copy()
+    tree.attrs = {**tiny_svi._tree.attrs, "data": "[draft] scores"}
+    assert sb.Posterior(tree, tiny_svi.spec).attrs["data"] == "[draft] scores"
+
+
 # Data flows one way: a module may import those above it, never one below.
 ORDER = [
     "errors", "_files", "_interrupt", "_intervals", "_shipped", "_drawn",
     "_columns", "benchmarks", "leaderboard",
     "databuild", "_readings", "harness", "exports", "observed", "protocols", "law",
-    "spec", "design", "posterior", "model", "ratingsmodel", "_threads", "coordinates",
+    "spec", "design", "posterior", "labelled", "model", "ratingsmodel", "_threads", "coordinates",
     "programs", "variational", "nuts", "inference", "foldfit", "diagnostics", "forecast", "scores",
     "importance", "marginal", "conditioning",
     "tracking", "rotation", "skilldraws", "skillnames", "skilltables", "skills",

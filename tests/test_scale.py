@@ -78,6 +78,9 @@ def test_a_study_goes_on_where_it_was_and_leaves_out_what_takes_too_long(pretend
     pretend.clear()
     pd.testing.assert_frame_equal(scale.study(tmp_path), cost)
     assert not pretend
+    more = scale.study(tmp_path, longest=300)
+    assert [p["models"] for p in pretend] == [3000]
+    assert more["status"].eq("not run").sum() == 1
     scale.plot(cost, tmp_path / "cost.png")
     assert (tmp_path / "cost.png").stat().st_size > 10_000
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from conftest import NAMES, layout
+from conftest import NAMES, layout, unjudged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_cli import fails, run
@@ -662,7 +662,7 @@ def test_how_many_goes_on_where_it_was(tiny_table, tmp_path):
 
 @pytest.fixture(scope="module")
 def saved(tiny_posterior, tmp_path_factory):
-    return tiny_posterior.save(tmp_path_factory.mktemp("skills") / "tiny.nc")
+    return unjudged(tiny_posterior).save(tmp_path_factory.mktemp("skills") / "tiny.nc")
 
 
 def test_the_verb_prints_loadings_and_a_ranking(saved, skills):

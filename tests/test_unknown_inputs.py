@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import BENCHMARKS, NAMES, QUICK, leaderboard
 
@@ -104,3 +105,17 @@ def test_intervals_cover_hidden_tokens():
         truth = rows.set_index("model").loc[tokens["of_unknown_tokens"].values, "tokens_t"]
         inside += ((low <= truth) & (truth <= high)).tolist()
     assert 0.75 <= np.mean(inside) <= 1.0
+
+
+def test_folds_use_rows_of_unknown_tokens_too(tiny_table):
+    table = _without_tokens(tiny_table)
+    folds = sb.protocols.leave_group_out(table, {"alder": "alder"}, n_observed=2)
+    spec = sb.Sloth(n_skills=2, unknown_inputs="latent")
+    quick = {"steps": 200, "draws": 100, "progress": False}
+    with_them = sb.cross_validate(spec, table, folds, **quick).frame
+    without = sb.cross_validate(spec.replace(unknown_inputs="drop"), table, folds, **quick).frame
+    known = table.select(models=[m for m in table.models if m not in HIDDEN])
+    absent = sb.cross_validate(spec.replace(unknown_inputs="drop"), known, folds, **quick).frame
+    pd.testing.assert_frame_equal(without, absent)
+    assert np.isfinite(with_them["median"]).all()
+    assert not np.allclose(with_them["median"], without["median"], atol=1e-3)

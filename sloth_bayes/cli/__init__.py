@@ -1,8 +1,8 @@
 """The command line, ``sloth-bayes``.
 
 Tables for people by default, JSON and CSV for programs; results on standard output,
-warnings and progress on standard error. Exit status: 0 good, 1 not converged, 2 bad
-input, 130 interrupted.
+warnings and progress on standard error. Exit status: 0 good, 1 an answer that rests on a
+fit that has not converged, 2 bad input, 130 interrupted.
 
 Here are the verbs in the order of the help, and what is made of errors; each verb is in the
 module of its name, and what they share in ``_options``, ``_output`` and ``_request``.
@@ -133,6 +133,8 @@ def _root(
     ] = False,
 ) -> None:
     """What would a language model score that nobody has trained, and how sure are we?
+
+    Exit status: 0 good, 1 the fit behind the answer has not converged, 2 bad input.
 
     Example: [bold]sloth-bayes forecast --family meta-llama-3 --params 405 --tokens 15[/bold]
     """

@@ -29,7 +29,11 @@ NewFamily = Annotated[
     bool, typer.Option("--new-family", help="Accept a family that nobody has seen.")
 ]
 Params = Annotated[
-    list[str] | None, typer.Option(metavar="B[,B...]", help="Size in billions of parameters.")
+    list[str] | None,
+    typer.Option(
+        metavar="B[,B...]",
+        help="Size in billions of parameters (of a mixture of experts, the active ones).",
+    ),
 ]
 Tokens = Annotated[
     list[str] | None, typer.Option(metavar="T[,T...]", help="Training tokens in trillions.")
@@ -42,7 +46,7 @@ PosteriorName = Annotated[
         metavar="NAME|FILE", help="A posterior that ships, or a file (ends in .nc or has a /)."
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Same seed, same numbers.")]
+Seed = Annotated[int, typer.Option(min=0, help="Same seed, same numbers.")]
 Steps = Annotated[int | None, typer.Option(help="Steps of a variational fit.")]
 Progress = Annotated[
     bool | None,

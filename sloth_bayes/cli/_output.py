@@ -86,8 +86,7 @@ class Output:
         for note in notes:
             say("note", note)
         self.draw(plot)
-        if not converged:
-            raise typer.Exit(NOT_CONVERGED)
+        leave(converged)
 
 
 @dataclass
@@ -102,6 +101,15 @@ class PosteriorOutput(Output):
         from ..posterior import load
 
         return load(self.posterior)
+
+
+def leave(converged: bool | None) -> None:
+    """The exit status of an answer: a script should notice what rests on an unfinished fit.
+
+    A posterior that has not been judged (None) counts as good.
+    """
+    if converged is False:
+        raise typer.Exit(NOT_CONVERGED)
 
 
 # -- text --------------------------------------------------------------------------------

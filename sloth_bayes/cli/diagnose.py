@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ._options import AsJson, PosteriorName
-from ._output import NOT_CONVERGED, console, plain, plain_table, records
+from ._output import console, leave, plain, plain_table, records
 
 if TYPE_CHECKING:
     from ..diagnostics import Diagnostics
@@ -32,8 +32,7 @@ def diagnose(
         typer.echo(json.dumps(summary))
     else:
         _print(found, top)
-    if not found.ok:
-        raise typer.Exit(NOT_CONVERGED)
+    leave(found.ok)
 
 
 def _print(found: Diagnostics, top: int) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from .._files import read_table
 from ..errors import DataError
-from ._options import Prob, with_groups
+from ._options import Prob, split, with_groups
 from ._output import PosteriorOutput, print_tables, rounded, say
 
 if TYPE_CHECKING:
@@ -34,10 +34,12 @@ def downstream(
         ),
     ],
     hold_out: Annotated[
-        list[str] | None, typer.Option(help="Model that does not train; repeat for several.")
+        list[str] | None,
+        typer.Option(metavar="NAME[,NAME...]", help="Models that do not train."),
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option(help="Model of the posterior to forecast; repeat.")
+        list[str] | None,
+        typer.Option(metavar="NAME[,NAME...]", help="Models of the posterior to forecast."),
     ] = None,
     table: Annotated[
         Path | None,
@@ -75,10 +77,11 @@ def downstream(
         given = given[["model", value]]
     task = make(
         post, given, name=name, n_questions=n_questions or 500, chance=chance or 0.0,
-        shrinkage=shrinkage, hold_out=hold_out or (), seed=seed,
+        shrinkage=shrinkage, hold_out=split(hold_out), seed=seed,
         table=None if table is None else _read(table),
     )  # fmt: skip
-    frame = task.forecast(model, prob=prob, seed=seed).frame if model else task.frame
+    names = split(model)
+    frame = task.forecast(names, prob=prob, seed=seed).frame if names else task.frame
     weights, verdict = task.weights(prob=prob), task.diagnostics()
     meta = {"task": name, "posterior": output.posterior, "ok": verdict.ok, "seed": seed}
     tables = [_forecasts(frame, name), _weights(weights)]

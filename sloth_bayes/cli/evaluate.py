@@ -11,7 +11,7 @@ import typer
 
 from ..errors import DataError
 from ._options import AsJson, Progress, Seed, Steps, split
-from ._output import NOT_CONVERGED, console, plain, plain_table, records, say
+from ._output import console, leave, plain, plain_table, records, say
 
 if TYPE_CHECKING:
     from ..evaluation import Evaluation
@@ -103,6 +103,12 @@ def evaluate(
     if everything:
         if out is None:
             raise DataError("--all writes many files: say where with --out FOLDER.")
+        given = {
+            "--protocol": protocol != "published", "--hide": hide != "strict", "--folds": only,
+            "--observed": observed != 1, "--data": data, "--benchmarks": benchmarks,
+        }  # fmt: skip
+        if clash := [name for name, value in given.items() if value]:
+            raise DataError(f"--all sets tables and protocols itself: leave {clash[0]} out.")
         board = scoreboard.run(
             recipes.load(recipe).spec, out, method=method, seed=seed, progress=progress,
             say=lambda text: say("evaluating", text), **options,
@@ -111,7 +117,12 @@ def evaluate(
             typer.echo(json.dumps({"scoreboard": records(board.table)}))
         else:
             _print_scoreboard(board)
+        _judged([f"{name}: {key}" for name, part in board.parts.items()
+                 for key in part.not_converged()], board.parts["strict"])  # fmt: skip
         return
+    if recipe in baselines.names() and (options or method != "svi"):
+        clash = f"--{next(iter(options), 'method')}"
+        raise DataError(f"{clash} does not go with a baseline, which has its own way to fit.")
     scores = _table(data, protocol, split(benchmarks))
     folds = _folds(scores, protocol, hide, observed, split(only))
     begun = time.perf_counter()
@@ -131,11 +142,16 @@ def evaluate(
     else:
         _print(found)
         say("time", f"{time.perf_counter() - begun:.0f} s")
+    _judged(failed, found)
+
+
+def _judged(failed: list[str], found: Evaluation) -> None:
+    """The exit status, and what to do about fits that have not converged."""
     if failed:
         say("warning", f"{len(failed)} fits did not converge: {', '.join(failed[:5])}. Try "
              f"--steps {2 * int(found.about['options']['steps'])}, or more --warmup and "
              "--draws with nuts.")  # fmt: skip
-        raise typer.Exit(NOT_CONVERGED)
+    leave(not failed)
 
 
 def _table(data: str | None, protocol: str, benchmarks: list[str]) -> Leaderboard:
@@ -148,22 +164,11 @@ def _table(data: str | None, protocol: str, benchmarks: list[str]) -> Leaderboar
     return Leaderboard.from_csv(name, benchmarks=benchmarks or None)
 
 
-def _folds(table: Leaderboard, protocol: str, hide: str, observed: int, only: list[str]) -> Any:
-    from .. import protocols
+def _folds(table: Leaderboard, protocol: str, hide: Any, observed: int, only: list[str]) -> Any:
     from ..errors import unknown
+    from ..protocols import named
 
-    way: Any = hide
-    if hide not in ("strict", "family"):
-        raise unknown("way to hide", hide, ["strict", "family"])
-    if protocol == "published":
-        folds = protocols.published(table, way)
-    elif protocol in ("lineage", "family"):
-        folds = protocols.leave_group_out(table, protocol, observed, hide=way)
-    elif protocol[:1].isdigit():
-        folds = protocols.time_split(table, protocol, observed)
-    else:
-        known = ["published", "lineage", "family"]
-        raise unknown("protocol", protocol, known, "Or a month, YYYY-MM.")
+    folds = named(table, protocol, hide, observed)
     keys = [fold.key for fold in folds]
     for key in only:
         if key not in keys:

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import DataError
 from ._options import PosteriorName, Seed, split
-from ._output import no_window, say
+from ._output import leave, no_window, not_converged, say
 
 
 def figures(
@@ -29,21 +29,33 @@ def figures(
 ) -> None:
     """Every figure and table of the paper, with its uncertainty, as PDF, PNG, CSV and caption.
 
+    Errors, coverage and calibration are of the evaluation that ships, the law and its skills
+    of the posterior.
+
     Example: [bold]sloth-bayes figures --out figures --only errors,loadings[/bold]
     """
     no_window()
     from .. import figures as module
+    from ..posterior import load
 
     names = split(only)
     for name in names:
         module.check(name)
     if out is None:
         raise DataError("figures need a folder: sloth-bayes figures --out figures")
-    found = module.make(out, posterior, only=names or None, seed=seed, force=force)
+    post = load(posterior)
+    found = module.make(out, post, only=names or None, seed=seed, force=force)
     for row in found[found["status"] == "left out"].itertuples():
         say("warning", f"{row.name} is left out: {row.note}")
+    other = found[(found["status"] != "left out") & (found["note"] != "")]
+    if len(other):
+        say("warning", f"{', '.join(other['name'])} show the evaluation that ships, "
+            f"{other['note'].iloc[0]}")  # fmt: skip
+    if post.known_verdict is False:
+        say("warning", not_converged(posterior))
     width = max(len(name) for name in found["name"])
     for row in found.itertuples():
         typer.echo(f"{row.name:{width}}  {row.status:8}  {row.paper}")
     if contact_sheet:
         typer.echo(f"wrote {module.contact_sheet(out)}", err=True)
+    leave(post.known_verdict)

@@ -12,7 +12,7 @@ import typer
 
 from ..errors import DataError
 from ._options import Progress, Steps, check_folder, split
-from ._output import NOT_CONVERGED, say
+from ._output import leave, say
 
 if TYPE_CHECKING:
     from ..leaderboard import Leaderboard
@@ -67,7 +67,7 @@ def fit(
 
     Example: [bold]sloth-bayes fit --data mine.csv --out mine.nc --method svi[/bold]
     """
-    from ..design import design
+    from ..design import design_of
     from ..recipes import CARD, POSTERIOR, write_card
 
     asked = {
@@ -82,7 +82,7 @@ def fit(
     check_folder(target)
 
     options = dataclasses.replace(plan.fit, **changes)
-    laid_out = design(table, plan.spec.inputs)
+    laid_out = design_of(plan.spec, table)
     typer.echo(
         f"{plan.name}: {len(laid_out.models)} models of {table.name}, {laid_out.n_observed} scores "
         f"on {len(laid_out.benchmarks)} benchmarks."
@@ -118,7 +118,7 @@ def fit(
     typer.echo(f"Saved {' and '.join(saved)}.")
     if not found.ok:
         say("warning", f"not converged: {target} is saved, but do not rely on its intervals")
-        raise typer.Exit(NOT_CONVERGED)
+    leave(found.ok)
 
 
 def _plan(

@@ -11,6 +11,7 @@ from ._options import Prob, with_groups
 from ._output import (
     PosteriorOutput,
     console,
+    leave,
     not_converged,
     plain_table,
     records,
@@ -79,6 +80,7 @@ def forecast(
         lambda: _print(fc, frame, output.posterior, of),
     )
     output.draw(fc.plot)
+    leave(converged)
 
 
 def _meta(fc: Forecast, output: _Output, of: str, converged: bool | None) -> dict[str, Any]:

@@ -10,7 +10,16 @@ import typer
 
 from .._files import read_table
 from ..errors import DataError, SpecError, unknown
-from ._options import Prob, with_groups
+from ._options import (
+    Instruct,
+    Lineage,
+    NewFamily,
+    Params,
+    Prob,
+    sizes,
+    split,
+    with_groups,
+)
 from ._output import PosteriorOutput, console, plain_table, rounded
 
 if TYPE_CHECKING:
@@ -36,14 +45,16 @@ def passk(
         ),
     ] = None,
     family: Annotated[str | None, typer.Option(help="Family of a model to forecast.")] = None,
-    params: Annotated[
-        list[float] | None, typer.Option(help="Its size in billions; repeat for several.")
-    ] = None,
+    params: Params = None,
     tokens: Annotated[
         float | None, typer.Option(metavar="T", help="Its training tokens in trillions.")
     ] = None,
+    lineage: Lineage = None,
+    instruct: Instruct = None,
+    new_family: NewFamily = False,
     leave_out: Annotated[
-        list[str] | None, typer.Option(help="Model whose counts are not used; repeat for several.")
+        list[str] | None,
+        typer.Option(metavar="NAME[,NAME...]", help="Models whose counts are not used."),
     ] = None,
     k: Annotated[
         str, typer.Option(metavar="K[,K...]", help="Numbers of samples.")
@@ -70,26 +81,31 @@ def passk(
         raise SpecError(f"--draws must be at least 1, not {draws}")
     tries = [_whole(part) for part in k.split(",") if part.strip()]
     asked = (family, params, tokens)
-    if any(a is None for a in asked) and any(asked):
+    if any(a is None for a in asked) and any((*asked, lineage, instruct is not None)):
         raise DataError("a model to forecast needs --family, --params and --tokens.")
     from ..forecast import candidates
     from ..passk import _checked, load_samples
 
     counts = _checked(load_samples() if file is None else read_table(file))
     known = counts["model"].unique().tolist()
-    for name in leave_out or []:
+    left_out = split(leave_out)
+    for name in left_out:
         if name not in known:
             raise unknown("model with counts", name, known)
-    counts = counts[~counts["model"].isin(leave_out or [])]
+    counts = counts[~counts["model"].isin(left_out)]
     ahead = None
     if family is not None and params and tokens is not None:
-        ahead = candidates(family=family, params_b=list(params), tokens_t=tokens)
+        ahead = candidates(
+            family, sizes("--params", params), tokens, lineage=lineage, instruct=instruct
+        )
     if match is not None:
         here = [*counts["model"].unique(), *([] if ahead is None else ahead["model"])]
         for name in match:
             if name not in here:
                 raise unknown("model of --match", name, here)
-    found = output.load().pass_at_k(counts, ahead, k=tries, prob=prob, seed=seed, draws=draws)
+    found = output.load().pass_at_k(
+        counts, ahead, k=tries, prob=prob, seed=seed, draws=draws, new_family=new_family
+    )
     verdict = found.diagnostics()
     frame = found.curve(problems="new" if new_problems else "same")
     matched = None if match is None else found.samples_to_match(*match)

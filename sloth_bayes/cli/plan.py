@@ -25,7 +25,7 @@ from ._options import (
     split,
     with_groups,
 )
-from ._output import PosteriorOutput, print_tables, records, say
+from ._output import PosteriorOutput, leave, print_tables, records, say
 from ._request import listed
 
 if TYPE_CHECKING:
@@ -302,6 +302,7 @@ def finish(found: Answer, output: PosteriorOutput, tables: list[Any]) -> None:
         lambda: print_tables(tables, post, output.posterior),
     )
     output.draw(found.plot)  # type: ignore[attr-defined]  # each kind of answer has its own
+    leave(post.known_verdict)
 
 
 def answer(
@@ -312,7 +313,8 @@ def answer(
 
     meta = {
         "posterior": name, "method": post.method, "draws": post.n_draws,
-        "data": str(post.attrs["data"]), **about, "version": __version__,
+        "converged": post.known_verdict, "data": str(post.attrs["data"]), **about,
+        "version": __version__,
     }  # fmt: skip
     return {"plan": records(frame), "meta": meta, "warnings": list(messages)}
 

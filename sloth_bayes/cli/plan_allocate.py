@@ -9,7 +9,7 @@ import typer
 
 from ..errors import DataError
 from ._options import Probs, ends, number, numbers, split, with_groups
-from ._output import PosteriorOutput, print_tables
+from ._output import PosteriorOutput, leave, not_converged, print_tables, say
 from .plan import Range, Who, answer, billions, finish, percent
 
 if TYPE_CHECKING:
@@ -51,10 +51,11 @@ def allocate(
     """
     post = output.load()
     if paper:
-        given = (flops, objective, params_range, tokens_range, who.family, output.plot)
-        if served or beyond or any(v is not None for v in given):
+        given = (flops, objective, params_range, tokens_range, output.plot, *vars(who).values())
+        if served or beyond or any(given):
             raise DataError(
-                "--paper sets budgets, objectives and ranges itself: leave the others out"
+                "--paper sets budgets, objectives, ranges and the family itself: leave the "
+                "others out"
             )
         _paper(post, output, prob)
         return
@@ -126,11 +127,15 @@ def _paper(post: Posterior, output: PosteriorOutput, prob: float) -> None:
             for r in part.to_dict("records")
         ]  # fmt: skip
         tables.append((f"{objective}; in the paper: {skill}", head, rows))
+    notes = [not_converged(output.posterior)] if post.known_verdict is False else []
+    for note in notes:
+        say("warning", note)
     output.show(
         lambda: frame,
-        lambda: answer(frame, post, output.posterior, {"prob": prob}, []),
+        lambda: answer(frame, post, output.posterior, {"prob": prob}, notes),
         lambda: print_tables(tables, post, output.posterior),
     )
+    leave(post.known_verdict)
 
 
 def _goals(names: list[str]) -> list[Any]:

@@ -32,7 +32,7 @@ def track(
             help="CSV of checkpoints: run, params_b, tokens_t, final_tokens_t, and scores.",
         ),
     ],
-    run: Annotated[list[str], typer.Option(help="Run to forecast; repeat for several.")],
+    run: Annotated[list[str], typer.Option(metavar="NAME[,NAME...]", help="Runs to forecast.")],
     until: Annotated[
         float | None,
         typer.Option(help="Use its checkpoints up to this fraction of the schedule only."),
@@ -61,7 +61,7 @@ def track(
     from ..tracking import track as make
 
     found = make(
-        curves, run, until, benchmarks=split(benchmarks) or None, since=since, prob=prob,
+        curves, split(run), until, benchmarks=split(benchmarks) or None, since=since, prob=prob,
         method=method, seed=seed,
     )  # fmt: skip
     verdict = found.diagnostics()

@@ -10,7 +10,7 @@ import typer
 
 from .._files import read_table
 from ..errors import DataError, unknown
-from ._options import Prob, sizes, with_groups
+from ._options import Prob, sizes, split, with_groups
 from ._output import Output, console, plain_table, rounded
 
 if TYPE_CHECKING:
@@ -40,9 +40,15 @@ def ratings(
     kind: Annotated[str | None, typer.Option(help="Kind of model (by default Chat).")] = None,
     of: Annotated[
         list[str] | None,
-        typer.Option(help="The group behind: models or a kind (by default the distilled ones)."),
+        typer.Option(
+            metavar="NAME[,NAME...]",
+            help="The group behind: models or a kind (by default the distilled ones).",
+        ),
     ] = None,
-    to: Annotated[list[str] | None, typer.Option(help="The group ahead, likewise.")] = None,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[,NAME...]", help="The group ahead, likewise."),
+    ] = None,
     posterior: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="A saved fit; by default the one that ships."),
@@ -80,7 +86,7 @@ def ratings(
         found = post.saturation(gain, kind=kind, prob=prob, **options)  # type: ignore[arg-type]
         frame, notes = found.frame, found.messages
     elif what == "gaps":
-        frame = post.gaps(*_groups(post, of, to), prob=prob)
+        frame = post.gaps(*_groups(post, split(of), split(to)), prob=prob)
     else:
         frame = {
             "judges": lambda: post.judged(prob),
@@ -105,7 +111,7 @@ def ratings(
 
 
 def _groups(
-    post: RatingsPosterior, of: list[str] | None, to: list[str] | None
+    post: RatingsPosterior, of: list[str], to: list[str]
 ) -> tuple[str | list[str], str | list[str]]:
     """The groups asked for; by default distilled chat models, and proprietary ones."""
     from ..ratings import load_distilled
@@ -113,7 +119,7 @@ def _groups(
     def group(names: list[str]) -> str | list[str]:
         return names[0] if len(names) == 1 else names
 
-    if of is None:
+    if not of:
         table = load_distilled()
         of = [m for m in table.loc[table["distilled"] == "yes", "model"] if m in post.models]
         if not of:

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import DataError, FileFormatError
 from ._options import PosteriorName, Prob, Seed, check_folder, with_groups
-from ._output import no_window, say
+from ._output import leave, no_window, not_converged, say
 from ._request import Benchmarks, Candidates, Files, asked, make, said_elsewhere
 
 _EXAMPLE = (
@@ -50,4 +50,8 @@ def report(
         path = write(fc, out)
     for note in fc.warnings:
         say("warning", note)
+    converged = fc._posterior.known_verdict
+    if converged is False:
+        say("warning", not_converged(posterior))
     typer.echo(f"wrote {path}", err=True)
+    leave(converged)

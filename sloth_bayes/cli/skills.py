@@ -10,7 +10,7 @@ import typer
 
 from ..errors import DataError, unknown
 from ._options import PosteriorName, Probs, Seed, split, with_groups
-from ._output import Output, console, not_converged, plain_table, records, rests_on, say
+from ._output import Output, console, leave, not_converged, plain_table, records, rests_on, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +100,8 @@ def skills(
         meta = {
             "posterior": posterior, "method": post.method, "rotation": found.rotation,
             "skills": found.names, "ambiguous": found.ambiguous, "prob": prob, "seed": seed,
-            "data": str(post.attrs["data"]), "version": __version__,
+            "converged": post.known_verdict, "data": str(post.attrs["data"]),
+            "version": __version__,
         }  # fmt: skip
         tables = {name: records(made(name)) for name in _TABLES}
         quality = records(found.quality.reset_index())
@@ -110,6 +111,7 @@ def skills(
         lambda: made(table), answer, lambda: _print(found, made("families"), top, posterior)
     )
     output.draw(found.plot)
+    leave(post.known_verdict)
 
 
 def _print(found: Skills, families: pd.DataFrame, top: int, name: str) -> None:
