@@ -101,6 +101,21 @@ def evaluate(
     Raises
     ------
     UnknownNameError
+        If there is no such baseline or protocol.
+    DataError
+        If the table does not support the protocol.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> table = sb.load_dataset(corrected=False)
+    >>> found = sb.baselines.evaluate("PCA+FLOPs d=2 (Ruan)", table)
+    >>> float(found.summary().loc[("lb_v1", 1), "mae"].round(1))
+    6.0
+
+    Raises
+    ------
+    UnknownNameError
         If there is no such baseline.
     DataError
         If a fold has test models with missing scores among its benchmarks, or fewer

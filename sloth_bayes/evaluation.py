@@ -156,6 +156,18 @@ class Evaluation:
         pandas.DataFrame
             setting, n_observed, level, coverage, lower, upper (95% bootstrap interval),
             holds (whether it contains the level), width (points), n.
+
+        Raises
+        ------
+        UnknownNameError
+            If `of` is something else.
+
+        Examples
+        --------
+        >>> import sloth_bayes as sb
+        >>> found = sb.load_evaluation("leaderboard", "strict").coverage()
+        >>> found[(found["setting"] == "all") & (found["level"] == 0.9)]["n"].item()
+        1578
         """
         if of not in ("cells", "means"):
             raise unknown("coverage", of, ["cells", "means"])
@@ -207,6 +219,8 @@ class Evaluation:
         ------
         DataError
             If the two do not score the same cells.
+        UnknownNameError
+            If there is no such score.
         """
         if score not in _SCORES:
             raise unknown("score", score, _SCORES)
@@ -230,6 +244,11 @@ class Evaluation:
         -------
         pandas.DataFrame
             level, observed (share at or below), lower, upper.
+
+        Raises
+        ------
+        DataError
+            If these are point forecasts.
         """
         u = self.frame["pit"].dropna().to_numpy(float)
         if not u.size:
@@ -242,7 +261,13 @@ class Evaluation:
         )
 
     def save(self, folder: str | Path) -> Path:
-        """Write ``cells.csv`` and ``about.json`` into a folder, each atomically."""
+        """Write ``cells.csv`` and ``about.json`` into a folder, each atomically.
+
+        Raises
+        ------
+        FileFormatError
+            If the folder cannot be written.
+        """
         folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -485,6 +510,17 @@ def cross_validate(
         If `out` holds another evaluation.
     WorkerError
         If the executor forks, is shut down, or lost its workers for good.
+    UnknownNameError
+        If there is no protocol of that name.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> data = sb.load_dataset().select(benchmarks=["MMLU", "ARC", "HellaSwag"])
+    >>> folds = sb.protocols.leave_group_out(data, {"llama-2": "llama-2"})
+    >>> found = sb.cross_validate(sb.Sloth(n_skills=1), data, folds, steps=100, progress=False)
+    >>> len(found.frame)  # two models, three benchmarks
+    6
     """
     from . import foldfit, model
     from ._threads import progress_bar

@@ -176,6 +176,15 @@ def make(
         figure is left out, and the table says why.
     FileFormatError
         If the folder or a file cannot be written, or the posterior cannot be read.
+    SpecError
+        If the seed is not a whole number of at least 0.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import sloth_bayes as sb
+    >>> sb.figures.make(tempfile.mkdtemp(), only="skill_correlations")["status"].tolist()
+    ['made']
     """
     asked = [only] if isinstance(only, str) else list(only or [])
     for name in asked:

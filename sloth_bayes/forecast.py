@@ -325,6 +325,14 @@ def forecast(
     ConvergenceWarning
         If the diagnostics have been computed (a posterior that ships has them) and say
         that the fit has not converged.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> fc = sb.load("leaderboard").forecast(sb.candidates("qwen2", 60, 7), benchmarks="MMLU")
+    >>> row = fc.frame.iloc[0]
+    >>> bool(0.6 < row["lower"] < row["median"] < row["upper"] < 0.95)
+    True
     """
     prob = check_prob(prob)
     rows = _complete(post, frame, new_family)

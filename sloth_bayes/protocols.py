@@ -141,6 +141,13 @@ def published(data: Leaderboard, hide: Hide = "strict") -> tuple[Fold, ...]:
     ------
     DataError
         If the table lacks a benchmark or a test family of the protocol.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> folds = sb.protocols.published(sb.load_dataset(corrected=False))
+    >>> len(folds), folds[0].key
+    (73, 'lb_v1/1/bloom')
     """
     protocol = json.loads((shipped("data") / "protocol.json").read_text(encoding="utf-8"))
     folds = []
@@ -197,8 +204,16 @@ def leave_group_out(
     Raises
     ------
     DataError
-        If no group has more models than are observed, or the mapping names an unknown
-        family.
+        If no group has more models than are observed.
+    UnknownNameError
+        If the mapping names a family, or `benchmarks` a benchmark, that the table lacks.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> [fold] = sb.protocols.leave_group_out(sb.load_dataset(), {"llama-2": "llama-2"})
+    >>> fold.observed, len(fold.test)
+    (('llama-2-7b',), 2)
     """
     names = _benchmarks(data, benchmarks)
     if isinstance(groups, str):
@@ -281,6 +296,13 @@ def time_split(
     DataError
         If the month is not one, a family has no release month, or no family is on one of
         the two sides.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> [fold] = sb.protocols.time_split(sb.load_dataset(), "2024-03")
+    >>> set(fold.observed) & set(fold.test)
+    set()
     """
     names = _benchmarks(data, benchmarks)
     try:

@@ -342,6 +342,12 @@ def load_claims() -> pd.DataFrame:
         flask_skill, claim (``"improves"`` or ``"flat"``), at_b (billions: flat from there on, or
         still improving there), capability (of BiGGen-Bench, empty if none corresponds), verdict
         (``"can be tested"``, ``"in part"`` or ``"cannot be tested"``), reason.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> sorted(sb.load_claims()["claim"].unique())
+    ['flat', 'improves']
     """
     table = pd.read_csv(shipped("data") / "skill_ratings" / "claims.csv")
     return table.fillna({"capability": ""})
@@ -355,6 +361,12 @@ def load_distilled() -> pd.DataFrame:
     pandas.DataFrame
         model, distilled (``"yes"``, ``"no"`` or ``"unknown"``), teacher, source, year. Only
         what a paper or model card states counts as yes or no.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> sorted(sb.load_distilled()["distilled"].unique())
+    ['no', 'unknown', 'yes']
     """
     table = pd.read_csv(shipped("data") / "skill_ratings" / "distilled.csv")
     return table.astype({"year": "Int64"}).fillna({"teacher": "", "source": ""})

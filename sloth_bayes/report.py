@@ -91,6 +91,14 @@ def write(fc: Forecast, out: str | Path) -> Path:
     ------
     FileFormatError
         If it cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import sloth_bayes as sb
+    >>> fc = sb.load("leaderboard").forecast(sb.candidates("qwen2", 60, 7))
+    >>> sb.report.write(fc, tempfile.mkdtemp() + "/qwen2.html").name
+    'qwen2.html'
     """
     out = Path(out)
     text = page(fc)

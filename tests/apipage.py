@@ -40,7 +40,22 @@ GROUPS = {
         "WorkerError", "ConvergenceWarning", "ExtrapolationWarning",
     ],
 }  # fmt: skip
-METHODS = ("Leaderboard", "Sloth", "Posterior", "Forecast", "Skills", "Evaluation")
+# Classes without members here are tuples or frozen records, whose help lists their attributes.
+METHODS = (
+    "Leaderboard", "Sloth", "Posterior", "Diagnostics", "Forecast", "Tracking", "Skills",
+    "Downstream", "PassAtK", "SkillRatings", "RatingsPosterior", "Evaluation", "Fold",
+)  # fmt: skip
+FUNCTIONS = {
+    "protocols": ("named", "published", "leave_group_out", "time_split", "never_tested"),
+    "baselines": ("names", "evaluate", "fit_law"),
+    "evaluation": ("paired", "published_errors"),
+    "plots": (
+        "forecast", "calibration", "loadings", "loadings_forest", "level_curves", "base_and_tuned",
+        "skills_and_compute", "skill_correlations",
+    ),
+    "figures": ("names", "figure", "make", "contact_sheet"),
+    "report": ("write", "page"),
+}  # fmt: skip
 
 
 def first_line(thing: object) -> str:
@@ -48,13 +63,19 @@ def first_line(thing: object) -> str:
     text = (inspect.getdoc(thing) or "").split("\n\n")[0].replace("\n", " ")
     for role in (":class:", ":func:", ":meth:", ":mod:", ":data:", ":attr:"):
         text = text.replace(role, "")
-    return text.replace("``", "`").replace("`~sloth_bayes.", "`").replace("`sloth_bayes.", "`")
+    return (
+        text.replace("``", "`").replace("`~sloth_bayes.", "`sb.").replace("`sloth_bayes.", "`sb.")
+    )
 
 
 def methods(kind: type) -> list[tuple[str, str]]:
-    """Public methods and properties of a class, in the order of the source."""
+    """Public methods and properties of a class, in the order of the source; inherited ones last."""
     found = []
-    for name, member in vars(kind).items():
+    members: dict[str, object] = {}
+    for base in kind.__mro__:
+        if base.__module__.startswith("sloth_bayes"):
+            members |= {k: v for k, v in vars(base).items() if k not in members}
+    for name, member in members.items():
         if name.startswith("_"):
             continue
         if isinstance(member, classmethod | staticmethod):
@@ -71,17 +92,22 @@ def page() -> str:
         "# The public API on one page",
         "",
         "Written by `python -m tests.apipage` from the docstrings; `help(sb.NAME)` has units, "
-        "errors, sources and an example. Everything is reached as `sb.NAME` after "
-        "`import sloth_bayes as sb`.",
+        "errors, sources and examples; a method that says see `sb.MODULE.FUNCTION` has them there. "
+        "Everything is reached as `sb.NAME` after `import sloth_bayes as sb`.",
     ]
     for group, names in GROUPS.items():
         lines += ["", f"## {group}", "", "| name | what it is |", "|---|---|"]
         lines += [f"| `{n}` | {first_line(getattr(sb, n))} |" for n in names]
         for name in names:
-            if name not in METHODS:
+            if name in METHODS:
+                rows = methods(getattr(sb, name))
+            elif name in FUNCTIONS:
+                of = getattr(sb, name)
+                rows = [(f"{n}()", first_line(getattr(of, n))) for n in FUNCTIONS[name]]
+            else:
                 continue
             lines += ["", f"### {name}", "", "| member | what it is |", "|---|---|"]
-            lines += [f"| `.{n}` | {text} |" for n, text in methods(getattr(sb, name))]
+            lines += [f"| `.{n}` | {text} |" for n, text in rows]
     return "\n".join(lines) + "\n"
 
 

@@ -248,7 +248,6 @@ def next_(
     instruct: Instruct = None,
     new_family: NewFamily = False,
     top: Annotated[int, typer.Option(min=1, help="Measurements to show.")] = 10,
-    prob: Probs = 0.9,
     output: PosteriorOutput,
 ) -> None:
     """Which cheap measurement would narrow the forecast of a large model most?
@@ -271,7 +270,7 @@ def next_(
     }
     found = post.next_evaluation(
         candidates(params_b=params, tokens_t=tokens, **who), candidates(**options, **who), of=of,
-        benchmarks=split(benchmarks) or None, new_family=new_family or family is None, prob=prob,
+        benchmarks=split(benchmarks) or None, new_family=new_family or family is None,
         seed=output.seed,
     )  # fmt: skip
     now = 100 * found.frame["sd_now"].iloc[0]
