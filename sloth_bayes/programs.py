@@ -106,8 +106,7 @@ def program(
 ) -> Program:
     """Trace the model once and define the functions that ``jit`` compiles at first use."""
     law = functools.partial(which.density, spec, n)
-    flat, unravel = ravel_pytree(unconstrained_sites(spec, n, which))
-    size = flat.size
+    size, unravel = _flat(unconstrained_sites(spec, n, which))
 
     def potential_at(x: Any, arrays: Arrays) -> Any:
         return potential_energy(law, (arrays,), {}, unravel(x))
@@ -201,6 +200,18 @@ def program(
         cells=over_draws(which.cells),
         compiled={},
     )
+
+
+def _flat(sites: dict[str, Any]) -> tuple[int, Callable[[Any], dict[str, Any]]]:
+    """How many numbers the sites hold, and how one vector is taken apart into them."""
+    found: list[Any] = []
+
+    def flatten() -> Any:
+        flat, unravel = ravel_pytree(sites)
+        found.append(unravel)
+        return flat
+
+    return jax.eval_shape(flatten).size, found[0]  # shapes alone: nothing is compiled
 
 
 def unconstrained_sites(spec: Sloth, n: model.Sizes, which: Law = SCORES) -> dict[str, Any]:
