@@ -111,8 +111,9 @@ def condition(kind: Kind, draws: Draws, scores: Scores, seed: int) -> Own:
     draws
         ``(S, ...)`` arrays.
     scores
-        The same for all draws. Rows without any score cost little: tables of two
-        families with as many rows, counted in powers of two, share one compiled program.
+        The same for all draws. Tables of two families with as many rows, counted in powers
+        of two, share one compiled program; where models have effects of their own, which a
+        row without scores would add to what is sampled, those with exactly as many.
     seed
         Seed of all randomness.
 
@@ -122,7 +123,7 @@ def condition(kind: Kind, draws: Draws, scores: Scores, seed: int) -> Own:
         ``(S, ...)`` NumPy arrays.
     """
     models = scores.score.shape[0]
-    more = (1 << (models - 1).bit_length()) - models
+    more = 0 if kind.effects else (1 << (models - 1).bit_length()) - models
     scores = scores._replace(
         score=np.pad(scores.score, ((0, more), (0, 0)), constant_values=0.5),
         observed=np.pad(scores.observed, ((0, more), (0, 0))),
