@@ -43,7 +43,7 @@ class FitOptions:
         Use its corrected values; False takes them as published.
     benchmarks
         Benchmarks to keep; empty for all.
-    method, chains, draws, warmup, steps, starts, rank, target_accept, max_tree_depth, seed
+    method, chains, draws, warmup, steps, starts, rank, moves, target_accept, max_tree_depth, seed
         As :func:`sloth_bayes.inference.fit` takes them, with its defaults (stated again: that
         module imports JAX, which reading a recipe does not need).
     slim_draws
@@ -60,6 +60,7 @@ class FitOptions:
     steps: int = 1000
     starts: int = 4
     rank: int = 512
+    moves: int = 0
     target_accept: float = 0.8
     max_tree_depth: int = 10
     seed: int = 0

@@ -11,6 +11,8 @@ call, as many draws as a guide that goes alone has to itself.
 2. The best goes on (:func:`refined`) in linear coordinates learned from its own draws and
    the gradients there (:func:`sloth_bayes.coordinates.follow_gradients`): a guide that is
    independent in them keeps the correlations that matter.
+3. If asked to, Hamiltonian trajectories carry its draws on (:func:`moved`), into tails that
+   no normal guide reaches.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ NOT_FINITE = (
 )
 _START_RATE, _REFINE_RATE = 0.06, 0.03  # of Adam, at the first step; a hundredth at the last
 _DRAWS = 200  # draws of a guide, at least, from which coordinates are learned
+_LEAPS = 8  # leapfrog steps of a trajectory
+_STEP, _ACCEPT = 0.15, 0.8  # the first leapfrog step, and the acceptance that later ones aim at
 _TICK = 25  # steps between two looks at the progress bar and at Ctrl-C
 
 
@@ -128,6 +132,54 @@ def refined(
     guides = [Guide(at, mean, np.zeros(p.size))]
     [found] = optimise(p, arrays, guides, [rng], steps, _REFINE_RATE, **how)
     return found
+
+
+def moved(
+    p: Program, arrays: Arrays, guide: Guide, rng: np.random.Generator, x: np.ndarray, moves: int,
+    stop: threading.Event | None = None, advance: Callable[[int], None] = lambda steps: None,
+) -> tuple[np.ndarray, float]:  # fmt: skip
+    """Carry draws `x` (n, D) of a guide on by Hamiltonian trajectories: the draws, acceptance.
+
+    Each draw is the start of a chain of its own, `moves` Metropolis steps long, whose
+    distribution comes closer to the posterior with each (short chains from a variational
+    start: Hoffman, 2017, *Learning deep latent Gaussian models with Markov chain Monte
+    Carlo*). They move in coordinates in which the guide is a standard normal, so that one
+    leapfrog step serves all directions; it settles, for all chains together, in the first
+    half of the trajectories.
+    """
+    scale, step, accepted = np.exp(guide.log_scale), _STEP, []
+
+    def potential(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        at = guide.at.rows_to_x((guide.mean + scale * z).astype(np.float32))
+        value, slope = p.over("potential", at, arrays)
+        return value.astype(float), guide.at.slopes(np.nan_to_num(slope)) * scale
+
+    z = (guide.at.rows_to_y(x) - guide.mean) / scale
+    value, slope = potential(z)
+    for k in range(moves):
+        if stop is not None and stop.is_set():
+            break
+        momentum = rng.standard_normal(z.shape)
+        before = value + 0.5 * (momentum**2).sum(1)
+        there, new, new_slope = z, value, slope
+        length = step * rng.uniform(0.7, 1.3)  # no period is met again and again
+        for _ in range(_LEAPS):
+            momentum = momentum - 0.5 * length * new_slope
+            there = there + length * momentum
+            new, new_slope = potential(there)
+            momentum = momentum - 0.5 * length * new_slope
+        gain = before - new - 0.5 * (momentum**2).sum(1)
+        chance = np.exp(np.minimum(np.where(np.isfinite(gain), gain, -np.inf), 0.0))
+        taken = rng.uniform(size=len(z)) < chance
+        z, slope = (np.where(taken[:, None], *pair) for pair in ((there, z), (new_slope, slope)))
+        value = np.where(taken, new, value)
+        if k < moves // 2:
+            step *= float(np.exp(0.6 * (chance.mean() - _ACCEPT)))
+        else:
+            accepted.append(chance.mean())
+        advance(1)
+    x = guide.at.rows_to_x((guide.mean + scale * z).astype(np.float32))
+    return x, float(np.mean(accepted)) if accepted else np.nan
 
 
 def learned(

@@ -2,6 +2,7 @@
 
     python -m tests.calibration --method nuts --replications 200 --out calibration
     python -m tests.calibration --method svi --replications 300 --out calibration
+    python -m tests.calibration --method svi --moves 20 --draws 200 --replications 300 --out DIR
 
 Parameters are drawn from the prior, a table from the parameters, and the specification is
 fitted to the table. If the computation is right, the rank of a true value among L independent
@@ -468,7 +469,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--replications", type=int, default=200, help="tables to fit (200)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--ranked", type=int, default=DRAWS, help=f"draws ranked ({DRAWS})")
-    for name in ("chains", "warmup", "draws", "steps", "starts", "rank"):
+    for name in ("chains", "warmup", "draws", "steps", "starts", "rank", "moves"):
         parser.add_argument(f"--{name}", type=int, help="of each fit")
     given = vars(parser.parse_args(arguments))
     settled = [given.pop(name) for name in ("method", "replications", "out", "ranked")]

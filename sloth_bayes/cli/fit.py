@@ -60,6 +60,10 @@ def fit(
     draws: Annotated[int | None, typer.Option(help="Draws a chain.")] = None,
     warmup: Annotated[int | None, typer.Option(help="Warm-up iterations a chain.")] = None,
     steps: Steps = None,
+    moves: Annotated[
+        int | None,
+        typer.Option(help="With svi: Hamiltonian trajectories that carry each draw on (20, say)."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same numbers.")] = None,
     progress: Progress = None,
 ) -> None:
@@ -72,7 +76,7 @@ def fit(
 
     asked = {
         "method": method, "chains": chains, "draws": draws, "warmup": warmup, "steps": steps,
-        "seed": seed,
+        "moves": moves, "seed": seed,
     }  # fmt: skip
     changes: dict[str, Any] = {k: v for k, v in asked.items() if v is not None}
     plan, table = _plan(recipe, data, spec, split(benchmarks))
