@@ -300,4 +300,10 @@ def _verdict_svi(post: Posterior) -> tuple[bool, list[str]]:
         )
     else:
         messages.append(f"PSIS k-hat of the guide is {k:.2f}: the guide is close to the posterior.")
+    if "acceptance_rate" in stats:
+        messages.append(
+            f"Its draws were carried on by {post.attrs['moves']} Hamiltonian trajectories "
+            f"(acceptance {float(stats['acceptance_rate']):.2f}): closer than the guide, by how "
+            "much these draws cannot tell."
+        )
     return bool(np.isfinite(change)) and not rising, messages

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from ._files import new_file
 from ._shipped import shipped
@@ -415,8 +416,13 @@ def _loo(post: Posterior) -> str:
     return text
 
 
-def _beside(post: Posterior, svi: Posterior) -> str:
-    """Forecasts of both fits, of a model twice the size of the largest of every family."""
+def apart(post: Posterior, svi: Posterior) -> pd.DataFrame:
+    """How far two fits' forecasts are apart, for a model twice as large as each family's largest.
+
+    A row a benchmark and one for all: n (models), mean and largest distance of medians of the
+    expected scores (points), median ratio of the widths of 90% intervals, and the share of
+    medians of `svi` outside the 90% intervals of `post`.
+    """
     constant = post.data_tree["constant_data"].to_dataset()
     frame = constant[["params_b", "tokens_t", "family_of_model"]].to_dataframe().reset_index()
     frame = frame.rename(columns={"family_of_model": "family"}).sort_values("params_b")
@@ -432,24 +438,33 @@ def _beside(post: Posterior, svi: Posterior) -> str:
     width = (guide["upper"] - guide["lower"]) / (exact["upper"] - exact["lower"])
     outside = (guide["median"] < exact["lower"]) | (guide["median"] > exact["upper"])
     which = exact["benchmark"].to_numpy()
-    rows = [
+    every = [(b, which == b) for b in post.benchmarks] + [("all", np.ones(len(which), bool))]
+    return pd.DataFrame(
         [
-            name,
-            f"{shift[here].mean():.1f}",
-            f"{shift[here].max():.1f}",
-            f"{width[here].median():.2f}",
-            f"{outside[here].mean():.0%}",
+            {
+                "benchmark": name, "n": len(frame), "mean": shift[here].mean(),
+                "most": shift[here].max(), "width": width[here].median(),
+                "outside": outside[here].mean(),
+            }
+            for name, here in every
         ]
-        for name, here in [(b, which == b) for b in post.benchmarks]
-        + [("all", np.ones(len(which), bool))]
+    )  # fmt: skip
+
+
+def _beside(post: Posterior, svi: Posterior) -> str:
+    """Forecasts of both fits."""
+    found = apart(post, svi)
+    rows = [
+        [r.benchmark, f"{r.mean:.1f}", f"{r.most:.1f}", f"{r.width:.2f}", f"{r.outside:.0%}"]
+        for r in found.itertuples()
     ]
     head = ["benchmark", "medians apart", "at most", "width, SVI / NUTS", "medians outside 90%"]
     messages = " ".join(svi.diagnostics().messages[:2])
     return (
         f"The same specification by SVI (seed {int(svi.attrs['seed'])}). {messages}\n\n"
-        f"Expected scores of {len(frame)} models nobody has trained, twice as large as the largest "
-        "of each family: how far medians are apart (points, mean and largest), the median ratio of "
-        "the widths of 90% intervals, and the share of SVI's medians outside NUTS's 90% "
+        f"Expected scores of {found['n'].iloc[0]} models nobody has trained, twice as large as the "
+        "largest of each family: how far medians are apart (points, mean and largest), the median "
+        "ratio of the widths of 90% intervals, and the share of SVI's medians outside NUTS's 90% "
         "intervals.\n\n" + _table(head, rows)
     )
 
