@@ -82,7 +82,7 @@ def candidates(
         if values.ndim > 1 or values.size == 0:
             raise DataError(f"candidates: {name} must be one value or a flat list of some")
     if grid:
-        if np.size(model) > 1:
+        if model is not None and not isinstance(model, str) and len(model) > 1:
             raise DataError("candidates: grid=True crosses lists and names the models itself")
         crossed = pd.MultiIndex.from_product(list(arrays.values()), names=list(arrays))
         frame = crossed.to_frame(index=False)

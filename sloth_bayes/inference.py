@@ -221,7 +221,10 @@ def _svi(
     x, log_density = guide.draw(rng, draws)
     few = x[:_WEIGHED]
     log_weight = -p.over("potential", few, arrays)[0].astype(float) - log_density[: len(few)]
-    stats = {"elbo": ("step", elbo.astype(np.float32)), "log_weight": ("weighed", log_weight)}
+    stats: dict[str, Any] = {
+        "elbo": ("step", elbo.astype(np.float32)),
+        "log_weight": ("weighed", log_weight),
+    }
     if moves:
         with progress_bar(moves, "moves", progress) as advance:
             move = functools.partial(

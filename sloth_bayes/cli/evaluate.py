@@ -121,8 +121,8 @@ def evaluate(
                  for key in part.not_converged()], board.parts["strict"])  # fmt: skip
         return
     if recipe in baselines.names() and (options or method != "svi"):
-        clash = f"--{next(iter(options), 'method')}"
-        raise DataError(f"{clash} does not go with a baseline, which has its own way to fit.")
+        name = next(iter(options), "method")
+        raise DataError(f"--{name} does not go with a baseline, which has its own way to fit.")
     scores = _table(data, protocol, split(benchmarks))
     folds = _folds(scores, protocol, hide, observed, split(only))
     begun = time.perf_counter()
