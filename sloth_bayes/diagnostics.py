@@ -296,7 +296,8 @@ def _verdict_svi(post: Posterior) -> tuple[bool, list[str]]:
         messages.append(
             f"PSIS k-hat of the guide is {k:.2f}, above {K_HAT_MOST}: the guide is not the "
             "posterior. Take it as a first look: its intervals tend to be too narrow, and a "
-            "median can be outside those of NUTS. Do: method='nuts' for numbers that matter."
+            "median can be outside those of NUTS. Do: method='nuts' for numbers that matter, or "
+            "moves=20 with few draws."
         )
     else:
         messages.append(f"PSIS k-hat of the guide is {k:.2f}: the guide is close to the posterior.")
