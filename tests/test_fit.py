@@ -63,16 +63,16 @@ def test_rows_that_cannot_be_used_are_the_same_as_no_rows(tiny_spec, tiny_table,
 
 def test_what_stands_in_a_missing_cell_does_not_matter(tiny_spec, tiny_table, tiny_svi):
     """A score that is missing is not in the likelihood: no value in its place changes a number."""
-    plain = inference.design
+    plain = inference.design_of
 
-    def design(data, inputs):
-        laid_out = plain(data, inputs)
+    def design_of(spec, data):
+        laid_out = plain(spec, data)
         score = np.where(laid_out.arrays.observed > 0, laid_out.arrays.score, 0.013)
         arrays = laid_out.arrays._replace(score=score.astype("f4"))
         return dataclasses.replace(laid_out, arrays=arrays)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inference, "design", design)
+        patch.setattr(inference, "design_of", design_of)
         assert same_draws(tiny_spec.fit(tiny_table, **QUICK), tiny_svi)
 
 

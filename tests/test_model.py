@@ -117,15 +117,15 @@ def turned_prior(tiny_spec, tiny_table) -> Posterior:
     """The prior once more, sampled in another coordinate system of the skills."""
     rng = np.random.default_rng(4)
     anchor, _ = np.linalg.qr(rng.normal(size=(len(NAMES), len(NAMES))))
-    plain = inference.design
+    plain = inference.design_of
 
-    def design(data, inputs):
-        laid_out = plain(data, inputs)
+    def design_of(spec, data):
+        laid_out = plain(spec, data)
         arrays = laid_out.arrays._replace(anchor=anchor.astype("f4"))
         return dataclasses.replace(laid_out, arrays=arrays)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inference, "design", design)
+        patch.setattr(inference, "design_of", design_of)
         return tiny_spec.prior(tiny_table, draws=4000, seed=21)
 
 
