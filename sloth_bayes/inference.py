@@ -82,7 +82,8 @@ def fit(
     moves
         Hamiltonian trajectories by which each draw of the SVI guide is carried on towards
         the posterior (20, say: intervals then are about as wide as those of NUTS, for 160
-        gradients a draw; ask for few draws).
+        gradients a draw; ask for few draws). None by default, because they take longer than
+        all else of a fit that is to be quick.
     target_accept, max_tree_depth
         Settings of NUTS.
     seed

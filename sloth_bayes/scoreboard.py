@@ -23,7 +23,7 @@ from .evaluation import (
     published_errors,
 )
 from .leaderboard import load_dataset
-from .protocols import Hide, leave_group_out, time_split
+from .protocols import Hide
 from .spec import Sloth
 
 BEST_PUBLISHED = "Sloth d=4, family intercept, trained link"
@@ -100,17 +100,14 @@ def run(
     for name in PARTS:
         say(f"{name}: {_DESCRIBED[name.split('-')[0]]}")
         data, hide = as_published, cast("Hide", "strict")
-        folds: Any = "published"
+        protocol = "published"
         if name == "loose":
             hide = "family"
-        elif name == "lineages":
+        elif name != "strict":
             data = corrected
-            folds = leave_group_out(data, "lineage", n_observed=1)
-        elif name.startswith("since-"):
-            data = corrected
-            folds = time_split(data, name.removeprefix("since-"), n_observed=1)
+            protocol = "lineage" if name == "lineages" else name.removeprefix("since-")
         parts[name] = cross_validate(
-            spec, data, folds, hide=hide, method=method, seed=seed, out=out / name,
+            spec, data, protocol, hide=hide, method=method, seed=seed, out=out / name,
             progress=progress, label="sloth_bayes" if name == "strict" else f"sloth_bayes, {name}",
             **options,
         )  # fmt: skip

@@ -13,6 +13,7 @@ from scipy.special import logsumexp
 
 import sloth_bayes as sb
 from sloth_bayes import law, marginal
+from sloth_bayes.cli._output import unconverged
 from sloth_bayes.conditioning import _rows, _State
 
 BASE = {"params_b": 1.0, "tokens_t": 2.0}
@@ -336,6 +337,10 @@ def test_contradictory_scores_fail_loudly(shipped):
     assert not found.ok
     assert "refit" in found.messages[0]
     assert bad.known_verdict is False
+    # the command line blames what failed: the conditioning here, not the fit
+    assert unconverged(bad, True, "leaderboard") == [found.messages[0]]
+    assert "'leaderboard' has not converged" in unconverged(bad, False, "leaderboard")[0]
+    assert unconverged(shipped, True, "leaderboard") == []
 
 
 @pytest.mark.parametrize(

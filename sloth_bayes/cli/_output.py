@@ -144,6 +144,13 @@ def not_converged(name: str) -> str:
     return f"posterior {name!r} has not converged: see sloth-bayes diagnose{ask}"
 
 
+def unconverged(post: Posterior, fitted: bool | None, name: str) -> list[str]:
+    """The warning that a forecast needs; `fitted`: the verdict before any conditioning."""
+    if post.known_verdict is not False:
+        return []
+    return [not_converged(name) if fitted is False else post.diagnostics().messages[0]]
+
+
 # -- tables ------------------------------------------------------------------------------
 
 

@@ -51,11 +51,11 @@ def figures(
     if len(other):
         say("warning", f"{', '.join(other['name'])} show the evaluation that ships, "
             f"{other['note'].iloc[0]}")  # fmt: skip
-    if post.known_verdict is False:
-        say("warning", not_converged(posterior))
     width = max(len(name) for name in found["name"])
     for row in found.itertuples():
         typer.echo(f"{row.name:{width}}  {row.status:8}  {row.paper}")
     if contact_sheet:
         typer.echo(f"wrote {module.contact_sheet(out)}", err=True)
+    if post.known_verdict is False:
+        say("warning", not_converged(posterior))
     leave(post.known_verdict)

@@ -12,11 +12,11 @@ from ._output import (
     PosteriorOutput,
     console,
     leave,
-    not_converged,
     plain_table,
     records,
     rests_on,
     say,
+    unconverged,
 )
 from ._request import Benchmarks, Candidates, Files, asked, make, said_elsewhere
 
@@ -62,12 +62,8 @@ def forecast(
     with said_elsewhere():  # reported below, as text
         fc = make(post, found, rows, who, benchmarks=benchmarks, prob=prob, seed=output.seed)
     frame = fc.summary(of=of)
-    notes = list(fc.warnings)
     converged = fc._posterior.known_verdict
-    if found is not None and converged is False and fitted is not False:
-        notes.append(fc._posterior.diagnostics().messages[0])
-    elif converged is False:
-        notes.append(not_converged(output.posterior))
+    notes = [*fc.warnings, *unconverged(fc._posterior, fitted, output.posterior)]
     for note in notes:
         say("warning", note)
     output.show(

@@ -75,8 +75,6 @@ def passk(
     Example: [bold]sloth-bayes passk --family pythia --params 30 --tokens 0.3 --plot p.png[/bold]
     """
     seed = output.seed
-    if seed < 0:
-        raise SpecError(f"--seed must be a whole number of at least 0, not {seed}")
     if draws < 1:
         raise SpecError(f"--draws must be at least 1, not {draws}")
     tries = [_whole(part) for part in k.split(",") if part.strip()]

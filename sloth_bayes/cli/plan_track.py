@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .._files import read_table
-from ..errors import SpecError
 from ._options import Prob, Seed, split, with_groups
 from ._output import Output, console, plain_table, rounded
 
@@ -55,8 +54,6 @@ def track(
 
     Example: [bold]sloth-bayes plan track curves.csv --run my-7b --plot track.png[/bold]
     """
-    if seed < 0:
-        raise SpecError(f"--seed must be a whole number of at least 0, not {seed}")
     curves = read_table(file)
     from ..tracking import track as make
 

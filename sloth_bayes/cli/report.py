@@ -9,7 +9,7 @@ import typer
 
 from ..errors import DataError, FileFormatError
 from ._options import PosteriorName, Prob, Seed, check_folder, with_groups
-from ._output import leave, no_window, not_converged, say
+from ._output import leave, no_window, say, unconverged
 from ._request import Benchmarks, Candidates, Files, asked, make, said_elsewhere
 
 _EXAMPLE = (
@@ -45,13 +45,11 @@ def report(
     from ..posterior import load
     from ..report import write
 
+    post = load(posterior)
     with said_elsewhere():  # the report says them
-        fc = make(load(posterior), found, rows, who, benchmarks=benchmarks, prob=prob, seed=seed)
+        fc = make(post, found, rows, who, benchmarks=benchmarks, prob=prob, seed=seed)
         path = write(fc, out)
-    for note in fc.warnings:
+    for note in (*fc.warnings, *unconverged(fc._posterior, post.known_verdict, posterior)):
         say("warning", note)
-    converged = fc._posterior.known_verdict
-    if converged is False:
-        say("warning", not_converged(posterior))
     typer.echo(f"wrote {path}", err=True)
-    leave(converged)
+    leave(fc._posterior.known_verdict)
