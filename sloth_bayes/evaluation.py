@@ -493,7 +493,7 @@ def cross_validate(
     label
         A name for tables; by default the method's.
     **options
-        ``steps``, ``starts``, ``draws`` (SVI); ``warmup``, ``draws``, ``chains`` (NUTS):
+        ``steps``, ``starts``, ``draws``, ``moves`` (SVI); ``warmup``, ``draws``, ``chains`` (NUTS):
         see :func:`sloth_bayes.foldfit.forecast_hidden`.
 
     Returns
@@ -794,8 +794,12 @@ def _resume(out: str | Path | None, about: dict[str, Any]) -> dict[str, pd.DataF
     """Folds that `out` holds already, by key; an error if they are of something else."""
     if out is None or not (Path(out) / CELLS).exists():
         return {}
+    from . import foldfit
+
     found = load_evaluation(Path(out))
     plain = json.loads(json.dumps(about))
+    # What an evaluation of an earlier version does not name had its default.
+    found.about["options"] = foldfit.defaults(plain["method"]) | found.about.get("options", {})
     for key in ("spec", "method", "folds", "seed", "options", "data_fingerprint"):
         if found.about.get(key) != plain[key]:
             raise FileFormatError(

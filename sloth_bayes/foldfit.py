@@ -13,27 +13,33 @@ from .errors import DataError, SpecError, whole
 from .nuts import LEAST_WARMUP, sample
 from .programs import COMPILING, SCORES, Law, Program, program
 from .spec import Sloth
-from .variational import NOT_FINITE, RANK, oriented, refined, start
+from .variational import NOT_FINITE, RANK, moved, oriented, refined, start
 
 _HIDDEN: dict[str, dict[str, Any]] = {
-    "svi": {"steps": 1000, "starts": 1, "rank": RANK, "draws": 1000},
+    "svi": {"steps": 1000, "starts": 1, "rank": RANK, "draws": 1000, "moves": 0},
     "nuts": {
         "steps": 1000, "chains": 2, "warmup": 300, "draws": 500, "target_accept": 0.8,
         "max_tree_depth": 10,
     },
 }  # fmt: skip
+_LEAST = {"warmup": LEAST_WARMUP, "moves": 0}
+
+
+def defaults(method: str) -> dict[str, Any]:
+    """The options of :func:`forecast_hidden` and their defaults, or an error that lists methods."""
+    if method not in _HIDDEN:
+        raise SpecError(f"method={method!r} is not a choice; method takes {', '.join(_HIDDEN)}")
+    return _HIDDEN[method]
 
 
 def hidden_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
     """All options of :func:`forecast_hidden`, or an error that lists them."""
-    if method not in _HIDDEN:
-        raise SpecError(f"method={method!r} is not a choice; method takes {', '.join(_HIDDEN)}")
-    known = _HIDDEN[method]
+    known = defaults(method)
     for name, value in options.items():
         if name not in known:
             raise SpecError(f"{method} takes {', '.join(known)} here, not {name!r}")
         if isinstance(known[name], int):
-            options[name] = whole(name, value, LEAST_WARMUP if name == "warmup" else 1)
+            options[name] = whole(name, value, _LEAST.get(name, 1))
         elif not 0 < value < 1:
             raise SpecError(f"{name} must lie between 0 and 1, not {value!r}")
     return known | options
@@ -86,7 +92,8 @@ def forecast_hidden(
     **options
         ``"svi"``: ``steps`` of each optimisation, ``starts`` (each is refined, and the
         draws are shared out among them: an average over where optimisations end),
-        ``rank`` of the guide, ``draws`` in all. ``"nuts"``: ``steps``, ``chains``,
+        ``rank`` of the guide, ``draws`` in all, ``moves`` that carry each of them on (see
+        :func:`sloth_bayes.variational.moved`). ``"nuts"``: ``steps``, ``chains``,
         ``warmup``, ``draws`` of each chain, ``target_accept``, ``max_tree_depth``.
 
     Returns
@@ -113,7 +120,8 @@ def forecast_hidden(
             [(guide, _)] = start(p, arrays, [rng], o["steps"])
             guide, elbo = refined(p, arrays, guide, rng, o["steps"], min(o["rank"], p.size))
             share = o["draws"] // o["starts"] + (k < o["draws"] % o["starts"])
-            parts.append(guide.draw(rng, share)[0])
+            x = guide.draw(rng, share)[0]
+            parts.append(moved(p, arrays, guide, rng, x, o["moves"])[0] if o["moves"] else x)
             tenth = max(1, len(elbo) // 10)
             late = elbo[-2 * tenth :].reshape(2, -1)
             elbos.append(late[1].mean())

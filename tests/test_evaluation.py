@@ -119,6 +119,31 @@ def test_it_goes_on_where_it_was_interrupted(
         sb.cross_validate(tiny_spec, tiny_table, folds, **options, seed=1)
 
 
+def test_draws_of_a_fold_can_be_carried_on(found, tiny_spec, tiny_table, folds, tmp_path):
+    kept = {**QUICK, "moves": 2, "out": tmp_path / "kept"}
+    moved = sb.cross_validate(tiny_spec, tiny_table, folds, **kept)
+    still = found.frame["median"].to_numpy()
+    change = np.abs(moved.frame["median"].to_numpy() - still)
+    assert 0 < change.max() < 0.2
+    with pytest.raises(sb.FileFormatError, match="another options"):
+        sb.cross_validate(tiny_spec, tiny_table, folds, **kept | {"moves": 3})
+    with pytest.raises(sb.SpecError, match=r"nuts takes .*not 'moves'"):
+        sb.cross_validate(tiny_spec, tiny_table, folds, method="nuts", moves=2)
+
+
+def test_an_option_that_an_earlier_version_did_not_have_had_its_default(
+    found, tiny_spec, tiny_table, folds, tmp_path, monkeypatch
+):
+    folder = found.save(tmp_path / "earlier")
+    about = json.loads((folder / "about.json").read_text())
+    assert about["options"].pop("moves") == 0
+    (folder / "about.json").write_text(json.dumps(about))
+    monkeypatch.setattr(evaluation, "forecast_task", None)  # nothing is left to do
+    again = sb.cross_validate(tiny_spec, tiny_table, folds, out=folder, **QUICK)
+    assert again.about["options"]["moves"] == 0
+    assert len(again.frame) == len(found.frame)
+
+
 def test_it_is_saved_and_read_back(found, tmp_path):
     folder = found.save(tmp_path / "e")
     again = sb.load_evaluation(folder)

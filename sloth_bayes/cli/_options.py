@@ -48,6 +48,10 @@ PosteriorName = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same numbers.")]
 Steps = Annotated[int | None, typer.Option(help="Steps of a variational fit.")]
+Moves = Annotated[
+    int | None,
+    typer.Option(help="With svi: Hamiltonian trajectories that carry each draw on (20, say)."),
+]
 Progress = Annotated[
     bool | None,
     typer.Option("--progress/--no-progress", help="Progress bar (by default in a terminal)."),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import DataError
-from ._options import AsJson, Progress, Seed, Steps, split
+from ._options import AsJson, Moves, Progress, Seed, Steps, split
 from ._output import console, leave, plain, plain_table, records, say
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def evaluate(
     ] = None,
     method: Annotated[str, typer.Option(metavar="svi|nuts", help="Inference.")] = "svi",
     steps: Steps = None,
+    moves: Moves = None,
     draws: Annotated[int | None, typer.Option(help="Draws (of each chain).")] = None,
     warmup: Annotated[int | None, typer.Option(help="Warm-up iterations of a chain.")] = None,
     seed: Seed = 0,
@@ -98,7 +99,7 @@ def evaluate(
     if list_baselines:
         typer.echo("\n".join(baselines.names()))
         return
-    asked = {"steps": steps, "draws": draws, "warmup": warmup}
+    asked = {"steps": steps, "moves": moves, "draws": draws, "warmup": warmup}
     options: dict[str, Any] = {k: v for k, v in asked.items() if v is not None}
     if everything:
         if out is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import DataError
-from ._options import Progress, Steps, check_folder, split
+from ._options import Moves, Progress, Steps, check_folder, split
 from ._output import leave, say
 
 if TYPE_CHECKING:
@@ -60,10 +60,7 @@ def fit(
     draws: Annotated[int | None, typer.Option(help="Draws a chain.")] = None,
     warmup: Annotated[int | None, typer.Option(help="Warm-up iterations a chain.")] = None,
     steps: Steps = None,
-    moves: Annotated[
-        int | None,
-        typer.Option(help="With svi: Hamiltonian trajectories that carry each draw on (20, say)."),
-    ] = None,
+    moves: Moves = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same numbers.")] = None,
     progress: Progress = None,
 ) -> None:
