@@ -2,7 +2,7 @@
 
     python -m tests.calibration --method nuts --replications 200 --out calibration
     python -m tests.calibration --method svi --replications 300 --out calibration
-    python -m tests.calibration --method svi --moves 20 --draws 200 --replications 300 --out DIR
+    python -m tests.calibration --method svi --moves 40 --draws 64 --replications 300 --out DIR
 
 Parameters are drawn from the prior, a table from the parameters, and the specification is
 fitted to the table. If the computation is right, the rank of a true value among L independent
@@ -411,11 +411,12 @@ def plot(ranks: pd.DataFrame, summary: pd.DataFrame, title: str, path: Path) -> 
         plt.close(figure)
 
 
-def report(method: str, summary: pd.DataFrame, fits: pd.DataFrame) -> str:
+def report(method: str, summary: pd.DataFrame, fits: pd.DataFrame, moves: int = 0) -> str:
     """The findings in words."""
+    how = f"{method.upper()} with {moves} moves" if moves else method.upper()
     share = summary["inside"].mean()
     lines = [
-        f"{method.upper()}, {summary['replications'].iloc[0]} replications: ranks of "
+        f"{how}, {summary['replications'].iloc[0]} replications: ranks of "
         f"{summary['inside'].sum()} of {len(summary)} quantities ({share:.1%}) stay inside "
         f"simultaneous {PROB:.0%} bands; {summary['beyond'].sum()} leave those for all together."
     ]
@@ -450,7 +451,7 @@ def run(
     """A study with all its files: the summary and the findings in words."""
     ranks, fits = study(method, replications, out, number, **options)
     summary = summarise(ranks)
-    words = report(method, summary, fits)
+    words = report(method, summary, fits, options.get("moves", 0))
     ranks.to_csv(out / f"ranks-{method}.csv", index=False)
     fits.to_csv(out / f"fits-{method}.csv", index=False, float_format="%.4g")
     summary.to_csv(out / f"summary-{method}.csv", index=False, float_format="%.4g")
