@@ -4,8 +4,9 @@ A fit is a few pure functions of the parameters and the table's arrays, compiled
 specification and table shape (:mod:`sloth_bayes.programs`): variational starts find the
 dominant mode, and a guide that keeps correlations goes on from there
 (:mod:`sloth_bayes.variational`), or NUTS does (:mod:`sloth_bayes.nuts`). Chains and starts
-run side by side in threads: no device flag has to be set. What sampling needs is compiled
-in the background while the starts run.
+run side by side in threads: no device flag has to be set, and where JAX sees several
+accelerators chains take turns on them. What sampling needs is compiled in the background
+while the starts run.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from .errors import SpecError, whole
 from .labelled import build
 from .leaderboard import Leaderboard
 from .posterior import Posterior
-from .programs import BATCH, BLOCK, COMPILING, SCORES, Law, Program, program
+from .programs import BATCH, BLOCK, COMPILING, SCORES, Law, Program, places, program
 from .spec import Sloth
 from .variational import RANK
 
@@ -248,7 +249,8 @@ def _compiling(spec: Sloth, p: Program, method: str, arrays: Arrays) -> Iterator
             at = coordinates(x, x, np.zeros((p.size, rank)), np.zeros(rank))
             with COMPILING:
                 state = jax.eval_shape(p.nuts_init, key, x, x[0], x, at, arrays)
-            p.ready("nuts_chunk", state, at, arrays)
+            for place in places():
+                p.ready("nuts_chunk", state, at, arrays, place=place)
             if spec.loadings == "free":
                 p.ready("reanchor", block, 0, arrays, arrays)
 

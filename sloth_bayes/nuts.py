@@ -10,6 +10,7 @@ also chooses the anchor of the skills again, from draws instead of the guide
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import threading
 from typing import Any
@@ -22,7 +23,7 @@ import xarray as xr
 from ._threads import gather, progress_bar
 from .coordinates import Coordinates, follow_gradients
 from .design import Arrays
-from .programs import CHUNK, FOREVER, Program
+from .programs import CHUNK, FOREVER, Program, places
 from .spec import Sloth
 from .variational import Guide, anchor, learned
 
@@ -38,6 +39,7 @@ def sample(
 ) -> tuple[Arrays, list[np.ndarray]]:  # fmt: skip
     """Rounds of warm-up, then sampling: arrays of shape (chains, draws, ...)."""
     rank = min(RANK, p.size)
+    on = list(itertools.islice(itertools.cycle(places()), chains))  # the device of each chain
     key = jax.random.PRNGKey(rng.integers(2**31))
     at = learned(p, arrays, guide, rng, rank)
     x, _ = guide.draw(rng, chains)
@@ -45,20 +47,23 @@ def sample(
     with progress_bar(chains * (warmup + draws), "NUTS", progress) as advance:
 
         def run(
-            stop: threading.Event, state: Any, at: Coordinates, length: int
+            stop: threading.Event, place: Any, state: Any, at: Coordinates, length: int
         ) -> tuple[Any, list[np.ndarray]]:
-            chunk, parts = p.ready("nuts_chunk", state, at, arrays), []
+            state, *given = jax.device_put((state, at, arrays), place)
+            chunk, parts = p.ready("nuts_chunk", state, *given, place=place), []
             for done in range(0, length, CHUNK):
                 if stop.is_set():
                     break
-                state, out = chunk(state, at, arrays)
+                state, out = chunk(state, *given)
                 parts.append(jax.device_get(out))
                 advance(min(CHUNK, length - done))
             return state, [np.concatenate(column)[:length] for column in zip(*parts)]
 
-        def chain(stop: threading.Event, state: Any, at: Coordinates) -> list[np.ndarray]:
-            state, _ = run(stop, state, at, settle)
-            return run(stop, _settled(state), at, draws)[1]
+        def chain(
+            stop: threading.Event, place: Any, state: Any, at: Coordinates
+        ) -> list[np.ndarray]:
+            state, _ = run(stop, place, state, at, settle)
+            return run(stop, place, _settled(state), at, draws)[1]
 
         def states(x: np.ndarray, at: Coordinates, key: Any) -> list[Any]:
             value, slope = p.over("potential", x, arrays)
@@ -70,8 +75,8 @@ def sample(
             key, here = jax.random.split(key)
             results = gather(
                 [
-                    functools.partial(run, state=state, at=at, length=length)
-                    for state in states(x, at, here)
+                    functools.partial(run, place=place, state=state, at=at, length=length)
+                    for place, state in zip(on, states(x, at, here))
                 ]
             )
             late = np.concatenate([out[0][length // 3 :] for _, out in results])
@@ -85,7 +90,10 @@ def sample(
                 arrays = new
             at = follow_gradients(late, p.over("potential", late, arrays)[1], rank)
         results = gather(
-            [functools.partial(chain, state=state, at=at) for state in states(x, at, key)]
+            [
+                functools.partial(chain, place=place, state=state, at=at)
+                for place, state in zip(on, states(x, at, key))
+            ]
         )
     return arrays, [np.stack(column) for column in zip(*results)]
 

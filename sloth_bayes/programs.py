@@ -69,14 +69,18 @@ class Program(NamedTuple):
     cells: Callable[..., Any]  # mu and sd of every model, hidden or not
     compiled: dict[Any, Any]
 
-    def ready(self, name: str, *args: Any) -> Any:
-        """A function compiled for arguments like these, once; threads may ask at once."""
+    def ready(self, name: str, *args: Any, place: Any = None) -> Any:
+        """A function compiled for arguments like these, once; threads may ask at once.
+
+        `place` is one of :func:`places`: what is compiled for a device runs there alone.
+        """
         leaves, structure = jax.tree.flatten(args)
-        key = (name, structure, *((np.shape(x), jnp.result_type(x).name) for x in leaves))
+        key = (name, place, structure, *((np.shape(x), jnp.result_type(x).name) for x in leaves))
         if key not in self.compiled:
             # One at a time: XLA uses all cores by itself, and each needs half a gigabyte.
             with COMPILING:
                 if key not in self.compiled:
+                    args = args if place is None else _shapes_on(place, args)
                     lowered = getattr(self, name).lower(*args)
                     self.compiled[key] = lowered.compile(compiler_options=_COMPILER.get(name))
         return self.compiled[key]
@@ -199,6 +203,26 @@ def program(
         values=over_draws(which.values),
         cells=over_draws(which.cells),
         compiled={},
+    )
+
+
+def places() -> list[Any]:
+    """Where chains run, in turn: devices, or ``[None]`` where JAX puts everything by itself.
+
+    Accelerators are used as many as JAX sees, unless ``jax.default_device`` names one.
+    Several devices of a processor (``numpyro.set_host_device_count``) are not: threads share
+    its cores already, and each would have to compile for itself.
+    """
+    found = jax.local_devices()
+    chosen = getattr(jax.config, "jax_default_device", None)
+    return [None] if chosen or len(found) == 1 or found[0].platform == "cpu" else found
+
+
+def _shapes_on(device: Any, args: Any) -> Any:
+    """Stand-ins for arguments that are on a device."""
+    sharding = jax.sharding.SingleDeviceSharding(device)
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(np.shape(x), jnp.result_type(x), sharding=sharding), args
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import multiprocessing
 import os
 import pickle
@@ -12,12 +13,14 @@ import threading
 import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
 
 import sloth_bayes as sb
 from sloth_bayes import evaluation, protocols
+from sloth_bayes.programs import places
 
 QUICK = {"steps": 600, "draws": 200, "progress": False}  # as in test_evaluation: compiled once
 
@@ -193,30 +196,57 @@ def test_a_task_is_small(monkeypatch):
 
 
 _FIT = """
-import jax, sloth_bayes as sb
+import sys
+import jax
+import sloth_bayes as sb
+from sloth_bayes import inference, nuts, programs
+used = set()  # devices on which chains have run
+if sys.argv[1] == "spread":  # as if the devices were accelerators
+    inference.places = nuts.places = jax.local_devices
+    ready = programs.Program.ready
+    def watched(p, name, *args, place=None):
+        found = ready(p, name, *args, place=place)
+        def run(*args):
+            out = found(*args)
+            used.update(x.device for x in jax.tree.leaves(out))
+            return out
+        return run if name == "nuts_chunk" else found
+    programs.Program.ready = watched
 data = sb.load_dataset().select(benchmarks=["MMLU", "HellaSwag"])
-options = {"svi": {}, "nuts": {"warmup": 20, "max_tree_depth": 3}}
-for method, more in options.items():
+for method, more in {"svi": {}, "nuts": {"warmup": 20, "max_tree_depth": 3}}.items():
     post = sb.Sloth(n_skills=1).fit(
         data, method=method, steps=40, starts=2, chains=2, draws=10, progress=False, **more
     )
     print(jax.device_count(), *post.expected_scores().values[:, -1, :50].ravel())
+assert used == (set(jax.local_devices()) if sys.argv[1] == "spread" else set())
 """
 
 
-@pytest.mark.slow  # compiles four programs
+@pytest.mark.slow  # compiles programs in processes of their own
 def test_several_devices_change_no_fit():
-    """Chains run in threads on the first device, however many JAX sees."""
+    """Chains in threads on one device, or each on a device of its own: the same numbers."""
     seen = []
-    for count in (1, 2):
+    for count, how in ((1, "together"), (2, "together"), (2, "spread")):
         flags = f"--xla_force_host_platform_device_count={count}"
         environment = {**os.environ, "XLA_FLAGS": flags}
         done = subprocess.run(
-            [sys.executable, "-c", _FIT], env=environment, capture_output=True, text=True
+            [sys.executable, "-c", _FIT, how], env=environment, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
         svi, nuts = (np.array(line.split(), float) for line in done.stdout.splitlines())
         assert (svi[0], nuts[0]) == (count, count)
         assert (svi.size, nuts.size) == (1 + 50, 1 + 2 * 50)
         seen.append(np.concatenate([svi[1:], nuts[1:]]))
-    np.testing.assert_array_equal(*seen)
+    for other in seen[1:]:
+        np.testing.assert_array_equal(seen[0], other)
+
+
+def test_chains_take_turns_on_accelerators_and_share_a_processor(monkeypatch):
+    device = collections.namedtuple("device", ["platform", "id"])
+    gpus, cores = ([device(kind, i) for i in range(2)] for kind in ("gpu", "cpu"))
+    for found, wanted in ((gpus, gpus), (gpus[:1], [None]), (cores, [None])):
+        monkeypatch.setattr(jax, "local_devices", lambda found=found: found)
+        assert places() == wanted
+    monkeypatch.setattr(jax, "local_devices", lambda: gpus)
+    with jax.default_device(jax.devices("cpu")[0]):
+        assert places() == [None]
