@@ -483,15 +483,15 @@ def cross_validate(
         that an interrupted evaluation goes on where it was.
     executor
         Any :class:`concurrent.futures.Executor`; threads on this machine by default. The
-        numbers do not depend on it (on machines of one kind). A dask cluster is one:
-        ``distributed.Client(...).get_executor()``; a fit whose worker is lost is done again
-        by another. So is ``ProcessPoolExecutor(mp_context=get_context("spawn"))``. Every
+        numbers do not depend on it (on machines of one kind; the last bit may). A dask
+        cluster is one: ``distributed.Client(...).get_executor()``; a fit whose worker is
+        lost is done again by another. So is ``ProcessPoolExecutor(mp_context=get_context("spawn"))``. Every
         worker process compiles for itself, unless the environment variable
         ``JAX_COMPILATION_CACHE_DIR`` names a folder that they share.
     progress
         Show a progress bar on standard error; by default only where a person can see it.
     label
-        A name for tables; by default the method's.
+        A name for tables; by default the method's, and that of its moves.
     **options
         ``steps``, ``starts``, ``draws``, ``moves`` (SVI); ``warmup``, ``draws``, ``chains`` (NUTS):
         see :func:`sloth_bayes.foldfit.forecast_hidden`.
@@ -530,8 +530,9 @@ def cross_validate(
     folds = _folds(protocol, data, hide)
     options = foldfit.hidden_options(method, options)
     laid_out = design_of(spec, data)
+    moved = f" with {options['moves']} moves" if options.get("moves") else ""
     about = {
-        "label": label or f"sloth_bayes, {method.upper()}",
+        "label": label or f"sloth_bayes, {method.upper()}{moved}",
         "spec": spec.to_toml(),
         "method": method,
         "folds": _digest(folds),

@@ -125,6 +125,7 @@ def test_draws_of_a_fold_can_be_carried_on(found, tiny_spec, tiny_table, folds, 
     still = found.frame["median"].to_numpy()
     change = np.abs(moved.frame["median"].to_numpy() - still)
     assert 0 < change.max() < 0.2
+    assert moved.about["label"] == "sloth_bayes, SVI with 2 moves"
     with pytest.raises(sb.FileFormatError, match="another options"):
         sb.cross_validate(tiny_spec, tiny_table, folds, **kept | {"moves": 3})
     with pytest.raises(sb.SpecError, match=r"nuts takes .*not 'moves'"):
