@@ -483,7 +483,8 @@ def cross_validate(
         that an interrupted evaluation goes on where it was.
     executor
         Any :class:`concurrent.futures.Executor`; threads on this machine by default. The
-        numbers do not depend on it (on machines of one kind; the last bit may). A dask
+        numbers do not depend on it, on machines of one kind; the last bit does where
+        linear algebra has another number of threads (one in a worker of dask). A dask
         cluster is one: ``distributed.Client(...).get_executor()``; a fit whose worker is
         lost is done again by another. So is
         ``ProcessPoolExecutor(mp_context=get_context("spawn"))``. Every worker process
