@@ -13,126 +13,71 @@ What would a model score that nobody has trained, and how sure are we? See
 
 from __future__ import annotations
 
+import ast
+import warnings
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-__version__ = "0.1.0"
+from .support.version import __version__ as __version__
 
 # Public names and where they live; imported at first use, so that reading a forecast from
 # a posterior that ships imports neither JAX nor Matplotlib.
-_PUBLIC = {
-    "Benchmark": "leaderboard",
-    "Leaderboard": "leaderboard",
-    "load_dataset": "leaderboard",
-    "load_subscores": "leaderboard",
-    "load_corrections": "leaderboard",
-    "datasets": "leaderboard",
-    "Observed": "observed",
-    "known_tasks": "harness",
-    "read_observed": "observed",
-    "Sloth": "spec",
-    "Priors": "spec",
-    "Posterior": "posterior",
-    "load": "posterior",
-    "Diagnostics": "diagnostics",
-    "Forecast": "forecast",
-    "candidates": "forecast",
-    "track": "tracking",
-    "Tracking": "tracking",
-    "load_curves": "tracking",
-    "SkillRatings": "ratings",
-    "RatingsPosterior": "ratings",
-    "RatingsSaturation": "ratings",
-    "load_ratings": "ratings",
-    "load_ratings_posterior": "ratings",
-    "load_claims": "ratings",
-    "load_distilled": "ratings",
-    "Reviews": "reviews",
-    "read_reviews": "reviews",
-    "Downstream": "downstream",
-    "load_downstream": "downstream",
-    "Skills": "skills",
-    "PassAtK": "passk",
-    "load_samples": "passk",
-    "unbiased_pass_at_k": "passk",
-    "RequiredSize": "planning",
-    "Saturation": "planning",
-    "Allocation": "allocation",
-    "Comparison": "choices",
-    "NextEvaluation": "choices",
-    "how_many_skills": "howmany",
-    "SkillCount": "howmany",
-    "cross_validate": "evaluation",
-    "Evaluation": "evaluation",
-    "load_evaluation": "evaluation",
-    "Fold": "protocols",
-    "SlothBayesError": "errors",
-    "DataError": "errors",
-    "UnknownNameError": "errors",
-    "SpecError": "errors",
-    "FileFormatError": "errors",
-    "WorkerError": "errors",
-    "ConvergenceWarning": "errors",
-    "ExtrapolationWarning": "errors",
+_STUB = ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+_HOME = {
+    alias.name: node.module or ""
+    for node in _STUB.body
+    if isinstance(node, ast.ImportFrom)
+    for alias in node.names
 }
-_MODULES = ("baselines", "evaluation", "figures", "plots", "protocols", "report")
 
-__all__ = sorted([*_PUBLIC, *_MODULES, "__version__"])
+# Modules of 0.1 that its docs named, and where they went; until 0.2.
+_MOVED = {
+    "allocation": "plan.budget",
+    "choices": "plan.compare",
+    "conditioning": "predict.condition",
+    "curves": "plan.curves",
+    "databuild": "table.rebuild",
+    "design": "model.arrays",
+    "diagnostics": "posterior.diagnostics",
+    "downstream": "tasks.downstream",
+    "forecast": "predict.forecast",
+    "harness": "table.harness",
+    "howmany": "evaluate.how_many_skills",
+    "inference": "infer.fit",
+    "leaderboard": "table.leaderboard",
+    "marginal": "predict.family_given_scores",
+    "observed": "table.observed",
+    "passk": "tasks.passk",
+    "planning": "plan.size",
+    "programs": "infer.compiled",
+    "recipes": "infer.recipes",
+    "reviews": "ratings.reviews",
+    "rotation": "skills.rotation",
+    "scoreboard": "evaluate.scoreboard",
+    "scores": "evaluate.scores",
+    "spec": "law.spec",
+    "tracking": "runs.tracking",
+    "variational": "infer.variational",
+}
 
-if TYPE_CHECKING:
-    from . import baselines, evaluation, figures, plots, protocols, report
-    from .allocation import Allocation
-    from .choices import Comparison, NextEvaluation
-    from .diagnostics import Diagnostics
-    from .downstream import Downstream, load_downstream
-    from .errors import (
-        ConvergenceWarning,
-        DataError,
-        ExtrapolationWarning,
-        FileFormatError,
-        SlothBayesError,
-        SpecError,
-        UnknownNameError,
-        WorkerError,
-    )
-    from .evaluation import Evaluation, cross_validate, load_evaluation
-    from .forecast import Forecast, candidates
-    from .harness import known_tasks
-    from .howmany import SkillCount, how_many_skills
-    from .leaderboard import (
-        Benchmark,
-        Leaderboard,
-        datasets,
-        load_corrections,
-        load_dataset,
-        load_subscores,
-    )
-    from .observed import Observed, read_observed
-    from .passk import PassAtK, load_samples, unbiased_pass_at_k
-    from .planning import RequiredSize, Saturation
-    from .posterior import Posterior, load
-    from .protocols import Fold
-    from .ratings import (
-        RatingsPosterior,
-        RatingsSaturation,
-        SkillRatings,
-        load_claims,
-        load_distilled,
-        load_ratings,
-        load_ratings_posterior,
-    )
-    from .reviews import Reviews, read_reviews
-    from .skills import Skills
-    from .spec import Priors, Sloth
-    from .tracking import Tracking, load_curves, track
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(import_module(f".{_PUBLIC[name]}", __name__), name)
+    if _HOME.get(name):
+        home = import_module(f".{_HOME[name]}", __name__)
+        return vars(home).get(name) or import_module(f".{_HOME[name]}.{name}", __name__)
+    if name in _MOVED:
+        warnings.warn(
+            f"sloth_bayes.{name} is now sloth_bayes.{_MOVED[name]}; the old path goes in 0.2",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return import_module(f".{_MOVED[name]}", __name__)
     if not name.startswith("_") and find_spec(f"{__name__}.{name}"):
-        return import_module(f".{name}", __name__)  # what docstrings refer to
+        return import_module(f".{name}", __name__)  # a room of the package
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
-
-import numpy as np
 
 
 class SlothBayesError(Exception):
@@ -49,13 +46,6 @@ class ConvergenceWarning(UserWarning):
 
 class ExtrapolationWarning(UserWarning):
     """A forecast outside the sizes or tokens that the posterior has seen."""
-
-
-def whole(name: str, value: Any, least: int = 1) -> int:
-    """A whole number of at least `least`, or an error that names it."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise SpecError(f"{name} must be a whole number of at least {least}, not {value!r}")
-    return int(value)
 
 
 def near(name: object, known: Iterable[str], n: int = 3) -> list[str]:

@@ -87,9 +87,9 @@ def layout() -> pd.DataFrame:
 
 def unjudged(post: sb.Posterior) -> sb.Posterior:
     """The posterior without a verdict, which decides over exit statuses, whoever asked for it."""
-    groups = {k: v.to_dataset() for k, v in post._tree.children.items() if k != "convergence"}
+    groups = {k: v.to_dataset() for k, v in post.tree.children.items() if k != "convergence"}
     tree = xr.DataTree.from_dict(groups)
-    tree.attrs = post._tree.attrs
+    tree.attrs = post.tree.attrs
     return sb.Posterior(tree, post.spec)
 
 

@@ -17,8 +17,7 @@ from typing import Annotated, Any, cast
 import typer
 from typer.core import TyperGroup
 
-from ..errors import SlothBayesError
-from . import (
+from ..cli import (
     data,
     diagnose,
     downstream,
@@ -34,7 +33,8 @@ from . import (
     report,
     skills,
 )
-from ._output import say
+from ..errors import SlothBayesError
+from .output import say
 
 _BAD_INPUT, _INTERRUPTED, _CLOSED_PIPE = 2, 130, 141
 # typer bundles click, or depends on it: reached through what it exports
@@ -119,7 +119,7 @@ def main() -> None:
 
 def _show_version(value: bool) -> None:
     if value:
-        from .. import __version__
+        from ..support.version import __version__
 
         typer.echo(f"sloth-bayes {__version__}")
         raise typer.Exit

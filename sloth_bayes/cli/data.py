@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ._options import AsJson, Instruct, by_model, split
-from ._output import Output, console, plain, plain_table, records
-from ._request import read_observed
+from .options import AsJson, Instruct, by_model, split
+from .output import Output, console, plain, plain_table, records
+from .request import read_observed
 
 if TYPE_CHECKING:
-    from ..leaderboard import Leaderboard
-    from ..observed import Observed
+    from ..table.leaderboard import Leaderboard
+    from ..table.observed import Observed
 
 
 def list_() -> None:
@@ -22,7 +22,7 @@ def list_() -> None:
 
     Example: [bold]sloth-bayes data list[/bold]
     """
-    from ..leaderboard import datasets
+    from ..table.leaderboard import datasets
 
     columns = ("name", "models", "benchmarks", "scores", "licence", "title")
     table = plain_table(columns[:1], columns[1:4])
@@ -44,7 +44,7 @@ def show(
 
     Example: [bold]sloth-bayes data show open_llm_leaderboard --family qwen2[/bold]
     """
-    from ..leaderboard import load_dataset
+    from ..table.leaderboard import load_dataset
 
     data = load_dataset(name)
     chosen = data.select(families=split(family)) if family else data
@@ -75,7 +75,7 @@ def _print_scores(data: Leaderboard) -> None:
 
 
 def _print_dataset(data: Leaderboard) -> None:
-    from ..leaderboard import datasets
+    from ..table.leaderboard import datasets
 
     out, frame = console(), data.frame
     about = datasets().set_index("name").loc[data.name]
@@ -177,7 +177,7 @@ def _json(found: Observed) -> dict[str, Any]:
 
 
 def _print_observed(found: Observed) -> None:
-    from ..leaderboard import load_dataset
+    from ..table.leaderboard import load_dataset
 
     out, known = console(), load_dataset().families
     for who in found.frame.itertuples():
@@ -213,7 +213,7 @@ def build(
 
     Example: [bold]sloth-bayes data build --out tidy[/bold]
     """
-    from .. import databuild
+    from ..table import rebuild as databuild
 
     for path in databuild.build(out):
         typer.echo(f"wrote {path}")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ._options import AsJson, PosteriorName
-from ._output import console, leave, plain, plain_table, records
+from .options import AsJson, PosteriorName
+from .output import console, leave, plain, plain_table, records
 
 if TYPE_CHECKING:
-    from ..diagnostics import Diagnostics
+    from ..posterior.verdict import Diagnostics
 
 
 def diagnose(
@@ -23,7 +23,7 @@ def diagnose(
 
     Example: [bold]sloth-bayes diagnose --posterior mine.nc --top 20[/bold]
     """
-    from ..posterior import load
+    from ..api import load
 
     found = load(posterior).diagnostics()
     if as_json:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .._files import read_table
 from ..errors import DataError
-from ._options import Prob, split, with_groups
-from ._output import PosteriorOutput, print_tables, rounded, say
+from ..support.files import read_table
+from .options import Prob, split, with_groups
+from .output import PosteriorOutput, print_tables, rounded, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,8 +57,8 @@ def downstream(
 
     Example: [bold]sloth-bayes downstream EQ-Bench --model qwen2-72b-instruct[/bold]
     """
-    from ..downstream import downstream as make
-    from ..downstream import load_downstream
+    from ..tasks.downstream import downstream as make
+    from ..tasks.downstream import load_downstream
 
     post, seed = output.load(), output.seed
     name = scores

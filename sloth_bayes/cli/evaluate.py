@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import DataError
-from ._options import AsJson, Moves, Progress, Seed, Steps, split
-from ._output import console, leave, plain, plain_table, records, say
+from .options import AsJson, Moves, Progress, Seed, Steps, split
+from .output import console, leave, plain, plain_table, records, say
 
 if TYPE_CHECKING:
-    from ..evaluation import Evaluation
-    from ..leaderboard import Leaderboard
-    from ..scoreboard import Scoreboard
+    from ..evaluate.evaluation import Evaluation
+    from ..evaluate.scoreboard import Scoreboard
+    from ..table.leaderboard import Leaderboard
 
 
 def evaluate(
@@ -93,8 +93,9 @@ def evaluate(
 
     Example: [bold]sloth-bayes evaluate --protocol 2024-03 --out since-2024-03[/bold]
     """
-    from .. import baselines, recipes, scoreboard
-    from ..evaluation import cross_validate
+    from ..evaluate import baselines, scoreboard
+    from ..evaluate.evaluation import cross_validate
+    from ..infer import recipes
 
     if list_baselines:
         typer.echo("\n".join(baselines.names()))
@@ -156,7 +157,7 @@ def _judged(failed: list[str], found: Evaluation) -> None:
 
 
 def _table(data: str | None, protocol: str, benchmarks: list[str]) -> Leaderboard:
-    from ..leaderboard import Leaderboard, datasets, load_dataset
+    from ..table.leaderboard import Leaderboard, datasets, load_dataset
 
     name = data or "open_llm_leaderboard"
     if name in list(datasets()["name"]):
@@ -167,7 +168,7 @@ def _table(data: str | None, protocol: str, benchmarks: list[str]) -> Leaderboar
 
 def _folds(table: Leaderboard, protocol: str, hide: Any, observed: int, only: list[str]) -> Any:
     from ..errors import unknown
-    from ..protocols import named
+    from ..evaluate.protocols import named
 
     folds = named(table, protocol, hide, observed)
     keys = [fold.key for fold in folds]

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from ..errors import DataError
-from ._options import PosteriorName, Seed, split
-from ._output import leave, no_window, not_converged, say
+from .options import PosteriorName, Seed, split
+from .output import leave, no_window, not_converged, say
 
 
 def figures(
@@ -35,8 +35,8 @@ def figures(
     Example: [bold]sloth-bayes figures --out figures --only errors,loadings[/bold]
     """
     no_window()
-    from .. import figures as module
-    from ..posterior import load
+    from ..api import load
+    from ..publish import figures as module
 
     names = split(only)
     for name in names:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import DataError
-from ._options import Moves, Progress, Steps, check_folder, split
-from ._output import leave, say
+from .options import Moves, Progress, Steps, check_folder, split
+from .output import leave, say
 
 if TYPE_CHECKING:
-    from ..leaderboard import Leaderboard
-    from ..recipes import Recipe
+    from ..infer.recipes import Recipe
+    from ..table.leaderboard import Leaderboard
 
 
 def fit(
@@ -68,8 +68,9 @@ def fit(
 
     Example: [bold]sloth-bayes fit --data mine.csv --out mine.nc --method svi[/bold]
     """
-    from ..design import design_of
-    from ..recipes import CARD, POSTERIOR, write_card
+    from ..infer.recipes import CARD, POSTERIOR
+    from ..model.arrays import design_of
+    from ..publish.card import write_card
 
     asked = {
         "method": method, "chains": chains, "draws": draws, "warmup": warmup, "steps": steps,
@@ -126,9 +127,9 @@ def _plan(
     recipe: str | None, data: str | None, spec: Path | None, benchmarks: list[str]
 ) -> tuple[Recipe, Leaderboard]:
     """What to fit, and on which table."""
-    from ..leaderboard import Leaderboard, load_dataset
-    from ..recipes import FitOptions, Recipe, load
-    from ..spec import Sloth
+    from ..api import Sloth
+    from ..infer.recipes import FitOptions, Recipe, load
+    from ..table.leaderboard import Leaderboard, load_dataset
 
     if recipe is not None:
         given = {"--data": data, "--spec": spec, "--benchmarks": benchmarks}
@@ -156,8 +157,8 @@ def _plan(
 
 def _own_folder(recipe: str | None, plan: Recipe, changes: dict[str, Any]) -> Path:
     """The folder of a recipe, if the fit may be written there."""
-    from .. import _shipped
-    from ..recipes import is_path
+    from ..infer.recipes import is_path
+    from ..support import shipped as _shipped
 
     if recipe is None:
         raise DataError("say where to save the posterior: --out FILE.nc")

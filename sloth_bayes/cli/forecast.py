@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ._options import Prob, with_groups
-from ._output import (
+from .options import Prob, with_groups
+from .output import (
     PosteriorOutput,
     console,
     leave,
@@ -18,12 +18,12 @@ from ._output import (
     say,
     unconverged,
 )
-from ._request import Benchmarks, Candidates, Files, asked, make, said_elsewhere
+from .request import Benchmarks, Candidates, Files, asked, make, said_elsewhere
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..forecast import Forecast
+    from ..predict.forecast import Forecast
 
 _BAR = 30
 _EXAMPLE = "sloth-bayes forecast --family meta-llama-3 --params 405 --tokens 15"
@@ -62,8 +62,8 @@ def forecast(
     with said_elsewhere():  # reported below, as text
         fc = make(post, found, rows, who, benchmarks=benchmarks, prob=prob, seed=output.seed)
     frame = fc.summary(of=of)
-    converged = fc._posterior.known_verdict
-    notes = [*fc.warnings, *unconverged(fc._posterior, fitted, output.posterior)]
+    converged = fc.posterior.known_verdict
+    notes = [*fc.warnings, *unconverged(fc.posterior, fitted, output.posterior)]
     for note in notes:
         say("warning", note)
     output.show(
@@ -80,9 +80,9 @@ def forecast(
 
 
 def _meta(fc: Forecast, output: _Output, of: str, converged: bool | None) -> dict[str, Any]:
-    from .. import __version__
+    from ..support.version import __version__
 
-    post = fc._posterior
+    post = fc.posterior
     return {
         "posterior": output.posterior,
         "method": post.method,
@@ -100,7 +100,7 @@ def _meta(fc: Forecast, output: _Output, of: str, converged: bool | None) -> dic
 
 
 def _print(fc: Forecast, frame: pd.DataFrame, name: str, of: str) -> None:
-    post, out = fc._posterior, console()
+    post, out = fc.posterior, console()
     what = "score" if of == "score" else "expected score"
     labels = max(len(b) for b in fc.benchmarks)
     with_bar = out.width >= labels + _BAR + 32

@@ -8,24 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .._files import read_table
 from ..errors import DataError, SpecError, unknown
-from ._options import (
-    Instruct,
-    Lineage,
-    NewFamily,
-    Params,
-    Prob,
-    sizes,
-    split,
-    with_groups,
-)
-from ._output import PosteriorOutput, console, plain_table, rounded
+from ..support.files import read_table
+from .options import Instruct, Lineage, NewFamily, Params, Prob, sizes, split, with_groups
+from .output import PosteriorOutput, console, plain_table, rounded
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..passk import PassAtK, SamplesToMatch
+    from ..tasks.passk import PassAtK, SamplesToMatch
 
 
 @dataclass
@@ -81,10 +72,10 @@ def passk(
     asked = (family, params, tokens)
     if any(a is None for a in asked) and any((*asked, lineage, instruct is not None)):
         raise DataError("a model to forecast needs --family, --params and --tokens.")
-    from ..forecast import candidates
-    from ..passk import _checked, load_samples
+    from ..predict.candidates import candidates
+    from ..table.samples import checked_counts, load_samples
 
-    counts = _checked(load_samples() if file is None else read_table(file))
+    counts = checked_counts(load_samples() if file is None else read_table(file))
     known = counts["model"].unique().tolist()
     left_out = split(leave_out)
     for name in left_out:

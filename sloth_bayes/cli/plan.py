@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import DataError
-from ._options import (
+from .options import (
     Families,
     Instruct,
     Lineage,
@@ -25,14 +25,14 @@ from ._options import (
     split,
     with_groups,
 )
-from ._output import PosteriorOutput, leave, print_tables, records, say
-from ._request import listed
+from .output import PosteriorOutput, leave, print_tables, records, say
+from .request import listed
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..curves import Answer
-    from ..posterior import Posterior
+    from ..api import Posterior
+    from ..predict.answer import Answer
 
 Family = Annotated[
     str | None, typer.Option(help="Family of the model (by default one that nobody has seen).")
@@ -254,8 +254,8 @@ def next_(
 
     Example: [bold]sloth-bayes plan next --params 70 --tokens 4 --option-params 0.5,1,3[/bold]
     """
-    from ..curves import NEW_FAMILY
-    from ..forecast import candidates
+    from ..plan.curves import NEW_FAMILY
+    from ..predict.candidates import candidates
 
     post = output.load()
     if params is None or tokens is None or not option_params:
@@ -293,7 +293,7 @@ def finish(found: Answer, output: PosteriorOutput, tables: list[Any]) -> None:
     """Print an answer, as the user wants it."""
     for message in found.messages:
         say("warning", message)
-    post = found._posterior
+    post = found.posterior
     about = {"prob": found.prob, "seed": output.seed}
     output.show(
         lambda: found.frame,
@@ -308,7 +308,7 @@ def answer(
     frame: pd.DataFrame, post: Posterior, name: str, about: dict[str, Any], messages: Iterable[str]
 ) -> dict[str, Any]:
     """An answer, and what it is from."""
-    from .. import __version__
+    from ..support.version import __version__
 
     meta = {
         "posterior": name, "method": post.method, "draws": post.n_draws,

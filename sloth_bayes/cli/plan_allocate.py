@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import DataError
-from ._options import Probs, ends, number, numbers, split, with_groups
-from ._output import PosteriorOutput, leave, not_converged, print_tables, say
+from .options import Probs, ends, number, numbers, split, with_groups
+from .output import PosteriorOutput, leave, not_converged, print_tables, say
 from .plan import Range, Who, answer, billions, finish, percent
 
 if TYPE_CHECKING:
-    from ..posterior import Posterior
+    from ..api import Posterior
 
 
 @with_groups
@@ -81,7 +81,7 @@ def allocate(
     for name, part in found.frame.groupby("objective", sort=False):
         head = ["budget", "size", f"{mass} interval", "tokens", f"{mass} interval", "where",
                 "interior", "value", "regret"]  # fmt: skip
-        skill = name in found._skills
+        skill = name in found.skill_names
         rows = [
             [
                 f"{r['budget']:.4g}", billions(r["params_b"]),
@@ -104,7 +104,7 @@ def allocate(
 
 def _paper(post: Posterior, output: PosteriorOutput, prob: float) -> None:
     """Table 2 of the paper beside ours."""
-    from ..allocation import paper_table
+    from ..plan.budget import paper_table
 
     frame = paper_table(post, prob)
     mass = f"{100 * prob:g}%"

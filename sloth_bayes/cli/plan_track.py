@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .._files import read_table
-from ._options import Prob, Seed, split, with_groups
-from ._output import Output, console, plain_table, rounded
+from ..support.files import read_table
+from .options import Prob, Seed, split, with_groups
+from .output import Output, console, plain_table, rounded
 
 if TYPE_CHECKING:
-    from ..tracking import Tracking
+    from ..runs.tracking import Tracking
 
 
 @dataclass
@@ -55,7 +55,7 @@ def track(
     Example: [bold]sloth-bayes plan track curves.csv --run my-7b --plot track.png[/bold]
     """
     curves = read_table(file)
-    from ..tracking import track as make
+    from ..runs.tracking import track as make
 
     found = make(
         curves, split(run), until, benchmarks=split(benchmarks) or None, since=since, prob=prob,

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .._files import read_table
 from ..errors import DataError, unknown
-from ._options import Prob, sizes, split, with_groups
-from ._output import Output, console, plain_table, rounded
+from ..support.files import read_table
+from .options import Prob, sizes, split, with_groups
+from .output import Output, console, plain_table, rounded
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..ratings import RatingsPosterior
+    from ..ratings.posterior import RatingsPosterior
 
 _ASKED = ("saturation", "gaps", "judges", "claims", "sizes", "degradation")
 _FIGURES = ("saturation", "gaps", "judges")
@@ -75,7 +75,7 @@ def ratings(
         raise DataError(f"there is no figure of {what}: --plot goes with {', '.join(_FIGURES)}")
     if data is not None and posterior is not None:
         raise DataError("--data and --posterior exclude each other: give one of them.")
-    from ..ratings import load_ratings_posterior
+    from ..ratings.fit import load_ratings_posterior
 
     asked = sizes("--at", at)
     post = _fitted(data, seed) if data is not None else load_ratings_posterior(posterior)
@@ -96,7 +96,7 @@ def ratings(
         }[what]()
 
     def figure() -> Any:
-        from .. import ratingsplots
+        from ..plots import ratings as ratingsplots
 
         return getattr(ratingsplots, what)(found if what == "saturation" else frame)
 
@@ -114,7 +114,7 @@ def _groups(
     post: RatingsPosterior, of: list[str], to: list[str]
 ) -> tuple[str | list[str], str | list[str]]:
     """The groups asked for; by default distilled chat models, and proprietary ones."""
-    from ..ratings import load_distilled
+    from ..ratings.claims import load_distilled
 
     def group(names: list[str]) -> str | list[str]:
         return names[0] if len(names) == 1 else names
@@ -130,7 +130,7 @@ def _groups(
 
 
 def _fitted(path: Path, seed: int) -> RatingsPosterior:
-    from ..ratings import SkillRatings
+    from ..ratings.fit import SkillRatings
 
     table = read_table(path)
     for column in ("model", "params_b"):

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from ..errors import DataError, FileFormatError
-from ._options import PosteriorName, Prob, Seed, check_folder, with_groups
-from ._output import leave, no_window, say, unconverged
-from ._request import Benchmarks, Candidates, Files, asked, make, said_elsewhere
+from .options import PosteriorName, Prob, Seed, check_folder, with_groups
+from .output import leave, no_window, say, unconverged
+from .request import Benchmarks, Candidates, Files, asked, make, said_elsewhere
 
 _EXAMPLE = (
     "sloth-bayes report --family meta-llama-3 --params 405 --tokens 15 --out report.html, or "
@@ -42,14 +42,14 @@ def report(
     check_folder(out)
     found, rows = asked("a report", _EXAMPLE, who, files)
     no_window()
-    from ..posterior import load
-    from ..report import write
+    from ..api import load
+    from ..publish.report import write
 
     post = load(posterior)
     with said_elsewhere():  # the report says them
         fc = make(post, found, rows, who, benchmarks=benchmarks, prob=prob, seed=seed)
         path = write(fc, out)
-    for note in (*fc.warnings, *unconverged(fc._posterior, post.known_verdict, posterior)):
+    for note in (*fc.warnings, *unconverged(fc.posterior, post.known_verdict, posterior)):
         say("warning", note)
     typer.echo(f"wrote {path}", err=True)
-    leave(fc._posterior.known_verdict)
+    leave(fc.posterior.known_verdict)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ..errors import DataError, unknown
-from ._options import PosteriorName, Probs, Seed, split, with_groups
-from ._output import Output, console, leave, not_converged, plain_table, records, rests_on, say
+from .options import PosteriorName, Probs, Seed, split, with_groups
+from .output import Output, console, leave, not_converged, plain_table, records, rests_on, say
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..skills import Skills
+    from ..skills.find import Skills
 
 
 _TABLES = (
@@ -73,8 +73,8 @@ def skills(
 
     Example: [bold]sloth-bayes skills --base --top 10 --plot loadings.pdf[/bold]
     """
-    from ..posterior import load
-    from ..rotation import METHODS
+    from ..api import load
+    from ..skills.rotation import METHODS
 
     if table not in _TABLES:
         raise unknown("table", table, _TABLES)
@@ -95,7 +95,7 @@ def skills(
         return cast("pd.DataFrame", getattr(found, name)())
 
     def answer() -> dict[str, Any]:
-        from .. import __version__
+        from ..support.version import __version__
 
         meta = {
             "posterior": posterior, "method": post.method, "rotation": found.rotation,
@@ -115,7 +115,7 @@ def skills(
 
 
 def _print(found: Skills, families: pd.DataFrame, top: int, name: str) -> None:
-    out, post = console(), found._posterior
+    out, post = console(), found.posterior
     mass = f"{100 * found.prob:g}%"
     out.print(
         f"Loadings ({found.rotation}): logits per standard deviation of skill, {mass} interval; "

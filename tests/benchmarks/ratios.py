@@ -25,7 +25,7 @@ import pandas as pd
 import xarray as xr
 
 import sloth_bayes as sb
-from sloth_bayes.posterior import Posterior
+from sloth_bayes.api import Posterior
 
 CANDIDATES, DRAWS, SINGLE = 1000, 4000, 50  # SINGLE of the candidates are forecast one by one
 SMALL = ["MMLU", "HellaSwag", "GSM8K"]  # benchmarks of the fits that are compiled anew
@@ -76,7 +76,7 @@ def interleaved(ratio: Ratio) -> dict[str, Any]:
 def posterior(draws: int = DRAWS) -> Posterior:
     """The posterior that ships, with copies of its draws that differ in the fourth digit."""
     post = sb.load("leaderboard")
-    tree, once = post._tree.copy(), post._tree["posterior"].to_dataset()
+    tree, once = post.tree.copy(), post.tree["posterior"].to_dataset()
     copies = -(-draws // post.n_draws)
     rng = np.random.default_rng(0)
     many = xr.concat([once] * copies, dim="draw").assign_coords(
@@ -97,23 +97,25 @@ def candidates(post: Posterior, n: int = CANDIDATES) -> pd.DataFrame:
 
 def double_precision_at_once(post: Posterior, frame: pd.DataFrame) -> np.ndarray:
     """Expected scores and their quantiles, all draws and candidates in one array of float64."""
-    from sloth_bayes import law
+    from sloth_bayes.law import equations
 
-    v = {k: a.astype(np.float64) for k, a in post._draws.items()}
-    constant = post._tree["constant_data"].to_dataset()
+    v = {k: a.astype(np.float64) for k, a in post.merged.items()}
+    constant = post.constant_data
     family = np.array([post.families.index(f) for f in frame["family"]])
     size, tokens = (np.log(frame[c].to_numpy(float)) for c in ("params_b", "tokens_t"))
     filled = post.forecast(frame).candidates
-    theta = law.skills(
+    theta = equations.skills(
         v["family_effect"][:, family],
         v["slope"],
-        law.raw_inputs(post.spec.inputs, size, tokens, constant["centre"].values, np),
+        equations.raw_inputs(post.spec.inputs, size, tokens, constant["centre"].values, np),
         instruct=v["instruct"],
         is_instruct=filled["instruct"].to_numpy(float),
     )
-    eta = law.predictor(theta, v["loading"], v["residual"][:, family], np) + v["bias"][:, None]
-    fraction = law.link(post.spec.link, eta, v["link_shape"][:, None], np)
-    mu = law.expected(fraction, v["lower"][:, None], v["upper"][:, None])
+    eta = (
+        equations.predictor(theta, v["loading"], v["residual"][:, family], np) + v["bias"][:, None]
+    )
+    fraction = equations.link(post.spec.link, eta, v["link_shape"][:, None], np)
+    mu = equations.expected(fraction, v["lower"][:, None], v["upper"][:, None])
     return np.concatenate([mu.mean(0)[None], np.quantile(mu, [0.05, 0.5, 0.95], axis=0)])
 
 
@@ -151,7 +153,8 @@ def fits() -> list[Ratio]:
     """Fitting, folds, and loading instead of fitting."""
     import jax
 
-    from sloth_bayes import inference, programs
+    from sloth_bayes.infer import compiled as programs
+    from sloth_bayes.infer import fit as inference
 
     jax.config.update("jax_enable_compilation_cache", False)  # that of earlier processes
     data = sb.load_dataset()

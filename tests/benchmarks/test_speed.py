@@ -12,11 +12,18 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import FIT, QUICK
-from ratios import Ratio, Side, candidates, double_precision_at_once, interleaved, posterior
 
 import sloth_bayes as sb
-from sloth_bayes import protocols
+from sloth_bayes.evaluate import protocols
+from tests.benchmarks.ratios import (
+    Ratio,
+    Side,
+    candidates,
+    double_precision_at_once,
+    interleaved,
+    posterior,
+)
+from tests.conftest import FIT, QUICK
 
 FOLD_OPTIONS = {"steps": 600, "draws": 200, "progress": False}
 

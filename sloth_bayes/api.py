@@ -1,0 +1,110 @@
+"""What a user holds: a specification that can be fitted, a posterior that answers.
+
+Each question is a function of a layer below, whose first argument is the posterior.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from .errors import unknown
+from .law.spec import Spec
+from .plan.budget import optimal_allocation
+from .plan.compare import compare, next_evaluation
+from .plan.size import required_size, saturation
+from .posterior.base import read
+from .posterior.core import PosteriorDraws
+from .predict.condition import condition
+from .predict.forecast import forecast
+from .skills.find import skills
+from .support.shipped import shipped
+from .table.leaderboard import Leaderboard
+from .tasks.downstream import downstream
+from .tasks.passk import pass_at_k
+
+
+class Posterior(PosteriorDraws):
+    __doc__ = PosteriorDraws.__doc__
+
+    forecast = forecast
+    condition = condition
+    skills = skills
+    required_size = required_size
+    saturation = saturation
+    optimal_allocation = optimal_allocation
+    compare = compare
+    next_evaluation = next_evaluation
+    downstream = downstream
+    pass_at_k = pass_at_k
+
+
+class Sloth(Spec):
+    __doc__ = Spec.__doc__
+
+    def fit(self, data: Leaderboard, method: str = "nuts", **options: Any) -> Posterior:
+        """Fit the specification to a table; see :func:`sloth_bayes.infer.fit.fit`.
+
+        Parameters
+        ----------
+        data
+            The :class:`~sloth_bayes.Leaderboard`.
+        method
+            ``"nuts"`` or ``"svi"``.
+        **options
+            ``chains``, ``draws``, ``warmup``, ``steps``, ``seed``, ``progress``, ...
+
+        Returns
+        -------
+        Posterior
+        """
+        from .infer.fit import fit
+
+        return Posterior(fit(self, data, method=method, **options).tree, self)
+
+    def prior(self, data: Leaderboard, draws: int = 1000, seed: int = 0) -> Posterior:
+        """Draw the parameters from their prior, for the families and models of a table.
+
+        The result is a :class:`~sloth_bayes.Posterior` that has learned nothing: its
+        ``posterior_predictive`` is the prior predictive distribution of the table.
+        """
+        from .infer.fit import sample_prior
+
+        return Posterior(sample_prior(self, data, draws=draws, seed=seed).tree, self)
+
+
+def load(name: str | Path = "leaderboard") -> Posterior:
+    """Load a posterior that ships, or one that was saved.
+
+    Parameters
+    ----------
+    name
+        A path (it has a separator or ends in ``.nc``), or the name of a posterior that
+        ships: ``"leaderboard"``.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, truncated, foreign, or of a newer version.
+    UnknownNameError
+        If no posterior of that name ships.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> post = sb.load("leaderboard")
+    >>> len(post.benchmarks)
+    12
+    """
+    asked = str(name)
+    if isinstance(name, Path) or asked.endswith(".nc") or "/" in asked or os.sep in asked:
+        path = Path(name)
+    else:
+        root = shipped("models")
+        fitted = sorted(p.parent.name for p in root.glob("*/posterior.nc"))
+        if asked not in fitted:
+            raise unknown("posterior", asked, fitted, "A path ends in .nc or has a separator.")
+        path = root / asked / "posterior.nc"
+    tree = read(Posterior, path, "spec")
+    return Posterior(tree, Sloth.from_toml(str(tree.attrs["spec"])))

@@ -1,0 +1,279 @@
+"""The published laws as point forecasts, and the one pipeline that is not a law of ours.
+
+Each law is a setting of :class:`~sloth_bayes.Sloth`, fitted as its authors did: rows complete
+on the benchmarks of the fold, no pooling, no prior, the Huber loss of Maia Polo et al. (2024)
+minimised from several starts. All folds of a setting and all starts are one
+compiled optimisation. :func:`pca_flops` is the pipeline of Ruan et al. (2024), which has no
+likelihood.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..errors import DataError, unknown
+from ..infer import recipes
+from ..law.spec import Spec
+from ..table.leaderboard import Leaderboard
+from .evaluation import Evaluation, by_setting, point_evaluation
+from .protocols import Fold, Hide, published
+
+HUBER_DELTA = 0.01  # theirs: errors within a point count quadratically
+
+
+def _laws() -> dict[str, Spec]:
+    """Every published law by the name that the published errors carry."""
+    sloth = recipes.load("sloth-basic").spec
+    full = recipes.load("sloth-full").spec
+    trained = {"lower": "estimated", "link": "richards", "priors": full.priors}
+    sizes = recipes.load("size-and-tokens").spec
+    owen, flops = recipes.load("owen").spec, recipes.load("flops").spec
+    laws = {
+        "FLOPs, shared intercept, logistic (Owen)": owen,
+        "FLOPs, shared intercept, trained link": owen.replace(**trained),
+        "FLOPs, family intercept, logistic": flops,
+        "FLOPs, family intercept, trained link": flops.replace(**trained),
+        "FLOPs, family slopes, logistic": recipes.load("ruan").spec,
+        "Size+Tokens, shared intercept, logistic": sizes.replace(intercept="shared"),
+        "Size+Tokens, shared intercept, trained link": sizes.replace(intercept="shared", **trained),
+        "Size+Tokens, family intercept, logistic": sizes,
+        "Size+Tokens, family intercept, trained link": sizes.replace(**trained),
+    }
+    for d in (1, 2, 3, 4):
+        for intercept in ("shared", "family"):
+            for link, base in (("logistic", sloth), ("trained link", full)):
+                name = f"Sloth d={d}, {intercept} intercept, {link}"
+                laws[name] = base.replace(n_skills=d, intercept=intercept)
+    return laws
+
+
+def names() -> list[str]:
+    """Names of all baselines, as :func:`evaluate` takes them.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> len(sb.baselines.names())
+    29
+    """
+    return [*_laws(), *(f"PCA+FLOPs d={d} (Ruan)" for d in (1, 2, 3, 4))]
+
+
+def evaluate(
+    name: str,
+    data: Leaderboard,
+    protocol: str | Sequence[Fold] = "published",
+    *,
+    hide: Hide = "strict",
+    steps: int = 3000,
+    starts: int = 4,
+    rate: float = 0.02,
+    seed: int = 0,
+) -> Evaluation:
+    """Forecast a protocol's folds with a published law.
+
+    Parameters
+    ----------
+    name
+        One of :func:`names`.
+    data
+        The table; published errors were made with the published values.
+    protocol
+        ``"published"`` or folds. A baseline trains on the rows ``fold.complete``, so that
+        how relatives are hidden makes no difference to the published protocol.
+    hide
+        As for :func:`sloth_bayes.cross_validate`.
+    steps, starts, rate, seed
+        Steps of Adam, random starts a fold (the lowest training loss is used), its first
+        learning rate (decaying to a hundredth), and the seed of the starts.
+
+    Returns
+    -------
+    Evaluation
+        Of point forecasts; its column ``loss`` is the training loss of the fold: mean
+        Huber loss in units of score.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such baseline or protocol.
+    DataError
+        If the table does not support the protocol.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> table = sb.load_dataset(corrected=False)
+    >>> found = sb.baselines.evaluate("PCA+FLOPs d=2 (Ruan)", table)
+    >>> float(found.summary().loc[("lb_v1", 1), "mae"].round(1))
+    6.0
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such baseline.
+    DataError
+        If a fold has test models with missing scores among its benchmarks, or fewer
+        complete rows than components.
+    """
+    known = names()
+    if name not in known:
+        raise unknown("baseline", name, known)
+    folds = tuple(published(data, hide) if isinstance(protocol, str) else protocol)
+    forecasts: dict[str, tuple[np.ndarray, float]] = {}
+    laws = _laws()
+    for group in by_setting(folds):
+        if name in laws:
+            found = fit_law(laws[name], data, group, steps, starts, rate, seed)
+        else:
+            components = int(name.split("d=")[1].split()[0])
+            found = [(pca_flops(data, fold, components), np.nan) for fold in group]
+        forecasts |= {fold.key: f for fold, f in zip(group, found)}
+    options = {"steps": steps, "starts": starts, "rate": rate} if name in laws else {}
+    about = {
+        "label": name,
+        "spec": laws[name].to_toml() if name in laws else "",
+        "method": "point",
+        "hide": hide,
+        "seed": seed,
+        "options": options,
+        "data": data.name,
+        "data_fingerprint": data.fingerprint,
+    }
+    return point_evaluation(data, folds, forecasts, about)
+
+
+def fit_law(
+    spec: Spec,
+    data: Leaderboard,
+    folds: Sequence[Fold],
+    steps: int = 3000,
+    starts: int = 4,
+    rate: float = 0.02,
+    seed: int = 0,
+) -> list[tuple[np.ndarray, float]]:
+    """Forecasts ``(test models, benchmarks)`` and training loss of folds with the same
+    benchmarks.
+
+    The table of all folds is laid out once; a fold hides its test models by a mask.
+    """
+    import jax
+
+    from ..model import scores as model
+    from ..model.arrays import design
+
+    benchmarks = folds[0].benchmarks
+    rows = {m for f in folds for m in (*f.complete, *f.test)}
+    frame = data.frame
+    table = data.select(models=[m for m in frame["model"] if m in rows], benchmarks=benchmarks)
+    laid_out = design(table, spec.inputs)
+    score = np.asarray(laid_out.arrays.score)
+    missing = np.asarray(laid_out.arrays.observed) == 0
+    if missing.any():
+        row, column = np.argwhere(missing)[0]
+        raise DataError(
+            f"{laid_out.models[row]} has no score on {benchmarks[column]}: a published law needs "
+            "complete rows"
+        )
+    observed = np.stack(
+        [np.isin(laid_out.models, f.complete)[:, None] & ~missing for f in folds]
+    ).astype(np.float32)
+    n = model.sizes(spec, laid_out.arrays)
+    keys = jax.random.split(jax.random.PRNGKey(seed), (len(folds), starts))
+    run = _optimiser(spec, n, steps, rate)
+    loss, mu = (np.asarray(v) for v in run(keys, laid_out.arrays._replace(score=score), observed))
+    best = np.nanargmin(loss, axis=1)
+    at = {m: i for i, m in enumerate(laid_out.models)}
+    return [
+        (mu[i, b][[at[m] for m in fold.test]], float(loss[i, b]))
+        for i, (fold, b) in enumerate(zip(folds, best))
+    ]
+
+
+@functools.lru_cache(maxsize=64)
+def _optimiser(spec: Spec, n: Any, steps: int, rate: float) -> Callable[..., Any]:
+    """Adam on the Huber loss, batched over folds and starts: loss and expected scores."""
+    import jax
+    import jax.numpy as jnp
+    import optax
+    from jax.flatten_util import ravel_pytree
+    from numpyro.infer.util import constrain_fn
+
+    from ..infer import compiled as programs
+    from ..model import scores as model
+    from ..model.arrays import showing
+
+    law = functools.partial(model.model, spec, n)
+    sites = programs.unconstrained_sites(spec, n)
+    flat, unravel = ravel_pytree(sites)
+    optimiser = optax.adam(optax.cosine_decay_schedule(rate, steps, alpha=0.01))
+
+    def expected(x: Any, arrays: Any) -> Any:
+        constrained = constrain_fn(law, (arrays,), {}, unravel(x))
+        return model.draw_cells(spec, n, arrays, constrained)[0]
+
+    def loss(x: Any, arrays: Any) -> Any:
+        error = expected(x, arrays) - arrays.score
+        each = optax.losses.huber_loss(error, delta=HUBER_DELTA)
+        return (arrays.observed * each).sum() / arrays.observed.sum()
+
+    def one(key: Any, arrays: Any) -> Any:
+        x = 0.3 * jax.random.normal(key, (flat.size,))
+
+        def step(carry: Any, _: Any) -> Any:
+            x, state = carry
+            # the loss is small in units of score; Adam does not mind, its epsilon would
+            gradient = jax.grad(lambda x: loss(x, arrays) / HUBER_DELTA**2)(x)
+            update, state = optimiser.update(gradient, state)
+            return (optax.apply_updates(x, update), state), None
+
+        (x, _), _ = jax.lax.scan(step, (x, optimiser.init(x)), None, length=steps)
+        return loss(x, arrays), expected(x, arrays)
+
+    @jax.jit
+    def run(keys: Any, arrays: Any, observed: Any) -> Any:
+        def fold(keys: Any, observed: Any) -> Any:
+            return jax.vmap(lambda k: one(k, showing(arrays, observed)))(keys)
+
+        return jax.vmap(fold)(keys, jnp.asarray(observed))
+
+    return run
+
+
+def pca_flops(data: Leaderboard, fold: Fold, components: int) -> np.ndarray:
+    """Ruan et al.'s pipeline (Maia Polo et al., 2024, appendix E): forecasts of a fold.
+
+    Principal components of the training scores (covariance), each regressed on log FLOPs
+    with a dummy for every family; predictions are mapped back to scores.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(test models, benchmarks)``, within [0, 1].
+    """
+    frame = data.frame.set_index("model")
+    names = list(fold.benchmarks)
+    train, test = frame.loc[list(fold.complete)], frame.loc[list(fold.test)]
+    y = train[names].to_numpy(float)
+    if components > min(y.shape):
+        raise DataError(f"{components} components need as many complete rows and benchmarks")
+    families = pd.Index(train["family"].unique())
+    unseen = sorted(set(test["family"]) - set(families))
+    if unseen:
+        raise DataError(f"PCA+FLOPs knows no family {unseen[0]!r}: none of its models is observed")
+    centre = y.mean(0)
+    _, _, axes = np.linalg.svd(y - centre, full_matrices=False)
+    axes = axes[:components]
+
+    def regressors(rows: pd.DataFrame) -> np.ndarray:
+        flops = np.log(rows["params_b"].to_numpy(float) * rows["tokens_t"].to_numpy(float))
+        dummies = (rows["family"].to_numpy()[:, None] == families.to_numpy()).astype(float)
+        return np.column_stack([flops, dummies])
+
+    coefficients, *_ = np.linalg.lstsq(regressors(train), (y - centre) @ axes.T, rcond=None)
+    return np.clip(centre + regressors(test) @ coefficients @ axes, 0.0, 1.0)

@@ -1,0 +1,151 @@
+"""One fold: fit what a table shows, and forecast models whose scores it hides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..errors import DataError, SpecError
+from ..infer.compiled import COMPILING, SCORES, Law, Program, program
+from ..infer.nuts import LEAST_WARMUP, sample
+from ..infer.variational import NOT_FINITE, RANK, moved, oriented, refined, start
+from ..law.spec import Spec
+from ..model import scores as model
+from ..model.arrays import Arrays
+from ..support.checks import whole
+
+_HIDDEN: dict[str, dict[str, Any]] = {
+    "svi": {"steps": 1000, "starts": 1, "rank": RANK, "draws": 1000, "moves": 0},
+    "nuts": {
+        "steps": 1000, "chains": 2, "warmup": 300, "draws": 500, "target_accept": 0.8,
+        "max_tree_depth": 10,
+    },
+}  # fmt: skip
+_LEAST = {"warmup": LEAST_WARMUP, "moves": 0}
+
+
+def defaults(method: str) -> dict[str, Any]:
+    """The options of :func:`forecast_hidden` and their defaults, or an error that lists methods."""
+    if method not in _HIDDEN:
+        raise SpecError(f"method={method!r} is not a choice; method takes {', '.join(_HIDDEN)}")
+    return _HIDDEN[method]
+
+
+def hidden_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
+    """All options of :func:`forecast_hidden`, or an error that lists them."""
+    known = defaults(method)
+    for name, value in options.items():
+        if name not in known:
+            raise SpecError(f"{method} takes {', '.join(known)} here, not {name!r}")
+        if isinstance(known[name], int):
+            options[name] = whole(name, value, _LEAST.get(name, 1))
+        elif not 0 < value < 1:
+            raise SpecError(f"{name} must lie between 0 and 1, not {value!r}")
+    return known | options
+
+
+def common_coordinates(
+    spec: Spec, n: model.Sizes, arrays: Arrays, method: str, seed: int, options: dict[str, Any]
+) -> dict[str, np.ndarray]:
+    """What :func:`~sloth_bayes.variational.oriented` finds in the scores that `arrays` shows."""
+    o = hidden_options(method, options)
+    p = _program(spec, n, o, SCORES)
+    rng = np.random.default_rng(seed)
+    [(guide, _)] = start(p, arrays, [rng], o["steps"])
+    return oriented(spec, p, guide, rng, arrays)
+
+
+def _program(spec: Spec, n: model.Sizes, o: dict[str, Any], which: Law) -> Program:
+    with COMPILING:
+        if "max_tree_depth" not in o:
+            return program(spec, n, which=which)
+        return program(spec, n, o["max_tree_depth"], o["target_accept"], which)
+
+
+def forecast_hidden(
+    spec: Spec,
+    n: model.Sizes,
+    arrays: Arrays,
+    rows: list[int],
+    method: str = "svi",
+    seed: int = 0,
+    which: Law = SCORES,
+    **options: Any,
+) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+    """Fit what `arrays` shows and forecast some of its models: one fold.
+
+    Parameters
+    ----------
+    spec, n
+        The specification, and the sizes of the full table (one program for all folds).
+    arrays
+        The table with the fold's scores hidden, and the coordinates.
+    rows
+        Models to forecast.
+    method
+        ``"svi"`` or ``"nuts"``.
+    seed
+        Seed of the fold.
+    which
+        The law; by default that of scores.
+    **options
+        ``"svi"``: ``steps`` of each optimisation, ``starts`` (each is refined, and the
+        draws are shared out among them: an average over where optimisations end),
+        ``rank`` of the guide, ``draws`` in all, ``moves`` that carry each of them on (see
+        :func:`sloth_bayes.variational.moved`). ``"nuts"``: ``steps``, ``chains``,
+        ``warmup``, ``draws`` of each chain, ``target_accept``, ``max_tree_depth``.
+
+    Returns
+    -------
+    mu, sd : numpy.ndarray
+        ``(S, rows, J)`` expected scores and noise scales.
+    notes : dict
+        ``converged`` (1 or 0) and ``elbo`` or ``r_hat`` (largest, of the expected scores).
+
+    Raises
+    ------
+    SpecError
+        If the method or an option is unknown.
+    DataError
+        If no optimisation found a finite density.
+    """
+    o = hidden_options(method, options)
+    p = _program(spec, n, o, which)
+    rng = np.random.default_rng(seed)
+    notes: dict[str, float] = {}
+    if method == "svi":
+        parts, elbos, rising = [], [], False
+        for k in range(o["starts"]):
+            [(guide, _)] = start(p, arrays, [rng], o["steps"])
+            guide, elbo = refined(p, arrays, guide, rng, o["steps"], min(o["rank"], p.size))
+            share = o["draws"] // o["starts"] + (k < o["draws"] % o["starts"])
+            x = guide.draw(rng, share)[0]
+            parts.append(moved(p, arrays, guide, rng, x, o["moves"])[0] if o["moves"] else x)
+            tenth = max(1, len(elbo) // 10)
+            late = elbo[-2 * tenth :].reshape(2, -1)
+            elbos.append(late[1].mean())
+            noise = 3 * np.sqrt(late.var(1).sum() / tenth)
+            # Half a percent of a nat a score: differences between forecasts are ten times that.
+            least = 0.005 * float(np.sum(arrays.observed))
+            rising |= not late[1].mean() - late[0].mean() <= max(least, noise)  # NaN is no verdict
+        x = np.concatenate(parts)
+        notes = {"converged": float(not rising), "elbo": float(np.mean(elbos))}
+    else:
+        [(guide, _)] = start(p, arrays, [rng], o["steps"])
+        arrays, chains = sample(
+            spec, p, guide, arrays, rng, o["chains"], o["warmup"], o["draws"], progress=False
+        )
+        x = chains[0].reshape(-1, p.size)
+    key = jax.random.PRNGKey(rng.integers(2**31))
+    mu, sd = (v[:, rows] for v in p.over("cells", x, key, arrays))
+    if not np.isfinite(mu).all():
+        raise DataError(NOT_FINITE)
+    if method == "nuts":
+        from arviz_stats.base import array_stats
+
+        shaped = mu.reshape(o["chains"], o["draws"], -1)
+        r_hat = float(np.nanmax(array_stats.rhat(shaped, chain_axis=0, draw_axis=1)))
+        notes = {"converged": float(r_hat <= 1.05), "r_hat": r_hat}
+    return mu, sd, notes

@@ -1,0 +1,303 @@
+"""How many skills do the data support? Two answers side by side, with their errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import logsumexp
+
+from ..errors import DataError, FileFormatError, SpecError
+from ..law.spec import Spec
+from ..support.files import atomic_path
+from ..table.leaderboard import Leaderboard, load_dataset
+from . import evaluation, protocols
+
+_LOO = "loo.csv"
+_K_BAD = 0.7  # PSIS k-hat above which a leave-one-out term is not to be relied upon
+
+
+@dataclasses.dataclass(frozen=True)
+class SkillCount:
+    """Fits with different numbers of skills, compared.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        Index n_skills. Inside the table: ``loo`` (PSIS leave-one-out log score, nats a score),
+        ``loo_less_best`` and its standard error ``loo_se``, ``p_loo`` (effective number of
+        parameters), ``bad_k`` (share of scores with a PSIS k-hat above 0.7). On families left
+        out: ``lfo`` (log score of their larger models, nats a score), ``lfo_less_best``,
+        ``lfo_se``, ``mae`` (points), ``cover_90``. Standard errors are of paired differences
+        to the best row, over families: the scores of one share its luck.
+    method : str
+        ``"svi"`` or ``"nuts"``.
+    words : str
+        What the two support.
+    """
+
+    table: pd.DataFrame
+    method: str
+    words: str
+
+    def __str__(self) -> str:
+        return self.words
+
+    def _repr_html_(self) -> str:
+        return self.table.round(3).to_html() + f"<p>{self.words}</p>"
+
+
+def how_many_skills(
+    data: Leaderboard | None = None,
+    spec: Spec | None = None,
+    n_skills: Sequence[int] = (1, 2, 3, 4, 5),
+    *,
+    method: str = "svi",
+    folds: Iterable[protocols.Fold] | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    progress: bool | None = None,
+    fit: dict[str, Any] | None = None,
+    hidden: dict[str, Any] | None = None,
+) -> SkillCount:
+    """Compare numbers of skills by PSIS leave-one-out and by leaving families out.
+
+    The two ask different things. Leave-one-out hides a single score of a model whose other
+    scores stay: it rewards describing the table. Leaving families out hides the larger models
+    of a family: it rewards the law, and is what a forecast needs.
+
+    Parameters
+    ----------
+    data
+        The table; the corrected leaderboard that ships by default.
+    spec
+        The specification, of which only the number of skills is changed.
+    n_skills
+        The numbers to compare.
+    method
+        ``"svi"`` (some minutes for the table that ships) or ``"nuts"``. Leave-one-out by a
+        variational guide is a first look: the guide is not the posterior.
+    folds
+        What is left out; by default, lineage by lineage, the larger models of the families
+        that no published fold tests (:func:`sloth_bayes.protocols.never_tested`), so that the
+        choice has not seen the published protocol's answers.
+    seed
+        Of all fits.
+    out
+        A folder to keep results in, so that an interrupted comparison goes on where it was.
+    progress
+        Show progress bars.
+    fit, hidden
+        Further options of :meth:`sloth_bayes.Sloth.fit` and of
+        :func:`sloth_bayes.cross_validate`.
+
+    Returns
+    -------
+    SkillCount
+
+    Raises
+    ------
+    SpecError
+        If a number of skills is not positive, is given twice or exceeds the benchmarks, or the
+        loadings are identities (one skill a benchmark).
+    DataError
+        If no family can be left out.
+    FileFormatError
+        If `out` holds results of another comparison, or cannot be written.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> data = sb.load_dataset().select(benchmarks=["MMLU", "HellaSwag"])
+    >>> folds = sb.protocols.leave_group_out(data, {"qwen": "qwen"}, n_observed=2)
+    >>> found = sb.how_many_skills(
+    ...     data, n_skills=[1], folds=folds, progress=False,
+    ...     fit={"steps": 50, "draws": 25}, hidden={"steps": 50},
+    ... )
+    >>> found.table.index.tolist()
+    [1]
+    """
+    data = load_dataset() if data is None else data
+    spec = Spec() if spec is None else spec
+    numbers = _checked(n_skills, spec, len(data.benchmark_names))
+    if folds is None:
+        groups = protocols.never_tested(data)
+        if not groups:
+            raise DataError(
+                "every family of this table is tested by a published fold: pass folds= to say what "
+                "to leave out"
+            )
+        folds = protocols.leave_group_out(data, groups, 1, setting="never tested")
+    folds = tuple(folds)
+    inside, outside, rows = {}, {}, {}  # by number of skills
+    for d in numbers:
+        one = spec.replace(n_skills=d)
+        folder = None if out is None else Path(out) / f"{d}-skills"
+        inside[d] = _leave_one_out(one, data, method, seed, folder, progress, fit or {})
+        found = evaluation.cross_validate(
+            one, data, folds, method=method, seed=seed, out=folder, progress=progress,
+            **(hidden or {}),
+        )  # fmt: skip
+        outside[d] = found.frame.set_index(["fold", "model", "benchmark"])
+        rows[d] = {
+            "p_loo": (inside[d]["log_score"] - inside[d]["value"]).sum(),
+            "bad_k": (inside[d]["k_hat"] > _K_BAD).mean(),
+            "mae": 100 * found.frame["error"].mean(),
+            "cover_90": found.frame["covered_90"].mean(),
+        }
+    loo = _against_best({d: f["value"] for d, f in inside.items()}, inside[numbers[0]]["family"])
+    first = outside[numbers[0]]
+    lfo = _against_best({d: f["log_score"] for d, f in outside.items()}, first["family"])
+    table = pd.concat(
+        [
+            loo.add_prefix("loo").rename(columns={"loo_value": "loo"}),
+            pd.DataFrame(rows).T[["p_loo", "bad_k"]],
+            lfo.add_prefix("lfo").rename(columns={"lfo_value": "lfo"}),
+            pd.DataFrame(rows).T[["mae", "cover_90"]],
+        ],
+        axis=1,
+    ).rename_axis("n_skills")
+    return SkillCount(table, method, _words(table, method, len(first)))
+
+
+def _checked(n_skills: Sequence[int], spec: Spec, benchmarks: int) -> list[int]:
+    if spec.loadings == "identity":
+        raise SpecError("identity loadings have one skill a benchmark: there is nothing to compare")
+    numbers = list(n_skills)
+    for d in numbers:
+        if isinstance(d, bool) or not isinstance(d, int | np.integer) or d < 1:
+            raise SpecError(f"n_skills must be whole numbers of at least 1, not {d!r}")
+        if d > benchmarks:
+            raise SpecError(f"{d} skills are more than the {benchmarks} benchmarks can tell apart")
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise SpecError("n_skills must be a list of different numbers, such as [1, 2, 3]")
+    return [int(d) for d in numbers]
+
+
+def _leave_one_out(
+    spec: Spec, data: Leaderboard, method: str, seed: int, folder: Path | None,
+    progress: bool | None, options: dict[str, Any],
+) -> pd.DataFrame:  # fmt: skip
+    """PSIS leave-one-out of every observed score: value, k_hat, log_score with it, family."""
+    about = {
+        "spec": spec.to_toml(), "data": data.fingerprint, "method": method, "seed": seed,
+        "options": options,
+    }  # fmt: skip
+    done = _kept(folder, about)
+    if done is not None:
+        return done
+    from arviz_stats import loo
+
+    from ..infer.fit import fit
+
+    post = fit(spec, data, method=method, seed=seed, progress=progress, **options)
+    tree = post.data_tree
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # k-hat is in the table
+        found = loo(tree, pointwise=True)
+    models = tree["observed_data"].to_dataset()["obs_model"].values
+    family_of = tree["constant_data"].to_dataset()["family_of_model"]
+    inside = tree["log_likelihood"].to_dataset()["score"].values.astype(float)
+    inside = inside.reshape(-1, inside.shape[-1])
+    frame = pd.DataFrame(
+        {
+            "family": family_of.sel(model=models).values.astype(str),
+            "value": np.asarray(found.elpd_i),
+            "log_score": logsumexp(inside, axis=0) - np.log(len(inside)),
+            "k_hat": np.asarray(found.pareto_k),
+        }
+    )
+    if folder is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with atomic_path(folder / _LOO) as path:
+                text = "# " + json.dumps(about) + "\n" + frame.to_csv(index=False)
+                path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise FileFormatError(f"cannot write {folder}: {error.strerror or error}") from None
+    return frame
+
+
+def _kept(folder: Path | None, about: dict[str, Any]) -> pd.DataFrame | None:
+    """Leave-one-out scores that `folder` holds, or an error if they are of something else."""
+    if folder is None or not (folder / _LOO).exists():
+        return None
+    first, rest = (folder / _LOO).read_text(encoding="utf-8").split("\n", 1)
+    if first != "# " + json.dumps(about):
+        raise FileFormatError(
+            f"{folder} holds the result of another comparison: give another folder, or delete it"
+        )
+    return pd.read_csv(io.StringIO(rest))
+
+
+def _against_best(scores: dict[int, pd.Series], family: pd.Series) -> pd.DataFrame:
+    """Mean log scores, and paired differences to the best with errors over families."""
+    best = max(scores, key=lambda d: scores[d].mean())
+    rows = {}
+    for d, values in scores.items():
+        difference = (values - scores[best]).to_numpy()
+        total = pd.Series(difference).groupby(family.to_numpy()).sum()
+        n = len(total)
+        # the error of a mean of clusters of different sizes: of the sums around their share
+        size = pd.Series(np.ones(len(difference))).groupby(family.to_numpy()).sum()
+        off = total - size * difference.mean()
+        error = np.sqrt(n / (n - 1) * (off**2).sum()) / len(difference) if n > 1 else np.nan
+        rows[d] = {"_value": values.mean(), "_less_best": difference.mean(), "_se": error}
+    return pd.DataFrame(rows).T
+
+
+def _words(table: pd.DataFrame, method: str, cells: int) -> str:
+    """What the comparison supports."""
+    out = []
+    for name, what in (
+        ("loo", "Inside the table (PSIS leave-one-out)"),
+        ("lfo", f"On families left out ({cells} scores)"),
+    ):
+        best = int(table[name].idxmax())
+        close = _close(table, name)
+        text = f"{what} the best number of skills is {best}"
+        others = [str(d) for d in close if d != best]
+        if others:
+            text += f"; {_listed(others)} cannot be told from it (within two standard errors)"
+        elif len(table) > 1:
+            text += ", by more than two standard errors"
+        out.append(text + ".")
+    both = [d for d in _close(table, "loo") if d in _close(table, "lfo")]
+    if len(table) > 1:
+        if both:
+            out.append(f"Both support {_listed([str(d) for d in both], 'or')}.")
+        else:
+            few, many = int(table["lfo"].idxmax()), int(table["loo"].idxmax())
+            out.append(
+                f"They disagree: the table is described better with {many}, new families are "
+                f"forecast better with {few}."
+            )
+    bad = table["bad_k"].max()
+    if method == "svi":
+        out.append(
+            "Leave-one-out rests on variational guides here and is a first look: method='nuts' for "
+            "numbers that matter."
+        )
+    if bad > 0.01:
+        out.append(
+            f"PSIS is unreliable for up to {bad:.0%} of the scores (k-hat above {_K_BAD}): leave-"
+            "one-out then favours more skills than it should."
+        )
+    return " ".join(out)
+
+
+def _close(table: pd.DataFrame, name: str) -> list[int]:
+    """Numbers of skills within two standard errors of the best."""
+    gap, error = table[f"{name}_less_best"], table[f"{name}_se"]
+    return [int(d) for d in table.index if gap[d] >= -2 * np.nan_to_num(error[d])]
+
+
+def _listed(items: list[str], last: str = "and") -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}"

@@ -1,0 +1,415 @@
+"""Protocols: which scores a fold hides, and which of them it asks to be forecast.
+
+A protocol is a tuple of :class:`Fold`. Nothing here knows a model: a fold is names only, so
+that a test can prove from the masks that nothing leaks, and any method can be held to it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from ..errors import DataError, unknown
+from ..support.shipped import shipped
+from ..table.leaderboard import Leaderboard
+
+Hide = Literal["strict", "family"]
+_HIDE = ("strict", "family")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One split of a table.
+
+    Attributes
+    ----------
+    setting : str
+        Folds of one setting are averaged together (``"lb_v1"``, say).
+    n_observed : int
+        Models of each test family that stay visible (0 if that is not how it was made).
+    name : str
+        The families, lineage or group that is tested.
+    test : tuple of str
+        Models to forecast.
+    observed : tuple of str
+        Models of the test families that stay visible.
+    hidden : tuple of str
+        Models of which every score is hidden: the test models, and under strict hiding
+        their relatives.
+    benchmarks : tuple of str
+        Benchmarks whose forecasts are scored.
+    complete : tuple of str
+        Rows that a method without missing scores trains on: those of the published
+        protocol for its folds, and for others every visible row with all of `benchmarks`.
+    """
+
+    setting: str
+    n_observed: int
+    name: str
+    test: tuple[str, ...]
+    observed: tuple[str, ...]
+    hidden: tuple[str, ...]
+    benchmarks: tuple[str, ...]
+    complete: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """A name that is unique within a protocol."""
+        return f"{self.setting}/{self.n_observed}/{self.name}"
+
+    def visible(self, data: Leaderboard) -> np.ndarray:
+        """Mask ``(M, J)`` of the scores of a table that the fold shows to a method.
+
+        Rows and columns as in ``data.frame``.
+        """
+        frame = data.frame
+        scores = frame[list(data.benchmark_names)].notna().to_numpy()
+        out: np.ndarray = scores & ~frame["model"].isin(self.hidden).to_numpy()[:, None]
+        return out
+
+
+def named(
+    data: Leaderboard, name: str = "published", hide: Hide = "strict", n_observed: int = 1
+) -> tuple[Fold, ...]:
+    """The folds of a protocol by its name.
+
+    Parameters
+    ----------
+    data
+        The table.
+    name
+        ``"published"`` (:func:`published`); ``"lineage"`` or ``"family"``, one fold each
+        (:func:`leave_group_out`); or a month, ``"YYYY-MM"`` (:func:`time_split`).
+    hide
+        As those functions have it; a time split hides all that came later.
+    n_observed
+        Models of a test family that stay visible; the published protocol has its own.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such protocol.
+    DataError
+        If the table does not support it, or has no such choice.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> [fold.key for fold in sb.protocols.named(sb.load_dataset(), "2024-03")]
+    ['time split/1/2024-03']
+    """
+    if hide not in _HIDE:
+        raise unknown("way to hide", hide, list(_HIDE))
+    if name == "published":
+        if n_observed != 1:
+            raise DataError("the published protocol says itself how many models are observed")
+        return published(data, hide)
+    if name in ("lineage", "family"):
+        return leave_group_out(data, name, n_observed, hide=hide)
+    if name[:1].isdigit():
+        if hide != "strict":
+            raise DataError("a time split hides all that came later: it has no other way to hide")
+        return time_split(data, name, n_observed)
+    known = ["published", "lineage", "family"]
+    raise unknown("protocol", name, known, "Or a month, YYYY-MM.")
+
+
+def published(data: Leaderboard, hide: Hide = "strict") -> tuple[Fold, ...]:
+    """The 73 folds of Maia Polo et al. (2024): three settings, one or two observed models.
+
+    Rows with size, tokens and every benchmark of the setting, of families with more such
+    rows than are observed. In a fold the smallest models of each test family stay visible
+    and the larger ones are forecast.
+
+    Parameters
+    ----------
+    data
+        The table, with the published values for a comparison with published errors:
+        ``load_dataset(corrected=False)``.
+    hide
+        ``"strict"``: in a fold every row of a test model's lineage is hidden on all
+        benchmarks, save the observed models and the rows that the published protocol
+        itself keeps for training. ``"family"``: only the test models are, so that tuned
+        twins and incomplete siblings, which no published method saw, are visible.
+
+    Raises
+    ------
+    DataError
+        If the table lacks a benchmark or a test family of the protocol.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> folds = sb.protocols.published(sb.load_dataset(corrected=False))
+    >>> len(folds), folds[0].key
+    (73, 'lb_v1/1/bloom')
+    """
+    protocol = json.loads((shipped("data") / "protocol.json").read_text(encoding="utf-8"))
+    folds = []
+    for n_text, settings in protocol["test_families"].items():
+        for setting, groups in settings.items():
+            benchmarks = tuple(protocol["benchmarks"][setting])
+            missing = [b for b in benchmarks if b not in data.benchmark_names]
+            if missing:
+                raise DataError(
+                    f"table {data.name!r} lacks {', '.join(missing)} of the published protocol"
+                )
+            rows = _complete(data, benchmarks)
+            rows = rows[rows.groupby("family")["model"].transform("size") > int(n_text)]
+            for group in groups:
+                name, n = "+".join(group), int(n_text)
+                folds.append(
+                    _smallest_observed(
+                        data, rows, setting, name, group, n, benchmarks, hide, spare=True
+                    )
+                )
+    order = {name: i for i, name in enumerate(protocol["benchmarks"])}
+    return tuple(sorted(folds, key=lambda f: (order[f.setting], f.n_observed)))
+
+
+def leave_group_out(
+    data: Leaderboard,
+    groups: Mapping[str, str] | str = "lineage",
+    n_observed: int = 1,
+    benchmarks: Iterable[str] | None = None,
+    hide: Hide = "strict",
+    setting: str = "leave-group-out",
+) -> tuple[Fold, ...]:
+    """One fold a group of families: the smallest models visible, the larger ones forecast.
+
+    Parameters
+    ----------
+    data
+        The table; rows without size or tokens are not tested, and hidden where their
+        lineage is.
+    groups
+        ``"lineage"``, ``"family"``, or a mapping from family to group; families that are
+        not in it are never tested.
+    n_observed
+        Models of each family, smallest first, that stay visible; 0 for a family that the
+        fit has not seen at all.
+    benchmarks
+        Benchmarks whose forecasts are scored; all by default. A model is tested on those
+        it has a score for.
+    hide
+        As in :func:`published`: ``"strict"`` hides every other row of the lineages tested.
+    setting
+        Name of the setting.
+
+    Raises
+    ------
+    DataError
+        If no group has more models than are observed.
+    UnknownNameError
+        If the mapping names a family, or `benchmarks` a benchmark, that the table lacks.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> [fold] = sb.protocols.leave_group_out(sb.load_dataset(), {"llama-2": "llama-2"})
+    >>> fold.observed, len(fold.test)
+    (('llama-2-7b',), 2)
+    """
+    names = _benchmarks(data, benchmarks)
+    if isinstance(groups, str):
+        if groups not in ("lineage", "family"):
+            raise unknown("grouping", groups, ["lineage", "family"])
+        of_family = dict(zip(data.frame["family"], data.frame[groups]))
+    else:
+        of_family = dict(groups)
+        for family in of_family:
+            if family not in data.families:
+                raise unknown("family", family, data.families)
+    if n_observed < 0:
+        raise DataError(f"n_observed must be at least 0, not {n_observed}")
+    rows = _usable(data, names)
+    rows = rows[rows.groupby("family")["model"].transform("size") > n_observed]
+    by_group: dict[str, list[str]] = {}
+    for family in dict.fromkeys(rows["family"]):
+        if family in of_family:
+            by_group.setdefault(str(of_family[family]), []).append(family)
+    if not by_group:
+        raise DataError(f"no family has more than {n_observed} usable models: nothing to forecast")
+    return tuple(
+        _smallest_observed(
+            data, rows, setting, group, by_group[group], n_observed, names, hide, spare=False
+        )
+        for group in sorted(by_group)
+    )
+
+
+def never_tested(data: Leaderboard) -> dict[str, str]:
+    """Families of a table that no published fold tests, with their lineages.
+
+    What is chosen on them (a specification, the number of skills) has not seen what the
+    published protocol measures. Of a table of your own that is every family. Pass it as
+    `groups` to :func:`leave_group_out`.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> "llama-2" in sb.protocols.never_tested(sb.load_dataset())
+    False
+    """
+    protocol = json.loads((shipped("data") / "protocol.json").read_text(encoding="utf-8"))
+    tested = {
+        family
+        for settings in protocol["test_families"].values()
+        for groups in settings.values()
+        for group in groups
+        for family in group
+    }
+    frame = data.frame
+    return {f: ln for f, ln in zip(frame["family"], frame["lineage"]) if f not in tested}
+
+
+def time_split(
+    data: Leaderboard,
+    month: str,
+    n_observed: int = 1,
+    benchmarks: Iterable[str] | None = None,
+) -> tuple[Fold, ...]:
+    """Train on families released before a month, forecast later ones: one fold.
+
+    Everything of a family released in `month` or later is hidden, save its `n_observed`
+    smallest models; a later tuned variant of an earlier lineage is hidden too, but the
+    earlier lineage is not, since it was public.
+
+    Parameters
+    ----------
+    data
+        A table that ships, with sourced release months (``data.releases``).
+    month
+        ``"YYYY-MM"``.
+    n_observed
+        Smallest models of each later family that stay visible; 0 hides it entirely.
+    benchmarks
+        Benchmarks whose forecasts are scored; all by default.
+
+    Raises
+    ------
+    DataError
+        If the month is not one, a family has no release month, or no family is on one of
+        the two sides.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> [fold] = sb.protocols.time_split(sb.load_dataset(), "2024-03")
+    >>> set(fold.observed) & set(fold.test)
+    set()
+    """
+    names = _benchmarks(data, benchmarks)
+    try:
+        start = pd.Period(month, freq="M")
+    except ValueError:
+        raise DataError(f"month must read YYYY-MM, not {month!r}") from None
+    released = data.releases
+    without = sorted(set(data.families) - set(released.dropna().index))
+    if without:
+        raise DataError(
+            f"a time split needs a release month for every family; without one: "
+            f"{', '.join(without[:5])}"
+        )
+    later = [f for f in data.families if released[f] >= start]
+    if not later or len(later) == len(data.families):
+        side = "later" if not later else "earlier"
+        raise DataError(f"no family of the table is {side} than {month}: choose another month")
+    rows = _usable(data, names)
+    rows = rows[rows["family"].isin(later)]
+    observed = _smallest(rows, n_observed)
+    test = tuple(m for m in rows["model"] if m not in observed)
+    frame = data.frame
+    hidden = tuple(frame.loc[frame["family"].isin(later) & ~frame["model"].isin(observed), "model"])
+    fold = Fold(
+        setting="time split",
+        n_observed=n_observed,
+        name=month,
+        test=test,
+        observed=observed,
+        hidden=hidden,
+        benchmarks=names,
+        complete=_complete_training(data, names, hidden),
+    )
+    return (fold,)
+
+
+# -- building them -----------------------------------------------------------------------
+
+
+def _benchmarks(data: Leaderboard, asked: Iterable[str] | None) -> tuple[str, ...]:
+    names = tuple(data.benchmark_names if asked is None else asked)
+    for name in names:
+        if name not in data.benchmark_names:
+            raise unknown("benchmark", name, data.benchmark_names)
+    return names
+
+
+def _known_inputs(data: Leaderboard) -> pd.DataFrame:
+    frame = data.frame
+    return frame[frame["params_b"].notna() & frame["tokens_t"].notna()]
+
+
+def _complete(data: Leaderboard, benchmarks: Iterable[str]) -> pd.DataFrame:
+    frame = _known_inputs(data)
+    return frame[frame[list(benchmarks)].notna().all(axis=1)]
+
+
+def _usable(data: Leaderboard, benchmarks: Iterable[str]) -> pd.DataFrame:
+    frame = _known_inputs(data)
+    return frame[frame[list(benchmarks)].notna().any(axis=1)]
+
+
+def _complete_training(
+    data: Leaderboard, benchmarks: tuple[str, ...], hidden: Iterable[str]
+) -> tuple[str, ...]:
+    rows = _complete(data, benchmarks)
+    return tuple(rows.loc[~rows["model"].isin(hidden), "model"])
+
+
+def _smallest(rows: pd.DataFrame, n: int) -> tuple[str, ...]:
+    """The `n` smallest models of every family; models of one size by name."""
+    ordered = rows.sort_values(["params_b", "model"], kind="stable")
+    return tuple(ordered.groupby("family", sort=False).head(n)["model"])
+
+
+def _smallest_observed(
+    data: Leaderboard,
+    rows: pd.DataFrame,
+    setting: str,
+    name: str,
+    families: list[str],
+    n_observed: int,
+    benchmarks: tuple[str, ...],
+    hide: Hide,
+    spare: bool,
+) -> Fold:
+    """The fold that tests `families`, given the rows that the protocol keeps.
+
+    `spare` keeps visible the relatives that the protocol itself trains on.
+    """
+    if hide not in _HIDE:
+        raise unknown("way to hide", hide, list(_HIDE))
+    mine = rows[rows["family"].isin(families)]
+    absent = sorted(set(families) - set(mine["family"]))
+    if absent:
+        raise DataError(f"the table has too few complete models of {', '.join(absent)}")
+    observed = _smallest(mine, n_observed)
+    test = tuple(m for m in mine["model"] if m not in observed)
+    frame = data.frame
+    if hide == "strict":
+        kept = set(rows["model"]) - set(test) if spare else set(observed)
+        hide_these = frame["lineage"].isin(mine["lineage"]) & ~frame["model"].isin(kept)
+    else:
+        hide_these = frame["model"].isin(test)
+    hidden = tuple(frame.loc[hide_these, "model"])
+    if spare:
+        complete = tuple(m for m in rows["model"] if m not in test)
+    else:
+        complete = _complete_training(data, benchmarks, hidden)
+    return Fold(setting, n_observed, name, test, observed, hidden, benchmarks, complete)

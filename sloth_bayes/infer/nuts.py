@@ -1,0 +1,139 @@
+"""NUTS: chains that begin at draws of a variational guide, in coordinates they learn.
+
+Hierarchies leave ridges between shared and local parameters that no diagonal mass matrix
+follows, so the warm-up goes in rounds, each in linear coordinates learned from draws and
+gradients of the last (:func:`sloth_bayes.coordinates.follow_gradients`). An early round
+also chooses the anchor of the skills again, from draws instead of the guide
+(:func:`sloth_bayes.model.reanchored`).
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import threading
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from ..law.spec import Spec
+from ..model.arrays import Arrays
+from ..support.threads import gather, progress_bar
+from .compiled import CHUNK, FOREVER, Program, places
+from .metric import Coordinates, follow_gradients
+from .variational import Guide, anchor, learned
+
+LEAST_WARMUP = 20  # iterations, of which some learn coordinates and the last settle the step
+RANK = 64  # directions that coordinates stretch: more would cost each step more than they save
+_ROUNDS = (3, 5, 8, 12, 20, 10)  # shares of the rounds of warm-up; the last settles the step
+_REANCHOR = 1  # after this round of warm-up (of those numbered from 0) the anchor is chosen again
+
+
+def sample(
+    spec: Spec, p: Program, guide: Guide, arrays: Arrays, rng: np.random.Generator, chains: int,
+    warmup: int, draws: int, progress: bool | None,
+) -> tuple[Arrays, list[np.ndarray]]:  # fmt: skip
+    """Rounds of warm-up, then sampling: arrays of shape (chains, draws, ...)."""
+    rank = min(RANK, p.size)
+    on = list(itertools.islice(itertools.cycle(places()), chains))  # the device of each chain
+    key = jax.random.PRNGKey(rng.integers(2**31))
+    at = learned(p, arrays, guide, rng, rank)
+    x, _ = guide.draw(rng, chains)
+    *rounds, settle = _schedule(warmup)
+    with progress_bar(chains * (warmup + draws), "NUTS", progress) as advance:
+
+        def run(
+            stop: threading.Event, place: Any, state: Any, at: Coordinates, length: int
+        ) -> tuple[Any, list[np.ndarray]]:
+            state, *given = jax.device_put((state, at, arrays), place)
+            chunk, parts = p.ready("nuts_chunk", state, *given, place=place), []
+            for done in range(0, length, CHUNK):
+                if stop.is_set():
+                    break
+                state, out = chunk(state, *given)
+                parts.append(jax.device_get(out))
+                advance(min(CHUNK, length - done))
+            return state, [np.concatenate(column)[:length] for column in zip(*parts)]
+
+        def chain(
+            stop: threading.Event, place: Any, state: Any, at: Coordinates
+        ) -> list[np.ndarray]:
+            state, _ = run(stop, place, state, at, settle)
+            return run(stop, place, _settled(state), at, draws)[1]
+
+        def states(x: np.ndarray, at: Coordinates, key: Any) -> list[Any]:
+            value, slope = p.over("potential", x, arrays)
+            rows = zip(jax.random.split(key, chains), x, value, slope)
+            inputs = [(*row, at, arrays) for row in rows]
+            return [p.ready("nuts_init", *given)(*given) for given in inputs]
+
+        for number, length in enumerate(rounds):
+            key, here = jax.random.split(key)
+            results = gather(
+                [
+                    functools.partial(run, place=place, state=state, at=at, length=length)
+                    for place, state in zip(on, states(x, at, here))
+                ]
+            )
+            late = np.concatenate([out[0][length // 3 :] for _, out in results])
+            x = np.stack([out[0][-1] for _, out in results])
+            if number == _REANCHOR and spec.loadings == "free":
+                # The guide's weakest skill may be none of the posterior's: its anchor would
+                # make a posterior that chains cross in hundreds of iterations.
+                all_loadings = p.over("outline", late, arrays)["loading"].swapaxes(0, 1)
+                new = arrays._replace(anchor=anchor(all_loadings.reshape(len(arrays.anchor), -1)))
+                late, x = (p.over("reanchor", rows, new, arrays) for rows in (late, x))
+                arrays = new
+            at = follow_gradients(late, p.over("potential", late, arrays)[1], rank)
+        results = gather(
+            [
+                functools.partial(chain, place=place, state=state, at=at)
+                for place, state in zip(on, states(x, at, key))
+            ]
+        )
+    return arrays, [np.stack(column) for column in zip(*results)]
+
+
+def _schedule(warmup: int) -> list[int]:
+    """Lengths of the rounds of warm-up; the last one only settles the step size."""
+    shares = _ROUNDS if warmup >= 200 else _ROUNDS[-3:]
+    lengths = [max(1, round(warmup * share / sum(shares))) for share in shares]
+    lengths[-1] = max(1, warmup - sum(lengths[:-1]))
+    return lengths
+
+
+def _settled(state: Any) -> Any:
+    """End the adaptation of the step size.
+
+    Where coordinates make the posterior nearly a standard normal, a trajectory returns to
+    where it began after a time of 2 pi, and the test for a U-turn, made at ``2^k`` steps,
+    misses the turn when ``2^k`` steps take about pi: trees then grow to their limit for
+    nothing. Such a step is shortened.
+    """
+    step = math.exp(state.adapt_state.ss_state[1])
+    turn = math.pi / 2 ** round(math.log2(math.pi / step))
+    if 0.93 * turn < step < 1.15 * turn:
+        step = 0.93 * turn
+    adapt_state = state.adapt_state._replace(step_size=jnp.asarray(step, jnp.float32))
+    return state._replace(i=jnp.asarray(FOREVER, state.i.dtype), adapt_state=adapt_state)
+
+
+def sample_stats(found: list[np.ndarray], max_tree_depth: int) -> xr.Dataset:
+    """What NUTS reports of each draw, named as ArviZ does."""
+    _, n_steps, diverging, potential, energy, accept, step_size = found
+    depth = np.ceil(np.log2(n_steps + 1)).astype(np.int16)
+    named = {
+        "n_steps": n_steps.astype(np.int32),
+        "tree_depth": depth,
+        "reached_max_tree_depth": depth >= max_tree_depth,
+        "diverging": diverging,
+        "lp": -potential,
+        "energy": energy,
+        "acceptance_rate": accept,
+        "step_size": step_size,
+    }
+    return xr.Dataset({name: (("chain", "draw"), values) for name, values in named.items()})

@@ -1,0 +1,207 @@
+"""The law's equations, once, for NumPy and JAX arrays alike.
+
+Functions that need an array namespace take it as ``xp`` (``numpy`` or ``jax.numpy``); all do
+nothing but arithmetic, and broadcast. The generative model calls them with JAX arrays,
+forecasts with NumPy draws, so that what is fitted is what is forecast.
+
+Notation follows Maia Polo et al. (2024, arXiv 2412.06540), section 3: skills ``theta``,
+loadings ``lambda``, lower asymptotes ``gamma``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .slopes import Array, Slopes, with_slopes
+
+INPUTS: dict[str, tuple[str, ...]] = {
+    "translog": ("log_size", "log_tokens", "log_size*log_tokens"),
+    "loglinear": ("log_size", "log_tokens"),
+    "size": ("log_size",),
+    "flops": ("log_flops",),
+    "checkpoint": ("log_size", "log_tokens", "log_size*log_tokens", "unfinished", "early"),
+}
+
+
+TOKENS = 1  # the column of the inputs that counts doublings of tokens, where there is one
+
+
+def raw_inputs(
+    kind: str, log_size: Array, log_tokens: Array, centre: Array, xp: Any, left: Array = 0.0
+) -> Array:
+    """Inputs of the law, in doublings from a reference size and number of tokens.
+
+    Parameters
+    ----------
+    kind
+        A key of :data:`INPUTS`.
+    log_size, log_tokens
+        Natural logs of parameters (billions) and training tokens (trillions), any shape.
+    centre
+        ``(2,)``: natural logs of the reference size and of the reference tokens.
+    left
+        Fraction of the learning-rate schedule that a checkpoint has left, below 1; 0 for a
+        finished run. Read by ``"checkpoint"`` only.
+
+    Returns
+    -------
+    array, shape ``(*shape, n_inputs)``
+        ``log2`` of size and tokens relative to the reference, and their product for the
+        translog law (paper, section 3.1); one unit is one doubling. A checkpoint has two
+        more, which vanish at the end of the schedule: the fraction left, and a tenth of
+        the square of the doublings that are left.
+    """
+    size = (log_size - centre[0]) / math.log(2)
+    tokens = (log_tokens - centre[1]) / math.log(2)
+    columns = {
+        "translog": lambda: (size, tokens, size * tokens),
+        "loglinear": lambda: (size, tokens),
+        "size": lambda: (size,),
+        "flops": lambda: (size + tokens,),
+        "checkpoint": lambda: (size, tokens, size * tokens, *_offset(left + 0 * size, xp)),
+    }[kind]()
+    return xp.stack(columns, axis=-1)
+
+
+def _offset(left: Array, xp: Any) -> tuple[Array, Array]:
+    """What sets a checkpoint apart from a finished run of as many tokens."""
+    return left, 0.1 * (xp.log1p(-left) / math.log(2)) ** 2
+
+
+def skills(
+    family: Array,
+    slope: Array,
+    inputs: Array,
+    *,
+    slope_deviation: Array | None = None,
+    instruct: Array | None = None,
+    is_instruct: Array | None = None,
+    model_effect: Array | None = None,
+) -> Array:
+    """Latent skills ``theta`` of M models (paper, section 3.1, with pooled deviations).
+
+    Parameters
+    ----------
+    family
+        ``(..., M, d)`` effect of each model's family; leading dimensions are draws.
+    slope
+        ``(..., P, d)`` shared effect of the inputs.
+    inputs
+        ``(M, P)`` inputs, see :func:`raw_inputs`; ``(..., M, P)`` where some are drawn.
+    slope_deviation
+        ``(..., M, P, d)`` deviation of the slope for each model's lineage or family.
+    instruct, is_instruct
+        ``(..., d)`` effect of instruction tuning, and ``(M,)`` 0 or 1.
+    model_effect
+        ``(..., M, d)`` effect of each single model.
+
+    Returns
+    -------
+    array, shape ``(..., M, d)``
+    """
+    theta = family + inputs @ slope
+    if slope_deviation is not None:
+        theta = theta + (inputs[..., None, :] @ slope_deviation)[..., 0, :]
+    if instruct is not None and is_instruct is not None:
+        theta = theta + is_instruct[:, None] * instruct[..., None, :]
+    if model_effect is not None:
+        theta = theta + model_effect
+    return theta
+
+
+def predictor(theta: Array, loading: Array, residual: Array | None, xp: Any) -> Array:
+    """Predictor less its bias, ``(..., M, J)``: loadings times skills, plus residuals.
+
+    `theta` is ``(..., M, d)``, `loading` ``(..., J, d)``, `residual` ``(..., M, J)``.
+    """
+    if xp is np:  # as below, and the order of the axes in memory is kept
+        eta = np.einsum("...mk,...jk->...mj", theta, loading)
+    else:
+        eta = theta @ xp.swapaxes(loading, -1, -2)
+    return eta if residual is None else eta + residual
+
+
+class Link(NamedTuple):
+    """A monotone link and its inverse, of NumPy and JAX arrays alike.
+
+    Attributes
+    ----------
+    value
+        ``value(eta, shape, xp)``: the fraction, in [0, 1], of the range above chance.
+    inverse
+        ``inverse(fraction, shape, xp)``: the predictor there, `fraction` between 0 and 1.
+    trained
+        Whether `shape` is a parameter of each benchmark, log-normal around 1; if not it is 1.
+    """
+
+    value: Callable[[Array, Array, Any], Array]
+    inverse: Callable[[Array, Array, Any], Array]
+    trained: bool = False
+
+
+def _logistic(eta: Array, shape: Array, xp: Any) -> Array:
+    return 0.5 * (1.0 + xp.tanh(0.5 * eta))
+
+
+def _logit(fraction: Array, shape: Array, xp: Any) -> Array:
+    return xp.log(fraction) - xp.log1p(-fraction)
+
+
+@with_slopes
+def _richards(eta: Array, shape: Array, xp: Any) -> tuple[Array, Slopes]:
+    root = xp.exp(-math.log(2) / shape)
+    location = xp.log(root / (1.0 - root))
+    scale = 0.5 / (shape * (1.0 - root))
+    inner = location + scale * eta
+    # logaddexp(0, -inner), whose own implementation is slow in NumPy
+    small = xp.exp(-xp.abs(inner))
+    softplus = xp.log1p(small) - xp.clip(inner, None, 0.0)
+    value = xp.exp(-shape * softplus)
+
+    def slopes() -> tuple[Array, ...]:
+        above = shape * xp.where(inner < 0, 1.0, small) / (1.0 + small)  # shape * (1 - logistic)
+        moves = math.log(2) / shape**2 / (1.0 - root)  # the location, with the shape
+        stretches = root * moves - 1.0 / shape  # log scale, with the shape
+        along = moves + stretches * scale * eta
+        return value * above * scale, value * (above * along - softplus)
+
+    return value, slopes
+
+
+def _inverse_richards(fraction: Array, shape: Array, xp: Any) -> Array:
+    root = xp.exp(-math.log(2) / shape)
+    inner = _logit(fraction ** (1 / shape), shape, xp)
+    return (inner - xp.log(root / (1 - root))) * 2 * shape * (1 - root)
+
+
+# Links by name; one of your own is an entry more (docs/extending.md).
+LINKS: dict[str, Link] = {
+    "logistic": Link(_logistic, _logit),
+    "richards": Link(_richards, _inverse_richards, trained=True),
+}
+
+
+def link(kind: str, eta: Array, shape: Array, xp: Any) -> Array:
+    """Monotone link from the predictor to the fraction of the range above chance.
+
+    ``logistic`` ignores `shape`. ``richards`` raises a logistic to the power `shape` and
+    re-centres and re-scales the predictor so that the value at 0 is 1/2 and the slope
+    there 1/4 whatever the shape: location and scale then belong to the bias and the
+    loadings alone, and shape 1 is the logistic link. A shape above 1 leaves the floor
+    sharply and nears the ceiling slowly; below 1, the reverse.
+    """
+    return LINKS[kind].value(eta, shape, xp)
+
+
+def inverse_link(kind: str, fraction: Array, shape: Array, xp: Any) -> Array:
+    """The predictor at which :func:`link` gives `fraction`, strictly between 0 and 1."""
+    return LINKS[kind].inverse(fraction, shape, xp)
+
+
+def expected(fraction: Array, lower: Array, upper: Array) -> Array:
+    """Expected score ``mu``: the link's fraction of the way from floor to ceiling."""
+    return lower + (upper - lower) * fraction

@@ -1,0 +1,219 @@
+"""The scores around their expected ones: noise, density and draws.
+
+Student-t around the expected score, clipped to [0, 1] and rounded; of NumPy and JAX arrays
+alike, as :mod:`sloth_bayes.law.equations`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .slopes import Array, Slopes, with_slopes
+
+_UNROUNDED = 1e-6  # step of a score that is not rounded, where one is needed
+
+
+STUDENT_T_DF: tuple[int, ...] = (2, 3, 4, 5, 6, 8, 10)
+
+
+# How the benchmark's own noise follows the fraction of the range, relative to its middle.
+NOISE: dict[str, Callable[[Array], Array]] = {
+    "proportional": lambda fraction: 0.1 + 0.9 * 4.0 * fraction * (1.0 - fraction),
+    "constant": lambda fraction: 1.0,
+}
+
+
+def noise_sd(
+    kind: str,
+    mu: Array,
+    fraction: Array,
+    noise_scale: Array,
+    sampling_fraction: Array,
+    inverse_n: Array,
+    xp: Any,
+) -> Array:
+    """Scale of the heavy-tailed observation noise.
+
+    The variance adds the benchmark's own noise to `sampling_fraction` times the binomial
+    variance ``mu (1 - mu) / N``. With ``kind="proportional"`` the benchmark's own noise is
+    that of the predictor, seen through a logistic slope: full in the middle of the range
+    and a tenth of it at floor and ceiling; ``"constant"`` leaves it flat.
+    """
+    own = noise_scale * NOISE[kind](fraction)
+    binomial = xp.clip(mu * (1.0 - mu), 1e-4, None) * inverse_n
+    return xp.sqrt(own**2 + sampling_fraction * binomial)
+
+
+def student_t_logpdf(z: Array, df: float, xp: Any) -> Array:
+    """Log density of a standard Student-t (normal if `df` is infinite)."""
+    if math.isinf(df):
+        return -0.5 * z**2 - 0.5 * math.log(2 * math.pi)
+    constant = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * math.log(df * math.pi)
+    return constant - (df + 1) / 2 * xp.log1p(z**2 / df)
+
+
+def student_t_logcdf(z: Array, df: float, xp: Any) -> Array:
+    """Log distribution function of a standard Student-t with an integer `df`.
+
+    Near the centre, the finite sums of Abramowitz and Stegun 26.7.3-4; in the left tail,
+    where those cancel, the series of the incomplete beta function in ``df / (df + z^2)``
+    (26.5.4), below a third there. Both hold in single precision and have gradients in
+    `z`, which the incomplete beta function itself lacks in JAX.
+    """
+    if math.isinf(df):
+        from scipy.stats import norm
+
+        if xp is np:
+            return norm.logcdf(z)
+        from jax.scipy.stats import norm as jax_norm
+
+        return jax_norm.logcdf(z)
+    df = int(df)
+    if df == 4:
+        return _logcdf_4(z, xp)
+    border = -1.5 * math.sqrt(df)
+    near = xp.where(z < border, border, z)
+    cos2 = 1.0 / (1.0 + near**2 / df)
+    sin = near / math.sqrt(df) * xp.sqrt(cos2)
+    term, total = xp.ones_like(near), xp.zeros_like(near)
+    if df % 2 == 0:
+        for k in range(df // 2):
+            total = total + term
+            term = term * cos2 * (2 * k + 1) / (2 * k + 2)
+        inner = sin * total
+    else:
+        for k in range((df - 1) // 2):
+            total = total + term
+            term = term * cos2 * (2 * k + 2) / (2 * k + 3)
+        inner = 2 / math.pi * (xp.arctan(near / math.sqrt(df)) + sin * xp.sqrt(cos2) * total)
+    centre = xp.log(0.5 + 0.5 * inner)
+
+    half = df / 2
+    log_beta = math.lgamma(half) + math.lgamma(0.5) - math.lgamma(half + 0.5)
+    far = xp.where(z < border, z, border)
+    x = df / (df + far**2)
+    coefficient, series = 1.0, xp.ones_like(far)
+    power = xp.ones_like(far)
+    for k in range(1, 13):
+        coefficient *= (k - 0.5) / k
+        power = power * x
+        series = series + coefficient * half / (half + k) * power
+    tail = math.log(0.5) + half * xp.log(x) - math.log(half) - log_beta + xp.log(series)
+    return xp.where(z < border, tail, centre)
+
+
+@with_slopes
+def _logcdf_4(z: Array, xp: Any) -> tuple[Array, Slopes]:
+    """With 4 degrees: (1 + s)^2 (2 - s) / 4, where s = z / sqrt(4 + z^2)."""
+    root = xp.sqrt(4.0 + z**2)
+    s = z / root
+    one_plus = xp.where(z < 0, 4.0 / (root * (root + xp.abs(z))), 1.0 + s)
+    value = 2.0 * xp.log(one_plus) + xp.log(0.25 * (2.0 - s))
+    return value, lambda: (48.0 / root**5 / (one_plus**2 * (2.0 - s)),)
+
+
+def student_t_log_interval(z: Array, half: Array, df: float, xp: Any) -> Array:
+    """Log probability that a standard Student-t lies within `half` of `z`.
+
+    With 4 degrees of freedom, the default, in closed form: the distribution function is
+    ``1/2 + 3/4 s - 1/4 s^3`` with ``s = z / sqrt(4 + z^2)``, and the difference of two
+    values is a product of factors that each keep their digits in the tail.
+    """
+    if df == 4:
+        return _log_interval_4(z, half, xp)
+    left = -xp.abs(z)  # mirrored into the left tail, where small probabilities keep digits
+    log_upper = student_t_logcdf(left + half, df, xp)
+    below = xp.clip(student_t_logcdf(left - half, df, xp) - log_upper, None, -1e-6)
+    return log_upper + xp.log(-xp.expm1(below))
+
+
+@with_slopes
+def _log_interval_4(z: Array, half: Array, xp: Any) -> tuple[Array, Slopes]:
+    left = -xp.abs(z)
+    lower, upper = left - half, left + half
+    root_l, root_u = xp.sqrt(4.0 + lower**2), xp.sqrt(4.0 + upper**2)
+    a, b = 1.0 / root_u, 1.0 / root_l
+    s_l, s_u = lower * b, upper * a
+    c_l, c_u = 4.0 * b**2, 4.0 * a**2  # 1 - s^2
+    one_side = upper < 0
+    # s_u - s_l = (upper root_l - lower root_u) a b, made rational on one side
+    crossed = upper * root_l + lower * root_u
+    rational = 16.0 * left * half / xp.where(one_side, crossed, 1.0)
+    difference = xp.where(one_side, rational, upper * root_l - lower * root_u)
+    product = s_u * s_l
+    rest = xp.where(
+        one_side, (c_l + c_u - c_l * c_u) / (1.0 + xp.where(one_side, product, 0.0)), 1.0 - product
+    )
+    total = c_l + c_u + rest
+
+    def slopes() -> tuple[Array, ...]:
+        # The density is 12 (4 + z^2)^(-5/2), its values at the ends 12 a^5 and 12 b^5; and
+        # a^5 - b^5 = (a - b) (a^4 + a^3 b + a^2 b^2 + a b^3 + b^4), where a - b keeps its
+        # digits as -4 left half a b / (root_l + root_u).
+        powers = a**4 + a * b * (a**2 + a * b + b**2) + b**4
+        outward = 192.0 * left * half * powers / ((root_l + root_u) * difference * total)
+        along = 48.0 * (a**5 + b**5) / (a * b * difference * total)
+        return xp.where(z < 0, -outward, outward), along
+
+    return xp.log(difference * a * b) + xp.log(0.25 * total), slopes
+
+
+def log_likelihood(
+    score: Array,
+    mu: Array,
+    sd: Array,
+    df: float,
+    rounding: Array,
+    xp: Any,
+    *,
+    rounded: bool = True,
+    floor: bool = True,
+    ceiling: bool = True,
+) -> Array:
+    """Log density of a score that is Student-t around `mu`, clipped to [0, 1] and rounded.
+
+    A score published to a step `rounding` stands for the interval of half a step either
+    side, so its density is the average over that interval; a score whose interval touches
+    0 or 1 stands for everything beyond (a Tobit model: scores below chance are ordinary,
+    scores below 0 do not exist).
+
+    Parameters
+    ----------
+    score, mu, sd
+        Score, expected score and noise scale, in [0, 1], broadcast together.
+    rounding
+        Step of the published score; 0 where it is not rounded.
+    rounded, floor, ceiling
+        False promises that no score is rounded, touches 0, or touches 1: the same value
+        for less work.
+    """
+    half = 0.5 * rounding
+    z = (score - mu) / sd
+    if rounded:
+        # A score that is not rounded stands for a small enough interval: with 4 degrees of
+        # freedom its density to the last digit; with others its gradient is 0, not NaN.
+        step = xp.where(rounding > 0, rounding, _UNROUNDED)
+        density = student_t_log_interval(z, 0.5 * step / sd, df, xp) - xp.log(step)
+    if not (rounded and df == 4):
+        exact = student_t_logpdf(z, df, xp) - xp.log(sd)
+        density = xp.where(rounding > 0, density, exact) if rounded else exact
+    log_step = xp.log(xp.where(rounding > 0, rounding, 1.0))
+    if ceiling:
+        beyond = student_t_logcdf((mu - score + half) / sd, df, xp) - log_step
+        density = xp.where(score + half >= 1 - 1e-9, beyond, density)
+    if floor:
+        beyond = student_t_logcdf((score + half - mu) / sd, df, xp) - log_step
+        density = xp.where(score - half <= 1e-9, beyond, density)
+    return density
+
+
+def draw_scores(mu: np.ndarray, sd: np.ndarray, df: float, rng: np.random.Generator) -> np.ndarray:
+    """Scores around expected ones: Student-t noise, clipped to [0, 1]."""
+    noise = rng.standard_normal(mu.shape, dtype=np.float32)
+    if np.isfinite(df):
+        noise /= np.sqrt(rng.standard_gamma(df / 2, mu.shape, dtype=np.float32) * (2 / df))
+    return np.clip(mu + sd * noise, 0.0, 1.0)

@@ -1,0 +1,346 @@
+"""The specification: one frozen object that sets every choice of the model."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tomllib
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from ..errors import FileFormatError, SpecError, near
+from ..support.checks import whole
+from ..support.files import atomic_path
+from . import equations, likelihood
+
+
+@dataclass(frozen=True)
+class Priors:
+    """Prior scales, in units a person can judge.
+
+    A *unit of skill* is the standard deviation of family efficiency: the distance between
+    an ordinary family and a good one (one in six is better). A *logit* is a unit of the
+    predictor under the logistic link: around the middle of a benchmark's range, 25% of it.
+
+    The defaults were set by prior predictive checks: on the table that ships, the scores
+    of the average, best and worst model of every benchmark lie between the 2% and 66%
+    quantiles of what the priors expect (``notebooks/01_forecast.ipynb`` shows it). Twice
+    the loadings and slopes would have every benchmark solved by the best model.
+
+    Attributes
+    ----------
+    family
+        Standard deviation of family effects on each skill. 1 defines the unit of skill;
+        a large value amounts to no pooling.
+    lineage_share
+        Prior mean of the share of family variance that all families of a lineage have in
+        common, of skills and (a share of its own) of residuals; its Beta prior has
+        concentration 4.
+    instruct
+        Standard deviation of what instruction tuning adds to a skill, in units of skill.
+    doubling
+        Standard deviation of the change of a skill when size (or tokens, or FLOPs)
+        doubles, in units of skill, at the table's typical size and tokens.
+    interaction
+        Standard deviation of the change that a doubling of tokens makes to the effect of
+        a doubling of size.
+    slope_deviation
+        Half-normal scale of the standard deviation, over lineages, of the effect of a
+        doubling.
+    model_effect
+        Half-normal scale of the model-level effect on each skill, in units of skill.
+    loading
+        Standard deviation of a loading, in logits per unit of skill. With identity
+        loadings a unit of skill is a logit, and this is not used.
+    residual
+        Half-normal scale of the standard deviation of family x benchmark residuals, in
+        logits; that of a single benchmark varies around it with log standard deviation
+        0.5.
+    drift
+        Half-normal scale of how far such a residual drifts along a training curve, a
+        doubling of tokens, relative to the residual's standard deviation.
+    level
+        Standard deviation of the average observed predictor of a benchmark, in logits.
+    lower
+        Standard deviation of a benchmark's floor around its chance level, in score (cut
+        off at 0, so that the floor of a benchmark without guessing lies a little above).
+    ceiling
+        Prior mean of the share of the range above the floor that no model ever reaches
+        (label noise, ambiguous questions).
+    link_shape
+        Standard deviation of the log shape of a Richards link.
+    noise
+        Prior median of the noise of a benchmark, in score, over and above sampling noise;
+        log-normal with standard deviation 0.7.
+    noise_spread
+        Standard deviation of the log noise between benchmarks.
+    sampling_fraction
+        Prior median of the fraction of binomial variance p(1-p)/N that shows up between
+        models answering the same questions; log-normal with standard deviation 0.5.
+    """
+
+    family: float = 1.0
+    lineage_share: float = 0.5
+    instruct: float = 1.0
+    doubling: float = 0.3
+    interaction: float = 0.03
+    slope_deviation: float = 0.1
+    model_effect: float = 0.2
+    loading: float = 0.6
+    residual: float = 0.3
+    drift: float = 0.2
+    level: float = 2.0
+    lower: float = 0.03
+    ceiling: float = 0.05
+    link_shape: float = 0.5
+    noise: float = 0.02
+    noise_spread: float = 0.5
+    sampling_fraction: float = 0.5
+
+    def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+                raise SpecError(f"prior {f.name} must be a positive number, not {value!r}")
+            object.__setattr__(self, f.name, float(value))
+        for name in ("lineage_share", "ceiling"):
+            if getattr(self, name) >= 1:
+                raise SpecError(f"prior {name} is a share: it must lie between 0 and 1")
+
+
+_CHOICES: dict[str, Collection[str]] = {
+    "inputs": tuple(equations.INPUTS),
+    "intercept": ("lineage", "family", "shared"),
+    "instruct": ("shared", "none"),
+    "slopes": ("pooled", "shared", "family"),
+    "loadings": ("free", "identity"),
+    "residual": ("family", "curve", "none"),
+    "model_effect": ("pooled", "none"),
+    "lower": ("estimated", "chance"),
+    "upper": ("estimated", "one"),
+    "link": equations.LINKS,
+    "noise": likelihood.NOISE,
+    "unknown_inputs": ("drop", "latent"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Spec:
+    """Specification of the scaling law: what is shared, what is pooled, what is fixed.
+
+    The published laws are settings of this one object; ``models/*/spec.toml`` holds them.
+    The default is the model the package recommends.
+
+    Attributes
+    ----------
+    n_skills
+        Number of latent skills ``d`` (ignored with identity loadings: one per benchmark).
+    inputs
+        ``"translog"`` (size, tokens and their product; paper section 3.1),
+        ``"loglinear"`` (no product), ``"size"``, ``"flops"`` (size times tokens) or
+        ``"checkpoint"`` (translog, and an offset of checkpoints that vanishes at the end
+        of the learning-rate schedule; for :func:`sloth_bayes.track`).
+    intercept
+        ``"lineage"``: a family's effect is its lineage's plus its own, both pooled;
+        ``"family"``: families are exchangeable; ``"shared"``: no family effect.
+    instruct
+        ``"shared"``: instruction tuning shifts every skill by a common amount; ``"none"``.
+    slopes
+        ``"shared"`` (Sloth; the default: deviations described the table better and
+        forecast larger models worse), ``"pooled"`` (lineages deviate, partially pooled) or
+        ``"family"`` (every family its own, independent deviation from the shared slope,
+        with wide priors the law of Ruan et al., 2024).
+    loadings
+        ``"free"``, or ``"identity"`` for one skill per benchmark.
+    residual
+        ``"family"``: a pooled family x benchmark residual; ``"curve"``: one that drifts
+        with the log of tokens, the families being training runs; ``"none"``.
+    model_effect
+        ``"pooled"``: a small effect of every single model on its skills; ``"none"`` (the
+        default, for the same reason).
+    lower, upper
+        Asymptotes: ``lower`` fixed at ``"chance"`` or ``"estimated"``; ``upper`` fixed at
+        ``"one"`` or ``"estimated"``.
+    link
+        ``"logistic"``, or ``"richards"``: monotone with a trained asymmetry per benchmark.
+    noise
+        ``"proportional"`` (smaller near floor and ceiling) or ``"constant"``.
+    df
+        Degrees of freedom of the Student-t likelihood (2, 3, 4, 5, 6, 8, 10), or infinity
+        for a normal one.
+    unknown_inputs
+        Models whose size or tokens the table does not say: ``"drop"`` leaves them out;
+        ``"latent"`` uses their scores, with what is unknown a parameter: the log of the
+        size is normal with the mean and standard deviation of the known ones, the log of
+        the tokens normal around their regression on the log size. The posterior returns
+        them as ``params_b`` and ``tokens_t``.
+    priors
+        Prior scales, a :class:`Priors`.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> spec = sb.Sloth(n_skills=2, link="logistic")
+    >>> spec.replace(df=float("inf")).df
+    inf
+    """
+
+    n_skills: int = 3
+    inputs: str = "translog"
+    intercept: str = "lineage"
+    instruct: str = "shared"
+    slopes: str = "shared"
+    loadings: str = "free"
+    residual: str = "family"
+    model_effect: str = "none"
+    lower: str = "estimated"
+    upper: str = "estimated"
+    link: str = "richards"
+    noise: str = "proportional"
+    df: float = 4.0
+    unknown_inputs: str = "drop"
+    priors: Priors = field(default_factory=Priors)
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in allowed:  # a list has no hash
+                raise SpecError(
+                    f"{name}={value!r} is not a choice; {name} takes {', '.join(allowed)}"
+                )
+        if self.residual == "curve" and "log_tokens" not in equations.INPUTS[self.inputs]:
+            raise SpecError(
+                f"residual='curve' drifts with the tokens, which inputs={self.inputs!r} does not "
+                "have: take inputs='checkpoint', 'translog' or 'loglinear'"
+            )
+        object.__setattr__(self, "n_skills", whole("n_skills", self.n_skills))
+        try:
+            object.__setattr__(self, "df", float(self.df))
+        except (TypeError, ValueError):
+            raise SpecError(f"df must be a number, not {self.df!r}") from None
+        if not (math.isinf(self.df) and self.df > 0) and self.df not in likelihood.STUDENT_T_DF:
+            known = ", ".join(map(str, likelihood.STUDENT_T_DF))
+            raise SpecError(f"df={self.df:g} is not supported; df takes {known} or infinity")
+        if isinstance(self.priors, dict):
+            object.__setattr__(self, "priors", _from_table(Priors, self.priors, "[priors]"))
+        if not isinstance(self.priors, Priors):
+            raise SpecError(
+                f"priors must be a sloth_bayes.Priors, not {type(self.priors).__name__}"
+            )
+
+    def __eq__(self, other: object) -> bool:
+        # What is specified counts, not who can fit it: api.Sloth is a Spec.
+        return isinstance(other, Spec) and self._choices() == other._choices()
+
+    def __hash__(self) -> int:
+        return hash(self._choices())
+
+    def _choices(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, f.name) for f in dataclasses.fields(Spec))
+
+    # -- changing and storing ------------------------------------------------------------
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some choices changed; ``priors`` may be a dict of the changed ones.
+
+        Examples
+        --------
+        >>> import sloth_bayes as sb
+        >>> sb.Sloth().replace(priors={"doubling": 1.0}).priors.doubling
+        1.0
+        """
+        _check_keys(type(self), changes, "Sloth")
+        if isinstance(changes.get("priors"), dict):
+            _check_keys(Priors, changes["priors"], "Priors")
+            changes["priors"] = dataclasses.replace(self.priors, **changes["priors"])
+        return dataclasses.replace(self, **changes)
+
+    def to_toml(self, path: str | Path | None = None) -> str:
+        """The specification as TOML text, written to `path` when one is given.
+
+        Examples
+        --------
+        >>> import sloth_bayes as sb
+        >>> sb.Sloth.from_toml(sb.Sloth(n_skills=2).to_toml()) == sb.Sloth(n_skills=2)
+        True
+        """
+
+        def value(v: object) -> str:
+            if isinstance(v, str):
+                return f'"{v}"'
+            return "inf" if isinstance(v, float) and math.isinf(v) else repr(v)
+
+        lines = [
+            f"{f.name} = {value(getattr(self, f.name))}"
+            for f in dataclasses.fields(self)
+            if f.name != "priors"
+        ]
+        lines += ["", "[priors]"]
+        lines += [
+            f"{f.name} = {value(getattr(self.priors, f.name))}" for f in dataclasses.fields(Priors)
+        ]
+        text = "\n".join(lines) + "\n"
+        if path is not None:
+            with atomic_path(Path(path)) as tmp:
+                tmp.write_text(text, encoding="utf-8")
+        return text
+
+    @classmethod
+    def from_toml(cls, source: str | Path) -> Self:
+        """Read a specification from a TOML file, or from TOML text.
+
+        A file may also hold a ``[fit]`` table (what to fit it on, and how), which is the
+        concern of :func:`sloth_bayes.recipes.load` and is ignored here. Choices that the
+        file does not mention keep their defaults.
+
+        Raises
+        ------
+        FileFormatError
+            If the file cannot be read or is not TOML.
+        SpecError
+            If it names an unknown choice.
+        """
+        table = read_toml(source)
+        table.pop("fit", None)
+        priors = table.pop("priors", {})
+        spec = _from_table(cls, table, "the specification")
+        return spec.replace(priors=dict(priors)) if priors else spec
+
+    @property
+    def input_scales(self) -> tuple[float, ...]:
+        """Prior standard deviation of each input's effect, in units of skill a doubling."""
+        scales = {"log_size*log_tokens": self.priors.interaction}
+        return tuple(
+            scales.get(name, self.priors.doubling) for name in equations.INPUTS[self.inputs]
+        )
+
+
+def read_toml(source: str | Path) -> dict[str, Any]:
+    """Parse a TOML file, or TOML text (a string with a line break or an equals sign)."""
+    text, where = str(source), "the TOML text"
+    if isinstance(source, Path) or ("\n" not in text and "=" not in text):
+        where = text
+        try:
+            text = Path(source).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise FileFormatError(f"cannot read {source}: {error}") from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise FileFormatError(f"{where} is not valid TOML: {error}") from None
+
+
+def _check_keys(kind: type, table: dict[str, Any], where: str) -> None:
+    known = [f.name for f in dataclasses.fields(kind)]
+    for key in table:
+        if key not in known:
+            close = near(key, known)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+            raise SpecError(f"{where} has no setting {key!r}: {hint}")
+
+
+def _from_table(kind: type, table: dict[str, Any], where: str) -> Any:
+    _check_keys(kind, table, where)
+    return kind(**table)

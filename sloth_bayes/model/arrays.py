@@ -1,0 +1,210 @@
+"""From a table to the arrays that the model reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ..errors import DataError
+from ..law import equations
+from ..law.spec import Spec
+from ..table.leaderboard import Leaderboard
+
+_ENOUGH = 5  # models of known size and tokens that set a prior for the others
+LEAST_SPREAD = 0.1  # of the log of an unknown input: models that are all alike say little of others
+
+
+class Unknown(NamedTuple):
+    """Sizes and tokens that a table does not say, and the prior that stands in for them.
+
+    Natural logs. The log size is normal with the mean and standard deviation of the known
+    ones; the log tokens are normal around their regression on the log size, with its
+    residual standard deviation, over the models where both are known.
+    """
+
+    size: Any  # (U,) models of unknown size
+    tokens: Any  # (V,) models of unknown tokens
+    log_size: Any  # (M,), the prior's mean where unknown
+    log_tokens: Any  # (M,), likewise
+    of_size: Any  # (2,) prior mean and sd of a log size
+    of_tokens: Any  # (3,) intercept, slope on the log size, residual sd
+    centre: Any  # (2,) reference of the inputs
+
+
+class Arrays(NamedTuple):
+    """What the model reads: M models, J benchmarks, F families, L lineages, P inputs.
+
+    A plain tuple of arrays, so that it passes through ``jax.jit`` and ``jax.vmap``:
+    hiding scores (for a fold, say) is a change of numbers (:func:`showing`), never of a
+    shape (take :func:`sloth_bayes.model.sizes` of the full table for all folds).
+    """
+
+    inputs: Any  # (M, P) doublings from the reference point
+    instruct: Any  # (M,) 0 or 1
+    family_of_model: Any  # (M,) index of the family
+    lineage_of_model: Any  # (M,) index of the lineage
+    members: Any  # (L, F) 1 where a family is of a lineage
+    score: Any  # (M, J), 0.5 where not observed
+    observed: Any  # (M, J) 0 or 1
+    count: Any  # (F, J) observed scores of a family
+    cell_family: Any  # (C,) and the next: families and benchmarks with a score in the table
+    cell_benchmark: Any  # (C,)
+    cell_position: Any  # (F, J) place among these cells, C where there is none
+    chance: Any  # (J,)
+    inverse_n: Any  # (J,) 1 / number of questions, 0 if unknown
+    rounding: Any  # (J,) step of the published scores, 0 if not rounded
+    anchor: Any  # (J, J) orthogonal: the coordinates that skills are sampled in (model.py)
+    information: Any  # (J,) how much a score tells of a residual, its prior being 1 (model.py)
+    unknown: Unknown | None = None  # None if every input is known: nothing is added
+    extra: Any = None  # what a law of another layer reads besides (programs.Law)
+
+
+def showing(arrays: Arrays, observed: Any) -> Arrays:
+    """The arrays with only the `observed` (M, J) scores shown; NumPy or JAX."""
+    families = np.arange(arrays.members.shape[1])
+    of_family = (arrays.family_of_model[None, :] == families[:, None]).astype(np.float32)
+    return arrays._replace(observed=observed, count=of_family @ observed)
+
+
+@dataclass(frozen=True)
+class Design:
+    """Arrays with the names of their axes, and the table they came from."""
+
+    arrays: Arrays
+    models: tuple[str, ...]
+    families: tuple[str, ...]
+    lineages: tuple[str, ...]
+    benchmarks: tuple[str, ...]
+    centre: tuple[float, float]  # natural logs of the reference size and tokens
+    table: pd.DataFrame  # the rows that entered, in the order of `models`
+    left_out: tuple[str, ...]  # models without size or tokens
+    of_unknown: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())  # models: of size, of tokens
+
+    @property
+    def n_observed(self) -> int:
+        """Number of scores in the likelihood."""
+        return int(np.asarray(self.arrays.observed).sum())
+
+
+def design(data: Leaderboard, inputs: str = "translog", latent: bool = False) -> Design:
+    """Lay a table out for the model.
+
+    Rows without size or tokens are left out (and listed in ``left_out``), or with `latent`
+    kept, what is unknown being a parameter (:class:`Unknown`). The reference point of the
+    inputs is the geometric mean size and tokens of the rows where they are known. Rows are
+    sorted by model name, so that a fit does not depend on their order.
+
+    Raises
+    ------
+    DataError
+        If no row with known inputs and a score remains; with `latent`, if sizes or tokens
+        are unknown and too few are known to set a prior.
+    """
+    frame = data.frame.sort_values("model", kind="stable").reset_index(drop=True)
+    names = list(data.benchmark_names)
+    needed = ["params_b"] if inputs == "size" else ["params_b", "tokens_t"]
+    known = frame[needed].notna().all(axis=1)
+    left_out = () if latent else tuple(frame.loc[~known, "model"])
+    scored = frame[names].notna().any(axis=1)
+    frame = frame[scored if latent else known & scored].reset_index(drop=True)
+    if frame.empty or frame[needed].isna().any(axis=1).all():
+        raise DataError(
+            f"table {data.name!r} has no row with a score and a known "
+            f"{' and '.join(needed)}: nothing can be fitted"
+        )
+    size = np.log(frame["params_b"].to_numpy(float))
+    tokens = np.log(frame["tokens_t"].to_numpy(float))
+    if "tokens_t" not in needed:  # not read by the law
+        tokens = np.nan_to_num(tokens, nan=0.0)
+    unknown = None
+    if not (np.isfinite(size) & np.isfinite(tokens)).all():
+        unknown = _unknown(size, tokens, data.name)
+        size, tokens = unknown.log_size, unknown.log_tokens
+        centre = (float(unknown.centre[0]), float(unknown.centre[1]))
+    else:
+        centre = (float(size.mean()), float(tokens.mean()))
+
+    families, family_of_model = np.unique(frame["family"].to_numpy(str), return_inverse=True)
+    lineages, lineage_of_model = np.unique(frame["lineage"].to_numpy(str), return_inverse=True)
+    lineage_of_family = np.zeros(len(families), int)
+    lineage_of_family[family_of_model] = lineage_of_model
+
+    members = lineage_of_family == np.arange(len(lineages))[:, None]
+
+    score = frame[names].to_numpy(float)
+    observed = np.isfinite(score)
+    count = np.zeros((len(families), len(names)), np.float32)
+    np.add.at(count, family_of_model, observed)
+    cell_family, cell_benchmark = np.nonzero(count)
+    cell_position = np.full(count.shape, cell_family.size, np.int32)
+    cell_position[cell_family, cell_benchmark] = np.arange(cell_family.size)
+    meta = data.benchmarks
+    arrays = Arrays(
+        inputs=equations.raw_inputs(inputs, size, tokens, np.asarray(centre), np).astype(
+            np.float32
+        ),
+        instruct=frame["instruct"].to_numpy(bool).astype(np.float32),
+        family_of_model=family_of_model.astype(np.int32),
+        lineage_of_model=lineage_of_model.astype(np.int32),
+        members=members.astype(np.float32),
+        score=np.where(observed, score, 0.5).astype(np.float32),
+        observed=observed.astype(np.float32),
+        count=count,
+        cell_family=cell_family.astype(np.int32),
+        cell_benchmark=cell_benchmark.astype(np.int32),
+        cell_position=cell_position,
+        chance=np.array([b.chance for b in meta], np.float32),
+        inverse_n=np.array([1 / b.n_questions if b.n_questions else 0.0 for b in meta], np.float32),
+        rounding=np.array([b.rounding for b in meta], np.float32),
+        anchor=np.eye(len(meta), dtype=np.float32),
+        information=np.ones(len(meta), np.float32),
+        unknown=unknown,
+    )
+    names_of = frame["model"].to_numpy(str)
+    of_unknown = ((), ()) if unknown is None else (unknown.size, unknown.tokens)
+    return Design(
+        arrays=arrays,
+        models=tuple(frame["model"].astype(str)),
+        families=tuple(map(str, families)),
+        lineages=tuple(map(str, lineages)),
+        benchmarks=tuple(names),
+        centre=centre,
+        table=frame,
+        left_out=left_out,
+        of_unknown=tuple(tuple(map(str, names_of[list(rows)])) for rows in of_unknown),  # type: ignore[arg-type]
+    )
+
+
+def design_of(spec: Spec, data: Leaderboard) -> Design:
+    """Lay a table out as a specification has it."""
+    return design(data, spec.inputs, latent=spec.unknown_inputs == "latent")
+
+
+def _unknown(size: np.ndarray, tokens: np.ndarray, name: str) -> Unknown:
+    """Where log sizes and tokens are NaN, and the prior that the others set."""
+    has_size, both = np.isfinite(size), np.isfinite(size) & np.isfinite(tokens)
+    if both.sum() < _ENOUGH or np.ptp(size[both]) == 0:
+        raise DataError(
+            f"table {name!r} has {both.sum()} models of known size and tokens; a prior for the "
+            f"unknown ones needs at least {_ENOUGH}, of different sizes: fill them in, or leave "
+            "the rows out with unknown_inputs='drop'"
+        )
+    mean, sd = size[has_size].mean(), size[has_size].std(ddof=1)
+    slope, intercept = np.polyfit(size[both], tokens[both], 1)
+    rest = tokens[both] - (intercept + slope * size[both])
+    spread = max(float(np.sqrt((rest**2).sum() / (both.sum() - 2))), LEAST_SPREAD)
+    size_there = np.where(has_size, size, mean)
+    return Unknown(
+        size=np.flatnonzero(~has_size).astype(np.int32),
+        tokens=np.flatnonzero(~np.isfinite(tokens)).astype(np.int32),
+        log_size=size_there.astype(np.float32),
+        log_tokens=np.where(np.isfinite(tokens), tokens, intercept + slope * size_there).astype(
+            np.float32
+        ),
+        of_size=np.array([mean, sd], np.float32),
+        of_tokens=np.array([intercept, slope, spread], np.float32),
+        centre=np.array([mean, tokens[np.isfinite(tokens)].mean()], np.float32),
+    )

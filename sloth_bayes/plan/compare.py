@@ -1,0 +1,437 @@
+"""Choices between single models: which is better, and which measurement would tell most.
+
+Held fixed: the models' sizes, tokens and families. Random: every parameter of the posterior, the
+same draw for all models, so that what they share cancels in a difference; the effects of families
+nobody has seen, one draw for all models of a family; and observation noise where asked for.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ..errors import ConvergenceWarning, DataError, ExtrapolationWarning, unknown
+from ..law.likelihood import draw_scores
+from ..posterior.core import PosteriorDraws
+from ..predict import forecast
+from ..predict.answer import Answer
+from ..predict.candidates import candidates
+from ..predict.new_effects import effects_of, identity, key_of, rng_of
+from ..support.checks import check_prob
+from ..support.intervals import median_and_ends
+from .curves import AVERAGE, FLOPS
+
+Candidate: TypeAlias = "pd.DataFrame | pd.Series | Mapping[str, Any]"
+ALL = "all of them"
+_FIELDS = ("family", "params_b", "tokens_t", "lineage", "instruct", "model")
+_REPLICATES = 8  # of the noise, for each draw of the posterior
+_KNOTS = 4  # of a regression spline: four coefficients a measurement
+
+
+class Comparison(Answer):
+    """The answer of :meth:`sloth_bayes.Posterior.compare`.
+
+    ``frame`` has a row a pair and benchmark, and one for their average: a, b, benchmark, p_a
+    (probability that `a` scores higher; ties count half), and of the gap, `a` less `b`, mean,
+    median, sd, lower, upper; prob. ``draws`` holds ``gap`` over pair and benchmark.
+    """
+
+    def plot(self, ax: Any = None) -> np.ndarray[Any, Any]:
+        """Gaps with intervals, benchmark by benchmark; see planplots."""
+        from ..plots import plan as planplots
+
+        axes: np.ndarray[Any, Any] = planplots.comparison(self, ax=ax)
+        return axes
+
+
+class NextEvaluation(Answer):
+    """The answer of :meth:`sloth_bayes.Posterior.next_evaluation`.
+
+    ``frame`` has a row a measurement, the most useful first: rank, model, family, params_b,
+    tokens_t, benchmark, cost, sd_now and sd_after (of the target's forecast, in score), reduction
+    (the share of its variance that the measurement is expected to take away), mcse (Monte Carlo
+    standard error of that) and reduction_per_cost. ``draws`` holds ``target``.
+    """
+
+    target: str
+
+    def plot(self, ax: Any = None, top: int = 12) -> np.ndarray[Any, Any]:
+        """The most useful measurements as bars; see planplots."""
+        from ..plots import plan as planplots
+
+        axes: np.ndarray[Any, Any] = planplots.next_evaluation(self, ax=ax, top=top)
+        return axes
+
+
+def compare(
+    post: PosteriorDraws,
+    a: Candidate,
+    b: Candidate,
+    *,
+    benchmarks: str | Sequence[str] | None = None,
+    of: str = "expected",
+    new_family: bool = False,
+    prob: float = 0.9,
+    seed: int = 0,
+) -> Comparison:
+    """Does one model beat another? Probabilities and gaps, benchmark by benchmark and overall.
+
+    Held fixed: sizes, tokens, families. Random: the posterior, the same draw for both models (and
+    for a new family's own effects, if they share it), so that shared uncertainty cancels; with
+    ``of="score"`` also the noise of evaluating either once, independently.
+
+    Parameters
+    ----------
+    post
+        The posterior.
+    a, b
+        Candidates: a row or rows as :func:`sloth_bayes.candidates` makes them, a Series, or a
+        mapping of its arguments, such as ``{"family": "qwen2", "params_b": 72, "tokens_t": 7}``.
+        Several rows pair up; one row is compared with each of several.
+    benchmarks
+        Benchmarks to compare, and to average; all by default.
+    of
+        ``"expected"``: which model is better; ``"score"``: which one a single evaluation will
+        show as better.
+    new_family
+        Accept families the posterior has not seen.
+    prob
+        Mass of the interval of the gap.
+    seed
+        Seed of what is not in the posterior's draws.
+
+    Returns
+    -------
+    Comparison
+        Gaps in score, ``a`` less ``b``.
+
+    Raises
+    ------
+    UnknownNameError
+        For a family or benchmark that the posterior does not know, or another `of`.
+    DataError
+        For rows that do not pair up, a model compared with itself, and nonsense numbers.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> post = sb.load("leaderboard")
+    >>> found = post.compare(
+    ...     {"family": "qwen2", "params_b": 72, "tokens_t": 7},
+    ...     {"family": "meta-llama-3", "params_b": 70, "tokens_t": 15},
+    ...     benchmarks=["MMLU", "HellaSwag"],
+    ... )
+    >>> found.frame["benchmark"].tolist()
+    ['MMLU', 'HellaSwag', 'average']
+    """
+    if of not in ("expected", "score"):
+        raise unknown("comparison", of, ["expected", "score"])
+    prob = check_prob(prob)
+    one, other = (_rows(given, name) for given, name in ((a, "a"), (b, "b")))
+    n = max(len(one), len(other))
+    if len(one) not in (1, n) or len(other) not in (1, n):
+        raise DataError(
+            f"a has {len(one)} models and b {len(other)}: they must pair up, or one of them be one"
+        )
+    fields = [c for c in _FIELDS if c != "model"]
+    notes: list[str] = []
+    scores = []
+    for rows in (one, other):
+        fc = _quiet(post, rows, benchmarks, new_family, prob, seed)
+        notes += fc.warnings
+        values = fc.draws[of].transpose("chain", "draw", "model", "benchmark").values
+        scores.append(values[:, :, np.resize(np.arange(len(rows)), n)].astype(np.float64))
+        names = fc.benchmarks
+    one, other = (r.iloc[np.resize(np.arange(len(r)), n)].reset_index(drop=True)
+                  for r in (one, other))  # fmt: skip
+    for i in range(n):
+        same = [c for c in fields if c in one and c in other]
+        if all(one.loc[i, c] == other.loc[i, c] for c in same):
+            raise DataError(f"{one.loc[i, 'model']} is compared with itself")
+    gap = scores[0] - scores[1]
+    gap = np.concatenate([gap, gap.mean(-1, keepdims=True)], -1)
+    labels = [*names, AVERAGE]
+    pairs = [f"{x} - {y}" for x, y in zip(one["model"], other["model"])]
+    flat = gap.reshape(-1, n * len(labels))
+    middle, low, high = median_and_ends(flat, prob)
+    frame = pd.DataFrame(
+        {
+            "a": np.repeat(one["model"].to_numpy(), len(labels)),
+            "b": np.repeat(other["model"].to_numpy(), len(labels)),
+            "benchmark": labels * n,
+            "p_a": ((flat > 0) + 0.5 * (flat == 0)).mean(0),
+            "mean": flat.mean(0), "median": middle, "sd": flat.std(0), "lower": low,
+            "upper": high, "prob": prob,
+        }
+    )  # fmt: skip
+    group = post.tree["posterior"]
+    draws = xr.Dataset(
+        {"gap": (("chain", "draw", "pair", "benchmark"), gap)},
+        coords={k: group[k].values for k in ("chain", "draw")}
+        | {"pair": pairs, "benchmark": labels},
+    )
+    return Comparison(post, frame, draws, prob, notes)
+
+
+def next_evaluation(
+    post: PosteriorDraws,
+    target: Candidate,
+    options: Candidate,
+    *,
+    of: str = AVERAGE,
+    benchmarks: str | Sequence[str] | None = None,
+    together: bool = True,
+    cost: Callable[[np.ndarray, np.ndarray], Any] | None = None,
+    new_family: bool = False,
+    prob: float = 0.9,
+    seed: int = 0,
+) -> NextEvaluation:
+    """Which cheap measurement would narrow the forecast of a target most.
+
+    Held fixed: sizes, tokens and families of the target and of the options. Random: the
+    posterior, the same draw for target and options, the effects of a new family that they share,
+    and the noise of each measurement. Nothing is refitted.
+
+    For each option and benchmark, noisy scores ``y`` are simulated beside the target ``t`` (its
+    expected score), and ``t`` is regressed on ``y`` by a natural cubic spline of four
+    coefficients: the variance it explains estimates ``Var(E[t | y])``, what the measurement is
+    expected to take away from ``Var(t)`` (the law of total variance). Degrees of freedom are
+    accounted for (adjusted R-squared). Several measurements enter additively, which can miss some
+    of what they tell together, never exaggerate it.
+
+    Parameters
+    ----------
+    post
+        The posterior.
+    target
+        The model to forecast: one row, a Series, or a mapping as in :func:`compare`.
+    options
+        Models that could be trained and evaluated, rows as :func:`sloth_bayes.candidates` makes
+        them; a column ``cost`` is taken as their cost.
+    of
+        What is to be forecast of the target: a benchmark, or ``"average"``.
+    benchmarks
+        Benchmarks that could be measured; all by default.
+    together
+        Also consider measuring all of `benchmarks` on one option.
+    cost
+        ``cost(params, tokens)`` of arrays of parameters and tokens (not billions); 6 N D FLOPs
+        of training by default.
+    new_family
+        Accept families the posterior has not seen: target and options of one new family share it.
+    prob
+        Kept for the answer.
+    seed
+        Seed of what is not in the posterior's draws.
+
+    Returns
+    -------
+    NextEvaluation
+
+    Raises
+    ------
+    UnknownNameError
+        For a family or benchmark that the posterior does not know.
+    DataError
+        For a target of several rows, a negative cost, and nonsense numbers.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> post = sb.load("leaderboard")
+    >>> mine = sb.candidates("mine", [0.5, 2], 4)
+    >>> found = post.next_evaluation(
+    ...     {"family": "mine", "params_b": 70, "tokens_t": 4}, mine, of="MMLU", new_family=True
+    ... )
+    >>> bool(found.frame["reduction"][0] > 0.5)
+    True
+    """
+    wanted = _rows(target, "target")
+    if len(wanted) != 1:
+        raise DataError(f"the target must be one model, not {len(wanted)} rows")
+    choices = _rows(options, "options")
+    prices = _prices(choices, cost)
+    fc = _quiet(post, wanted, None if of == AVERAGE else of, new_family, prob, seed)
+    t = fc.draws["expected"].transpose("chain", "draw", "model", "benchmark").values
+    t = t.reshape(post.n_draws, -1).mean(1).astype(np.float64)
+    measured = _quiet(post, choices, benchmarks, new_family, prob, seed)
+    keep = [post.benchmarks.index(name) for name in measured.benchmarks]
+    names = list(measured.benchmarks)
+    rows = []
+    for i, row in enumerate(measured.candidates.itertuples()):
+        y = _replicated(post, measured.candidates.iloc[[i]], seed)[..., keep]
+        tries = [([j], name) for j, name in enumerate(names)]
+        if together and len(names) > 1:
+            tries.append((list(range(len(names))), ALL))
+        for columns, name in tries:
+            share, error = explained(t, y[..., columns])
+            rows.append(
+                {
+                    "model": row.model, "family": row.family, "params_b": row.params_b,
+                    "tokens_t": row.tokens_t, "benchmark": name, "cost": prices[i],
+                    "sd_now": t.std(ddof=1), "sd_after": t.std(ddof=1) * np.sqrt(1 - share),
+                    "reduction": share, "mcse": error,
+                    "reduction_per_cost": share / prices[i] if prices[i] > 0 else np.inf,
+                }
+            )  # fmt: skip
+    frame = pd.DataFrame(rows).sort_values("reduction", ascending=False, kind="stable")
+    frame.insert(0, "rank", np.arange(1, len(frame) + 1))
+    group = post.tree["posterior"]
+    draws = xr.Dataset(
+        {"target": (("chain", "draw"), t.reshape(group.sizes["chain"], group.sizes["draw"]))},
+        coords={k: group[k].values for k in ("chain", "draw")},
+    )
+    notes = [*fc.warnings, *measured.warnings]
+    first = frame.iloc[0]
+    if first["reduction"] < 2 * first["mcse"] + 0.02:
+        notes.append(
+            "no option takes away a share of the variance that these draws can tell from 0"
+        )
+    out = NextEvaluation(post, frame.reset_index(drop=True), draws, prob, notes)
+    out.target = f"{of} of {fc.candidates['model'][0]}"
+    return out
+
+
+def explained(t: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Share of the variance of `t` that a regression on `y` explains, and its standard error.
+
+    Parameters
+    ----------
+    t
+        ``(S,)`` draws of the target.
+    y
+        ``(S, K)`` draws of K measurements, or ``(R, S, K)`` with R replicates of their noise.
+
+    Returns
+    -------
+    tuple of float
+        Adjusted R-squared, in [0, 1], of a natural cubic spline in each measurement, added up;
+        and a Monte Carlo standard error, which takes draws as independent.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> t = rng.normal(size=20_000)
+    >>> share, _ = explained(t, (t + rng.normal(size=t.size))[:, None])
+    >>> round(share, 1)
+    0.5
+    """
+    y = y if y.ndim == 3 else y[None]
+    replicates, n, k = y.shape
+    flat = y.reshape(-1, k)
+    basis = [np.ones((len(flat), 1)), *(natural_spline(flat[:, j]) for j in range(k))]
+    x = np.concatenate(basis, axis=1)
+    centred = np.tile(t - t.mean(), replicates)
+    coefficients, _, rank, _ = np.linalg.lstsq(x, centred, rcond=1e-10)
+    total = float(((t - t.mean()) ** 2).sum())
+    if total == 0 or n <= rank:
+        return 0.0, 0.0
+    squared = ((centred - x @ coefficients) ** 2).reshape(replicates, n).mean(0)
+    share = 1 - (squared.sum() / (n - rank)) / (total / (n - 1))
+    # Of a ratio of means over draws: by the delta method
+    ratio = squared.sum() / total
+    error = float(np.std(squared - ratio * (t - t.mean()) ** 2) / np.sqrt(n) / (total / n))
+    return float(np.clip(share, 0.0, 1.0)), error
+
+
+def natural_spline(y: np.ndarray) -> np.ndarray:
+    """Basis ``(S, 4)`` of a natural cubic spline, linear beyond knots at the 5% and 95% quantiles.
+
+    Columns without variation (scores at their floor) are dropped.
+    """
+    knots = np.unique(np.quantile(y, np.linspace(0.05, 0.95, _KNOTS + 1)))
+    if y.std() < 1e-12:
+        return np.empty((len(y), 0))
+    z = y - y.mean()
+    if len(knots) < 3:
+        return (z / y.std())[:, None]
+    last, span = knots[-1], (knots[-1] - knots[0]) ** 2
+
+    def cubed(knot: float) -> np.ndarray:
+        out: np.ndarray = np.clip(y - knot, 0, None) ** 3
+        return out
+
+    before = knots[-2]
+    tail = (cubed(before) - cubed(last)) / (last - before)
+    bent = [((cubed(k) - cubed(last)) / (last - k) - tail) / span for k in knots[:-2]]
+    return np.stack([z / y.std(), *bent], axis=1)
+
+
+# -- small things ---------------------------------------------------------------------------
+
+
+def _rows(given: Any, name: str) -> pd.DataFrame:
+    """A table of candidates from whatever describes them."""
+    if isinstance(given, pd.Series):
+        given = given.dropna().to_dict()
+    if isinstance(given, Mapping):
+        # what else a row of a table holds (its scores, say) is no matter of a candidate
+        fields = {str(k): v for k, v in given.items() if k in _FIELDS}
+        for needed in ("family", "params_b", "tokens_t"):
+            if needed not in fields:
+                raise DataError(f"{name} lacks {needed!r}: see sloth_bayes.candidates")
+        return candidates(**fields)
+    if not isinstance(given, pd.DataFrame):
+        raise DataError(
+            f"{name} must be a table as sloth_bayes.candidates makes it, a row, or a mapping with "
+            f"family, params_b and tokens_t, not {type(given).__name__}"
+        )
+    if given.empty:
+        raise DataError(f"{name} has no rows")
+    rows = given.reset_index(drop=True)
+    if "model" not in rows and {"family", "params_b", "tokens_t"} <= set(rows):
+        rows["model"] = [
+            f"{r.family}-{r.params_b:g}B-{r.tokens_t:g}T" for r in rows.itertuples()
+        ]  # fmt: skip
+    return rows
+
+
+def _quiet(
+    post: PosteriorDraws,
+    rows: pd.DataFrame,
+    benchmarks: Any,
+    new_family: bool,
+    prob: float,
+    seed: int,
+) -> forecast.Forecast:
+    """A forecast whose warnings are told in the answer's messages."""
+    if isinstance(benchmarks, tuple):
+        benchmarks = list(benchmarks)
+    with warnings.catch_warnings():
+        for kind in (ExtrapolationWarning, ConvergenceWarning):
+            warnings.simplefilter("ignore", kind)
+        return post.forecast(
+            rows, prob=prob, seed=seed, new_family=new_family, benchmarks=benchmarks
+        )
+
+
+def _replicated(post: PosteriorDraws, row: pd.DataFrame, seed: int) -> np.ndarray:
+    """Noisy scores of one model, ``(replicate, draw, benchmark)``."""
+    mu, sd = post.cells(effects_of(post, row, seed))
+    rng = rng_of(key_of(seed, "measurement", *identity(next(row.itertuples()))))
+    return np.stack(
+        [draw_scores(mu[:, 0], sd[:, 0], post.spec.df, rng) for _ in range(_REPLICATES)]
+    ).astype(np.float64)
+
+
+def _prices(rows: pd.DataFrame, cost: Callable[[np.ndarray, np.ndarray], Any] | None) -> np.ndarray:
+    size, tokens = (
+        pd.to_numeric(rows[c], errors="coerce").to_numpy(float) if c in rows else np.ones(len(rows))
+        for c in ("params_b", "tokens_t")
+    )
+    if cost is not None:
+        found = np.asarray(cost(size * 1e9, tokens * 1e12), float)
+        found = np.broadcast_to(found, size.shape) if found.ndim == 0 else found
+    elif "cost" in rows:
+        found = pd.to_numeric(rows["cost"], errors="coerce").to_numpy(float)
+    else:
+        return FLOPS * size * 1e9 * tokens * 1e12
+    if found.shape != size.shape or not (np.isfinite(found) & (found >= 0)).all():
+        raise DataError("the cost of every option must be a number of at least 0")
+    return found

@@ -1,0 +1,286 @@
+"""Curves of a score, a weighted mean of scores, or a skill, along sizes or tokens, in every draw.
+
+Held fixed along a curve: the family with its effects, whether it is tuned, and the effect of the
+single model, if the law has one; sizes therefore share their uncertainty. Random: every parameter
+of the posterior; and the family's own effects, drawn from the population, where the family is new.
+One evaluation serves all draws and points.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from ..errors import DataError, SpecError, unknown
+from ..law import equations
+from ..posterior.core import PosteriorDraws
+from ..posterior.effects import Effects
+from ..predict.candidates import candidates, completed
+from ..predict.new_effects import effects_of, key_of, rng_of
+from ..skills.find import Skills
+from ..skills.rotated_draws import sampled
+from ..support.checks import check_positive
+from ..support.intervals import bisect
+
+AVERAGE = "average"
+NEW_FAMILY = "new family"
+BEYOND = 10.0  # times the largest of the data: how far a range goes by default
+FLOPS = 6.0  # of training, per parameter and token
+_PER_DOUBLING = 8  # points of a curve
+_STEPS = 40  # of bisection, halvings of a doubling's eighth: far below any reading
+
+Goal = str | Mapping[str, float]
+
+
+# -- what is asked about, of whom, and along what ----------------------------------------------
+
+
+class Objective(NamedTuple):
+    """What a curve is of: a weighted mean of expected scores, or a skill."""
+
+    name: str
+    kind: str  # "benchmark", "scores" or "skill"
+    weights: np.ndarray  # (J,), of sum one; zeros for a skill
+    centre: np.ndarray | None = None  # (S, d), of a skill
+    column: np.ndarray | None = None  # (S, d)
+
+    @property
+    def skill_name(self) -> list[str]:
+        """The name, if it is a skill's."""
+        return [self.name] if self.kind == "skill" else []
+
+
+def goal_of(post: PosteriorDraws, of: Goal, skills: Skills | None = None) -> Objective:
+    """What is asked about, by name or by weights."""
+    names = post.benchmarks
+    if isinstance(of, Mapping):
+        return _weighted(names, of)
+    if of == AVERAGE and of not in names:
+        return Objective(AVERAGE, "scores", np.full(len(names), 1 / len(names)))
+    if of in names:
+        return Objective(of, "benchmark", np.eye(len(names))[names.index(of)])
+    found = post.skills() if skills is None else skills
+    if found.posterior is not post or len(found.kept) != post.n_draws:
+        raise DataError("skills= must be all draws of this posterior: post.skills() without draws=")
+    if of not in found.names:
+        raise unknown("benchmark or skill", of, [*names, AVERAGE, *found.names])
+    k = found.names.index(of)
+    column = found.merged("transform")[..., k]
+    return Objective(of, "skill", np.zeros(len(names)), found.merged("centre"), column)
+
+
+def _weighted(names: list[str], weights: Mapping[str, float]) -> Objective:
+    if not weights:
+        raise DataError("the weights are empty: give at least one benchmark a weight")
+    out = np.zeros(len(names))
+    for name, weight in weights.items():
+        if name not in names:
+            raise unknown("benchmark", name, names)
+        if not isinstance(weight, int | float) or not math.isfinite(weight) or weight < 0:
+            raise DataError(f"the weight of {name} must be a number of at least 0, not {weight!r}")
+        out[names.index(name)] = weight
+    if out.sum() == 0:
+        raise DataError("all weights are 0: give at least one benchmark a positive weight")
+    label = " + ".join(f"{w:g} {name}" for name, w in weights.items())
+    kind = "benchmark" if (out > 0).sum() == 1 else "scores"
+    return Objective(label, kind, out / out.sum())
+
+
+class Who(NamedTuple):
+    """Effects of one family, draw by draw, held fixed along a curve."""
+
+    name: str
+    family: np.ndarray  # (S, d), the effect of the single model included
+    residual: np.ndarray | None  # (S, J)
+    deviation: np.ndarray | None  # (S, P, d)
+    instruct: float
+    notes: list[str]
+
+
+def who_of(
+    post: PosteriorDraws,
+    family: str | None,
+    lineage: str | None = None,
+    instruct: bool | None = None,
+    new_family: bool = False,
+    seed: int = 0,
+) -> Who:
+    """Effects of a family of the table, or of one nobody has seen, as a forecast draws them."""
+    if "drift" in post.merged:
+        raise SpecError(
+            "a law of training curves (residual='curve') drifts along a run: ask its forecast, "
+            "not a plan"
+        )
+    new = family is None
+    size, tokens = np.exp(post.constant("centre"))
+    row = candidates(
+        NEW_FAMILY if family is None else family, size, tokens,
+        lineage=lineage, instruct=instruct, model="planned",
+    )  # fmt: skip
+    rows = completed(post, row, new_family or new)
+    effects = effects_of(post, rows, seed)
+    own = effects.family[:, 0]
+    if effects.model_effect is not None:
+        own = own + effects.model_effect[:, 0]
+
+    def one(a: np.ndarray | None) -> np.ndarray | None:
+        return None if a is None else a[:, 0]
+
+    name = str(rows["family"][0])
+    notes = []
+    if name not in post.families:
+        known = rows["lineage"][0] in post.lineages
+        notes.append(
+            f"family {name!r} was never seen: drawn from "
+            + (f"its lineage {rows['lineage'][0]!r}" if known else "the population of lineages")
+        )
+    if post.known_verdict is False:
+        notes.append("the posterior has not converged: see its diagnostics()")
+    return Who(
+        name, own, one(effects.residual), one(effects.slope_deviation),
+        float(effects.instruct[0]), notes,
+    )  # fmt: skip
+
+
+class Path(NamedTuple):
+    """A way through sizes and tokens: one of them moves, the other is fixed or in proportion."""
+
+    axis: str  # which moves, "size" or "tokens"
+    held: float | None
+    ratio: float | None  # tokens per parameter
+
+    def at(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Sizes (billions) and tokens (trillions) where what moves is `x`."""
+        if self.held is not None:
+            other = np.full_like(x, self.held)
+        else:
+            assert self.ratio is not None
+            other = x * self.ratio / 1e3 if self.axis == "size" else x * 1e3 / self.ratio
+        return (x, other) if self.axis == "size" else (other, x)
+
+    def beyond(self, post: PosteriorDraws, x: np.ndarray) -> np.ndarray:
+        """Whether size or tokens leave the range of the data there."""
+        out = np.zeros(x.shape, bool)
+        columns = ["params_b", "tokens_t"][: 1 if post.spec.inputs == "size" else 2]
+        for column, given in zip(columns, self.at(x)):
+            low, high = post.extent(column)
+            out |= (given < low * 0.9999) | (given > high * 1.0001)
+        return out
+
+
+def path_of(axis: str, held: float | None, ratio: float | None) -> Path:
+    """The path through sizes (or tokens) that the user has asked for."""
+    name, unit = ("tokens", "trillions") if axis == "size" else ("params", "billions")
+    if (held is None) == (ratio is None):
+        raise DataError(f"give {name}= ({unit}) or tokens_per_param=, and not both")
+    if held is not None:
+        check_positive(held, name, unit)
+    if ratio is not None:
+        check_positive(ratio, "tokens_per_param", "tokens for each parameter, such as 20")
+    return Path(axis, held, ratio)
+
+
+def values(
+    post: PosteriorDraws,
+    who: Who,
+    size: np.ndarray,
+    tokens: np.ndarray,
+    goal: Objective,
+    noise: np.ndarray | None = None,
+) -> np.ndarray:
+    """The objective at sizes and tokens, for all draws at once.
+
+    Parameters
+    ----------
+    size, tokens
+        Billions and trillions: ``(G,)``, common to all draws, or ``(S, G)``.
+    noise
+        ``(S, J)`` standardised noise of an evaluation; the expected score without.
+
+    Returns
+    -------
+    numpy.ndarray, shape ``(S, G)``
+        In double precision.
+    """
+    size, tokens = np.broadcast_arrays(size, tokens)
+    out = np.empty((post.n_draws, size.shape[-1]))
+    for block in post.blocks(size.shape[-1]):
+        effects = _along(post, who, size[..., block], tokens[..., block])
+        if goal.kind == "skill":
+            assert goal.centre is not None
+            assert goal.column is not None
+            theta = sampled(post, effects) - goal.centre[:, None]
+            out[:, block] = (theta * goal.column[:, None]).sum(-1)
+            continue
+        mu, fraction = post.expected(effects)
+        if noise is not None:
+            mu = np.clip(mu + post.noise_sd(mu, fraction) * noise[:, None], 0.0, 1.0)
+        out[:, block] = mu @ goal.weights
+    return out
+
+
+def _along(post: PosteriorDraws, who: Who, size: np.ndarray, tokens: np.ndarray) -> Effects:
+    """The effects of one family at many sizes: it broadcasts over them."""
+    centre = post.constant("centre")
+    x = equations.raw_inputs(post.spec.inputs, np.log(size), np.log(tokens), centre, np)
+    family = who.family[:, None].astype(np.float64)
+    if who.deviation is not None:
+        family = family + x @ who.deviation
+    return Effects(
+        inputs=x,
+        instruct=np.array([who.instruct]),
+        family=family,
+        residual=None if who.residual is None else who.residual[:, None],
+        slope_deviation=None,
+        model_effect=None,
+    )
+
+
+def standard_noise(post: PosteriorDraws, who: Who, seed: int) -> np.ndarray:
+    """Standardised noise of one evaluation on every benchmark, ``(S, J)``."""
+    rng = rng_of(key_of(seed, "planned noise", who.name))
+    shape = (post.n_draws, len(post.benchmarks))
+    if math.isinf(post.spec.df):
+        return rng.standard_normal(shape)
+    return rng.standard_t(post.spec.df, shape)
+
+
+# -- crossings ----------------------------------------------------------------------------
+
+
+def points_between(low: float, high: float) -> int:
+    """Points of a grid of eight a doubling."""
+    return max(2, math.ceil(_PER_DOUBLING * math.log2(high / low)) + 1)
+
+
+def first_crossing(
+    grid: np.ndarray,
+    reached: np.ndarray,
+    test: Callable[[np.ndarray], np.ndarray],
+    missing: float = math.inf,
+) -> tuple[np.ndarray, float]:
+    """Where each draw is first reached along the grid, and how often at its very start."""
+    at = reached.argmax(1)
+    any_ = reached.any(1)
+    ends = np.stack([grid[np.maximum(at - 1, 0)], grid[at]], axis=1)
+    exact = bisect(ends, test)
+    start = any_ & (at == 0)
+    out = np.where(any_, np.where(start, grid[0], exact), missing)
+    return out, float(start.mean())
+
+
+# -- small things ---------------------------------------------------------------------------
+
+
+def labelled(post: PosteriorDraws, **arrays: np.ndarray) -> xr.Dataset:
+    """One number a draw, in the posterior's chains."""
+    group = post.tree["posterior"]
+    shape = (group.sizes["chain"], group.sizes["draw"])
+    coords = {k: group[k].values for k in ("chain", "draw")}
+    return xr.Dataset(
+        {k: (("chain", "draw"), v.reshape(shape)) for k, v in arrays.items()}, coords=coords
+    )

@@ -1,0 +1,190 @@
+"""What every posterior is: labelled draws in a tree of ArviZ's schema, and their file."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import xarray as xr
+
+from ..errors import DataError, FileFormatError
+from ..support.files import new_file
+from .verdict import Diagnostics
+
+_TEXT = ("data", "spec")  # attributes that are text, whatever it looks like
+STORED = ("posterior", "sample_stats", "observed_data", "constant_data", "convergence")
+
+
+class Drawn:
+    """Draws of named variables, dims chain and draw first, with what they were drawn from.
+
+    A kind of posterior says what its file is called, and which groups it cannot do without.
+    """
+
+    FORMAT: ClassVar[str]  # its files say so
+    FORMAT_VERSION: ClassVar[int]
+    NEEDED: ClassVar[tuple[str, ...]] = ("posterior", "constant_data")
+
+    def __init__(self, tree: xr.DataTree) -> None:
+        self.tree = tree
+
+    @cached_property
+    def constant_data(self) -> xr.Dataset:
+        """What the fit was given, by model, family and benchmark. For the layers above."""
+        return self.tree["constant_data"].to_dataset()
+
+    def constant(self, name: str) -> np.ndarray:
+        """One of :attr:`constant_data`, as an array. For the layers above."""
+        return self.constant_data[name].values
+
+    @property
+    def n_draws(self) -> int:
+        """Draws of all chains together."""
+        sizes = self.tree["posterior"].sizes
+        return int(sizes["chain"] * sizes["draw"])
+
+    @cached_property
+    def merged(self) -> dict[str, np.ndarray]:
+        """Posterior variables with chain and draw merged, ``(S, ...)``."""
+        data = self.tree["posterior"].to_dataset()
+        return {str(k): v.values.reshape(-1, *v.shape[2:]) for k, v in data.data_vars.items()}
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """What was fitted, how and with which versions: plain values."""
+        attrs = self.tree.attrs
+        return {str(k): v if k in _TEXT else _plain(v) for k, v in attrs.items()}
+
+    @property
+    def method(self) -> str:
+        """``"nuts"``, ``"svi"`` or ``"prior"``."""
+        return str(self.tree.attrs.get("method", "nuts"))
+
+    def diagnostics(self) -> Diagnostics:
+        """Has the fit converged?"""
+        raise NotImplementedError
+
+    @property
+    def known_verdict(self) -> bool | None:
+        """The verdict of the diagnostics if they travel along, else None."""
+        if "convergence" not in self.tree.children:
+            return None
+        return bool(self.tree["convergence"].attrs["ok"])
+
+    def _slimmed(self, draws: int) -> xr.DataTree:
+        """Fewer draws, thinned evenly within chains, in fewer digits; the same verdict."""
+        if not 1 <= draws <= self.n_draws:
+            raise DataError(f"cannot keep {draws} of {self.n_draws} draws")
+        convergence = self.diagnostics()  # of all draws
+        posterior = self.tree["posterior"].to_dataset()
+        each = posterior.sizes["draw"]
+        keep = np.linspace(0, each - 1, -(-draws // posterior.sizes["chain"])).round().astype(int)
+        groups = {name: self.tree[name].to_dataset() for name in self.NEEDED}
+        groups["posterior"] = posterior.isel(draw=keep).map(round_bits, keep_attrs=True)
+        groups["convergence"] = convergence.to_dataset()
+        tree = xr.DataTree.from_dict(groups)
+        tree.attrs = {"slimmed_from": self.n_draws, **self.tree.attrs}
+        return tree
+
+    def save(self, path: str | Path) -> Path:
+        """Write the posterior to a netCDF file, atomically.
+
+        Derived groups are not written: they are recomputed exactly. An existing file is
+        replaced only once the new one is complete.
+
+        Returns
+        -------
+        pathlib.Path
+            The file written.
+
+        Raises
+        ------
+        FileFormatError
+            If the file cannot be written.
+        """
+        path = Path(path)
+        groups = {k: v.to_dataset() for k, v in self.tree.children.items() if k in STORED}
+        tree = xr.DataTree.from_dict(groups)
+        tree.attrs = {
+            **self.tree.attrs,
+            "format": self.FORMAT,
+            "format_version": self.FORMAT_VERSION,
+        }
+        encoding = {
+            f"/{group}": {str(name): _compressed(var) for name, var in data.variables.items()}
+            for group, data in groups.items()
+        }
+        with new_file(path) as temporary:
+            tree.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+        return path
+
+
+def read(kind: type[Drawn], path: Path, *needed: str) -> xr.DataTree:
+    """The tree of a file that a kind of posterior has saved, with attributes that it needs.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, truncated, foreign, damaged, or of another version.
+    """
+    what = kind.FORMAT.removeprefix("sloth_bayes ")
+    if not path.is_file():
+        raise FileFormatError(f"there is no {what} file {path}")
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as tree:
+            tree = tree.load()
+    except Exception as error:
+        raise FileFormatError(
+            f"{path} cannot be read as a {what} file ({type(error).__name__}): it is truncated "
+            "or not a netCDF file; fit or copy it again"
+        ) from None
+    attrs = tree.attrs
+    if attrs.get("format") != kind.FORMAT:
+        raise FileFormatError(f"{path} was not written by {kind.__name__}.save of sloth_bayes")
+    try:
+        version = int(attrs["format_version"])
+        for name in needed:
+            attrs[name]
+    except (KeyError, ValueError) as error:
+        lost = str(error.args[0]) if isinstance(error, KeyError) else "format_version"
+        raise FileFormatError(
+            f"{path} does not say its {lost.replace('_', ' ')}: it is damaged; fit or copy it again"
+        ) from None
+    if version != kind.FORMAT_VERSION:
+        raise FileFormatError(
+            f"{path} has format version {version}, this package reads {kind.FORMAT_VERSION}: "
+            + ("upgrade sloth-bayes" if version > kind.FORMAT_VERSION else "fit it again")
+        )
+    missing = set(kind.NEEDED) - set(tree.children)
+    if missing:
+        raise FileFormatError(f"{path} lacks {', '.join(sorted(missing))}: fit it again")
+    tree.attrs = {k: v for k, v in attrs.items() if k not in ("format", "format_version")}
+    return tree
+
+
+def _compressed(var: xr.Variable) -> dict[str, Any]:
+    """How a variable is stored: names as compressible characters, large arrays deflated."""
+    if var.dtype.kind in "UO":
+        return {"dtype": "S1", "zlib": True, "complevel": 6}
+    return {"zlib": True, "complevel": 6, "shuffle": True} if var.size > 100 else {}
+
+
+def round_bits(array: xr.DataArray, bits: int = 8) -> xr.DataArray:
+    """Round single-precision numbers to `bits` stored bits of mantissa."""
+    whole = np.ascontiguousarray(array.values.astype(np.float32)).view(np.uint32)
+    drop = 23 - bits
+    half = np.uint32(1 << (drop - 1))
+    mask = np.uint32((0xFFFFFFFF >> drop) << drop)
+    return array.copy(data=((whole + half) & mask).view(np.float32).reshape(array.shape))
+
+
+def _plain(value: Any) -> Any:
+    """A file's attribute as a plain Python value: numbers, text, or the JSON it holds."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, str) and value[:1] in "[{":
+        return json.loads(value)
+    return value

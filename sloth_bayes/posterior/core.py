@@ -1,0 +1,354 @@
+"""The posterior: labelled draws, what can be recomputed from them, and its file.
+
+The draws live in an :class:`xarray.DataTree` in ArviZ's schema. Only what was sampled is
+stored; ``log_likelihood`` and ``posterior_predictive`` are recomputed exactly (same seed)
+when they are asked for. Reading draws needs neither JAX nor NumPyro.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import xarray as xr
+
+from ..law import equations, likelihood
+from ..law.likelihood import draw_scores
+from ..law.spec import Spec
+from .base import Drawn
+from .diagnostics import diagnose, identified
+from .effects import Effects
+from .verdict import Diagnostics
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_CELLS = 4_000_000  # draws x models x benchmarks evaluated at once: 16 MB an array
+
+# Dimensions of every posterior variable, after chain and draw.
+DIMS: dict[str, tuple[str, ...]] = {
+    "loading": ("benchmark", "skill"),
+    "bias": ("benchmark",),
+    "slope": ("input", "skill"),
+    "slope_scale": (),
+    "slope_lineage": ("lineage", "input", "skill"),
+    "slope_family": ("family", "input", "skill"),
+    "instruct": ("skill",),
+    "lineage_share": (),
+    "lineage_effect": ("lineage", "skill"),
+    "family_effect": ("family", "skill"),
+    "residual_scale": ("benchmark",),
+    "residual_share": (),
+    "residual_lineage": ("lineage", "benchmark"),
+    "residual": ("family", "benchmark"),
+    "drift_share": (),
+    "drift": ("family", "benchmark"),
+    "model_scale": (),
+    "model_effect": ("model", "skill"),
+    "lower": ("benchmark",),
+    "upper": ("benchmark",),
+    "link_shape": ("benchmark",),
+    "noise_scale": ("benchmark",),
+    "sampling_fraction": (),
+    "params_b": ("of_unknown_size",),  # of models that were observed without them
+    "tokens_t": ("of_unknown_tokens",),
+}
+
+
+class PosteriorDraws(Drawn):
+    """Draws of every parameter given a table, and what follows from them.
+
+    Made by :meth:`sloth_bayes.Sloth.fit` or :func:`sloth_bayes.load`, not by hand.
+
+    Attributes
+    ----------
+    spec : Spec
+        The specification that was fitted.
+    """
+
+    FORMAT, FORMAT_VERSION = "sloth_bayes posterior", 1
+    NEEDED = ("posterior", "observed_data", "constant_data")
+
+    def __init__(self, tree: xr.DataTree, spec: Spec) -> None:
+        super().__init__(tree)
+        self.spec = spec
+
+    # -- what is in it -----------------------------------------------------------------
+
+    def _coord(self, name: str) -> list[str]:
+        return [str(v) for v in self.constant_data[name].values]
+
+    @property
+    def benchmarks(self) -> list[str]:
+        """Names of the benchmarks, in the order of the table."""
+        return self._coord("benchmark")
+
+    @property
+    def families(self) -> list[str]:
+        """Families with at least one model in the fit, sorted."""
+        return self._coord("family")
+
+    @property
+    def lineages(self) -> list[str]:
+        """Lineages with at least one model in the fit, sorted."""
+        return self._coord("lineage")
+
+    @property
+    def models(self) -> list[str]:
+        """Models in the fit, sorted."""
+        return self._coord("model")
+
+    def family_table(self) -> pd.DataFrame:
+        """Of each family: lineage, instruct (whether most models are tuned), n_models."""
+        import pandas as pd
+
+        constant = self.constant_data
+        frame = pd.DataFrame(
+            {
+                "family": constant["family_of_model"].values.astype(str),
+                "lineage": constant["lineage_of_model"].values.astype(str),
+                "instruct": constant["instruct"].values.astype(bool),
+            }
+        )
+        grouped = frame.groupby("family")
+        out = pd.DataFrame(
+            {
+                "lineage": grouped["lineage"].first(),
+                "instruct": grouped["instruct"].mean() > 0.5,
+                "n_models": grouped.size(),
+            }
+        )
+        return out.loc[self.families]
+
+    def __repr__(self) -> str:
+        sizes = self.tree["posterior"].sizes
+        left_out = len(self.attrs.get("left_out", []))
+        without = f"; {left_out} models left out, without size or tokens" if left_out else ""
+        return (
+            f"<sloth_bayes.Posterior by {self.method.upper()}: {sizes['chain']} chain(s) x "
+            f"{sizes['draw']} draws; {len(self.models)} models, {len(self.families)} families, "
+            f"{len(self.benchmarks)} benchmarks, {self.attrs['n_scores']} scores{without}>"
+        )
+
+    @cached_property
+    def data_tree(self) -> xr.DataTree:
+        """Everything, as ArviZ expects it.
+
+        Groups ``posterior``, ``sample_stats``, ``observed_data``, ``constant_data``,
+        ``log_likelihood`` and ``posterior_predictive``; the last two, and
+        ``observed_data``, hold ``score`` over the dimension ``observation`` (observed
+        cells only) with coordinates ``obs_model`` and ``obs_benchmark``.
+
+        Examples
+        --------
+        >>> import sloth_bayes as sb
+        >>> sorted(sb.load("leaderboard").data_tree.children)[:2]
+        ['constant_data', 'convergence']
+        """
+        tree = self.tree.copy()
+        mu, sd = self._observed_cells()
+        data = self.tree["observed_data"].to_dataset()
+        score = data["score"].values
+        rounding = self._per_observation("rounding")
+        log_likelihood = np.empty_like(mu)
+        block = max(1, _CELLS // self.n_draws)  # its working memory is many times its result
+        for first in range(0, score.size, block):
+            at = slice(first, first + block)
+            log_likelihood[:, at] = likelihood.log_likelihood(
+                score[at], mu[:, at], sd[:, at], self.spec.df, rounding[at], np
+            )
+        rng = np.random.default_rng([int(self.attrs["seed"]), 1])
+        predictive = draw_scores(mu, sd, self.spec.df, rng)
+        step = np.where(rounding > 0, rounding, 1.0)
+        predictive = np.where(rounding > 0, np.round(predictive / step) * step, predictive)
+        for group, values in (
+            ("log_likelihood", log_likelihood),
+            ("posterior_predictive", predictive),
+        ):
+            tree[group] = xr.DataTree(self._observation_dataset("score", values))
+        return tree
+
+    def expected_scores(self) -> xr.DataArray:
+        """Expected score of every observed cell: chain, draw, observation."""
+        mu, _ = self._observed_cells()
+        return self._observation_dataset("expected", mu)["expected"]
+
+    def _observation_dataset(self, name: str, values: np.ndarray) -> xr.Dataset:
+        sizes = self.tree["posterior"].sizes
+        shape = (sizes["chain"], sizes["draw"], values.shape[-1])
+        data = self.tree["observed_data"].to_dataset()
+        coords = {
+            "chain": self.tree["posterior"]["chain"].values,
+            "draw": self.tree["posterior"]["draw"].values,
+            **{k: data.coords[k] for k in ("observation", "obs_model", "obs_benchmark")},
+        }
+        array = values.reshape(shape).astype(np.float32)
+        return xr.Dataset({name: (("chain", "draw", "observation"), array)}, coords=coords)
+
+    def _per_observation(self, name: str) -> np.ndarray:
+        constant = self.constant_data
+        which = self.tree["observed_data"]["obs_benchmark"].values
+        return constant[name].sel(benchmark=which).values
+
+    def extent(self, column: str) -> tuple[float, float]:
+        """Smallest and largest ``params_b`` or ``tokens_t`` of the fit. For the layers above."""
+        seen = self.constant(column)
+        return float(np.nanmin(seen)), float(np.nanmax(seen))
+
+    # -- the law at the draws ------------------------------------------------------------
+
+    @cached_property
+    def _of_benchmark(self) -> dict[str, np.ndarray]:
+        """Those of :attr:`_draws` that are one number or vector a benchmark, draws together."""
+        of_benchmark = [k for k in self.merged if DIMS[k][:1] == ("benchmark",)]
+        return {k: draws_together(self.merged[k]) for k in of_benchmark}
+
+    def cells(self, who: Effects, rows: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+        """Expected score and noise scale ``(S, M, J)`` of the models in `rows`."""
+        mu, fraction = self.expected(who, rows)
+        return mu, self.noise_sd(mu, fraction)
+
+    def expected(self, who: Effects, rows: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+        """Expected score, and its fraction of the range, ``(S, M, J)``.
+
+        In memory the draws of a cell lie together: inner loops are long, and quantiles
+        need no copy.
+        """
+        v, of, spec = self.merged, self._of_benchmark, self.spec
+
+        def part(a: np.ndarray | None) -> np.ndarray | None:
+            return None if a is None else a[:, rows]
+
+        theta = equations.skills(
+            who.family[:, rows],
+            v["slope"],
+            who.inputs[..., rows, :],
+            slope_deviation=part(who.slope_deviation),
+            instruct=v.get("instruct"),
+            is_instruct=who.instruct[rows],
+            model_effect=part(who.model_effect),
+        )
+        eta = equations.predictor(draws_together(theta), of["loading"], part(who.residual), np)
+        eta += of["bias"][:, None]
+        fraction = equations.link(spec.link, eta, of["link_shape"][:, None], np)
+        return equations.expected(fraction, of["lower"][:, None], of["upper"][:, None]), fraction
+
+    def noise_sd(self, mu: np.ndarray, fraction: np.ndarray) -> np.ndarray:
+        """Noise scale ``(S, M, J)`` at what :meth:`_expected` returns."""
+        scale: np.ndarray = likelihood.noise_sd(
+            self.spec.noise,
+            mu,
+            fraction,
+            self._of_benchmark["noise_scale"][:, None],
+            self.merged["sampling_fraction"][:, None, None],
+            self.constant("inverse_n"),
+            np,
+        )
+        return scale
+
+    def blocks(self, n_models: int) -> Iterator[slice]:
+        """Slices of models small enough to evaluate at once."""
+        size = max(1, _CELLS // (self.n_draws * len(self.benchmarks)))
+        for first in range(0, n_models, size):
+            yield slice(first, min(first + size, n_models))
+
+    def known_effects(self) -> Effects:
+        """The effects of the models in the fit."""
+        v = self.merged
+        constant = self.constant_data
+        family = np.searchsorted(self.families, constant["family_of_model"].values.astype(str))
+        lineage = np.searchsorted(self.lineages, constant["lineage_of_model"].values.astype(str))
+        inputs = self._inputs()
+        deviation = None
+        if "slope_lineage" in v:
+            deviation = v["slope_lineage"][:, lineage]
+        elif "slope_family" in v:
+            deviation = v["slope_family"][:, family]
+        return Effects(
+            inputs=inputs,
+            instruct=constant["instruct"].values.astype(np.float32),
+            family=v["family_effect"][:, family],
+            residual=self.residual(family, inputs),
+            slope_deviation=deviation,
+            model_effect=v.get("model_effect"),
+        )
+
+    def _inputs(self) -> np.ndarray:
+        """Inputs ``(M, P)`` of the models in the fit; ``(S, M, P)`` if some are unknown."""
+        v, constant = self.merged, self.constant_data
+        if "params_b" not in v and "tokens_t" not in v:
+            return constant["inputs"].values
+        logs = []
+        for name in ("params_b", "tokens_t"):
+            values = np.broadcast_to(constant[name].values, (self.n_draws, len(self.models))).copy()
+            if name in v:
+                of = self.tree["posterior"].to_dataset()[DIMS[name][0]].values.astype(str)
+                values[:, np.searchsorted(self.models, of)] = v[name]
+            # NaN where the law does not read it
+            logs.append(np.nan_to_num(np.log(values), nan=0.0))
+        centre = constant["centre"].values
+        inputs: np.ndarray = equations.raw_inputs(self.spec.inputs, logs[0], logs[1], centre, np)
+        return inputs.astype(np.float32)
+
+    def residual(self, family: np.ndarray, inputs: np.ndarray) -> np.ndarray | None:
+        """Residuals ``(S, M, J)`` of models of these families (indices), at these inputs."""
+        v = self.merged
+        if "residual" not in v:
+            return None
+        residual = v["residual"][:, family]
+        if "drift" in v:
+            residual = residual + v["drift"][:, family] * inputs[..., equations.TOKENS, None]
+        return residual
+
+    def _observed_cells(self) -> tuple[np.ndarray, np.ndarray]:
+        """Expected score and noise scale of the observed cells, each ``(S, observation)``."""
+        who = self.known_effects()
+        data = self.tree["observed_data"].to_dataset()
+        row = np.searchsorted(self.models, data["obs_model"].values.astype(str))
+        column = np.array([self.benchmarks.index(b) for b in data["obs_benchmark"].values])
+        mu = np.empty((self.n_draws, row.size), np.float32)
+        sd = np.empty_like(mu)
+        for rows in self.blocks(len(self.models)):
+            here = np.flatnonzero((row >= rows.start) & (row < rows.stop))
+            m, s = self.cells(who, rows)
+            mu[:, here] = m[:, row[here] - rows.start, column[here]]
+            sd[:, here] = s[:, row[here] - rows.start, column[here]]
+        return mu, sd
+
+    def identified(self) -> xr.Dataset:
+        """Quantities that do not depend on the rotation or sign of the skills.
+
+        For the layers above: what convergence is judged by.
+        """
+        data = self.tree["posterior"].to_dataset()
+        return identified(data, self.expected_scores(), free=self.spec.loadings == "free")
+
+    def diagnostics(self) -> Diagnostics:
+        """Has the fit converged? See :class:`sloth_bayes.Diagnostics`."""
+        return diagnose(self, self.identified)
+
+    def slim(self, draws: int = 1000) -> Self:
+        """A smaller posterior for shipping: fewer draws, fewer digits, the same verdict.
+
+        Draws are thinned evenly within chains to at least `draws` in all and rounded to
+        9 significant bits (0.2%: below 0.04 posterior standard deviations for nearly
+        all). The diagnostics of the full fit travel along and are reported as such.
+
+        Parameters
+        ----------
+        draws
+            Draws to keep, over all chains.
+
+        Raises
+        ------
+        DataError
+            If there are fewer than `draws`.
+        """
+        return type(self)(self._slimmed(draws), self.spec)
+
+
+def draws_together(array: np.ndarray) -> np.ndarray:
+    """The same array, ``(S, ...)``, stored with its first axis innermost."""
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 0, -1)), -1, 0)

@@ -1,0 +1,278 @@
+"""Has the fit converged, and if not, what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from .base import Drawn
+from .verdict import (
+    ANOTHER_MODE,
+    E_BFMI_LEAST,
+    ESS_LEAST,
+    K_HAT_MOST,
+    R_HAT_ALL,
+    R_HAT_MOST,
+    Diagnostics,
+)
+
+# Quantities that do not depend on the rotation or sign of the skills.
+_SCALARS_AND_BENCHMARKS = (
+    "slope_scale", "lineage_share", "residual_share", "model_scale", "sampling_fraction",
+    "residual_scale", "drift_share", "lower", "upper", "link_shape", "noise_scale", "bias",
+)  # fmt: skip
+
+
+def diagnose(post: Drawn, quantities: Callable[[], xr.Dataset]) -> Diagnostics:
+    """Diagnostics of draws; of the full fit, if they were slimmed or saved with a verdict.
+
+    Raises nothing: a fit that did not converge is described, with the remedy.
+
+    Parameters
+    ----------
+    quantities
+        Makes what convergence is judged by, where it has to be judged: one variable a kind of
+        quantity, dims chain, draw and its labels.
+    """
+    if "convergence" in post.tree.children:
+        return Diagnostics.from_dataset(post.tree["convergence"].to_dataset())
+    if post.method == "prior":
+        empty = pd.DataFrame(columns=["quantity", "r_hat", "ess_bulk", "ess_tail", "mcse"])
+        return Diagnostics(empty, True, ("Independent draws from the prior: nothing to converge.",))
+    table = table_of(quantities())
+    ok, messages = _verdict_svi(post) if post.method == "svi" else _verdict_nuts(post, table)
+    starts = post.attrs.get("starts_elbo", ())  # draws made elsewhere have none
+    if starts and max(starts) - min(starts) > ANOTHER_MODE:
+        messages.append(f"Modes: {starts_in_words(post)}; the best was taken.")
+    found = Diagnostics(table, ok, tuple(messages))
+    # Kept with the posterior: it is slow to compute, and must survive slimming.
+    post.tree["convergence"] = xr.DataTree(found.to_dataset())
+    return found
+
+
+def starts_in_words(post: Drawn) -> str:
+    """What the variational starts of a fit found, for people.
+
+    The ELBO bounds the log evidence of the mode that a start ended in: a start far below
+    the best one found another mode, of less evidence by about the exponential of that.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> "ELBO" in starts_in_words(sb.load("leaderboard"))
+    True
+    """
+    below = max(post.attrs["starts_elbo"]) - np.sort(post.attrs["starts_elbo"])[::-1]
+    others = int((below > ANOTHER_MODE).sum())
+    if len(below) == 1:
+        return "1 variational start: other modes were not looked for (ELBO of one start)"
+    listed = ", ".join(f"{v:.1f}" for v in below[1:])
+    verdict = (
+        "all in one mode"
+        if not others
+        else f"{others} in another mode, with less evidence by a factor of about exp("
+        f"{below[len(below) - others]:.0f}) or more"
+    )
+    return f"{len(below)} variational starts, {verdict} (ELBO below the best: {listed})"
+
+
+def identified(data: xr.Dataset, expected: xr.DataArray, free: bool) -> xr.Dataset:
+    """The identified quantities of a posterior, each with dims chain, draw, quantity.
+
+    Parameters
+    ----------
+    data
+        Its draws.
+    expected
+        Expected scores of the observed cells.
+    free
+        Whether loadings are, rather than identities.
+    """
+    out: dict[str, xr.DataArray] = {}
+
+    def add(name: str, array: xr.DataArray, *dims: str) -> None:
+        if not dims:
+            labels = [name]
+            array = array.expand_dims("quantity", axis=-1)
+        else:
+            index = array.transpose("chain", "draw", *dims).stack(quantity=dims)
+            labels = [
+                f"{name}[{', '.join(map(str, key if isinstance(key, tuple) else (key,)))}]"
+                for key in index["quantity"].values
+            ]
+            array = index.drop_vars(["quantity", *dims])
+        out[name] = array.rename(quantity=f"in_{name}").assign_coords({f"in_{name}": labels})
+
+    pair = [
+        f"{m}, {b}" for m, b in zip(expected["obs_model"].values, expected["obs_benchmark"].values)
+    ]
+    expected = expected.drop_vars(["observation", "obs_model", "obs_benchmark"])
+    add("expected", expected.rename(observation="cell").assign_coords(cell=pair), "cell")
+    for name in _SCALARS_AND_BENCHMARKS:
+        if name in data and float(data[name].std()) > 0:
+            add(name, data[name], *[str(d) for d in data[name].dims[2:]])
+    for name in ("residual", "residual_lineage", "drift", "params_b", "tokens_t"):
+        if name in data:
+            add(name, data[name], *[str(d) for d in data[name].dims[2:]])
+
+    loading = data["loading"]
+    if free:
+        names = loading["benchmark"].values
+        other = loading.rename(benchmark="with")
+        gram = xr.dot(loading, other, dim="skill")
+        upper = np.array([f"{a}, {b}" for i, a in enumerate(names) for b in names[i:]])
+        i, j = np.triu_indices(len(names))
+        gram = gram.transpose("chain", "draw", "benchmark", "with").values[..., i, j]
+        pairs = xr.DataArray(gram, dims=("chain", "draw", "pair"), coords={"pair": upper})
+        add("loading", pairs, "pair")
+    for name, dims in (
+        ("family_effect", ("family",)), ("lineage_effect", ("lineage",)),
+        ("slope", ("input",)), ("instruct", ()), ("slope_lineage", ("lineage", "input")),
+        ("slope_family", ("family", "input")), ("model_effect", ("model",)),
+    ):  # fmt: skip
+        if name in data:
+            add(name, xr.dot(data[name], loading, dim="skill"), *dims, "benchmark")
+    return xr.Dataset(out)
+
+
+def table_of(quantities: xr.Dataset) -> pd.DataFrame:
+    from arviz_stats import ess, mcse, rhat
+
+    names = [str(n) for n in quantities.data_vars]
+    # Split in pieces and run side by side: NumPy and SciPy release the interpreter.
+    pieces = []
+    for name in names:
+        array = quantities[name]
+        dim = str(array.dims[-1])
+        for first in range(0, array.sizes[dim], 200):
+            piece = array.isel({dim: slice(first, first + 200)})
+            pieces.append(piece.rename({dim: "quantity"}).rename("value").to_dataset())
+
+    def one(data: xr.Dataset) -> pd.DataFrame:
+        data = data.astype(np.float64)
+        columns = {
+            "r_hat": rhat(data),
+            "ess_bulk": ess(data, method="bulk"),
+            "ess_tail": ess(data, method="tail"),
+            "mcse": mcse(data, method="mean"),
+        }
+        frame = {k: v["value"].values for k, v in columns.items()}
+        return pd.DataFrame({"quantity": data["quantity"].values, **frame})
+
+    with ThreadPoolExecutor() as pool:
+        table = pd.concat(pool.map(one, pieces), ignore_index=True)
+    worst = np.fmax(
+        table["r_hat"] - 1, 0.01 * ESS_LEAST / table[["ess_bulk", "ess_tail"]].min(axis=1)
+    )
+    worst = worst.fillna(np.inf)  # a quantity without a finite draw is the worst there is
+    return table.iloc[np.argsort(-worst.to_numpy(), kind="stable")].reset_index(drop=True)
+
+
+def _verdict_nuts(post: Drawn, table: pd.DataFrame) -> tuple[bool, list[str]]:
+    stats = post.tree["sample_stats"].to_dataset()
+    chains, draws = stats.sizes["chain"], stats.sizes["draw"]
+    diverging = int(stats["diverging"].sum())
+    saturated = float(stats["reached_max_tree_depth"].mean())
+    energy = stats["energy"].values.astype(float)
+    bfmi = (np.diff(energy, axis=1) ** 2).mean(1) / energy.var(1)
+    r_hat = table["r_hat"]
+    bulk, tail = table["ess_bulk"].min(), table["ess_tail"].min()
+    problems: list[str] = []
+    broken = table[~np.isfinite(table[["r_hat", "ess_bulk", "ess_tail"]]).all(axis=1)]
+    if chains > 1 and len(broken):
+        problems.append(
+            f"{len(broken)} quantities have no finite R-hat or ESS (the first: "
+            f"{broken.iloc[0]['quantity']}): some draws are not finite. Do: another seed, or "
+            "tighter priors."
+        )
+    if chains < 2:
+        problems.append("One chain cannot show convergence: fit at least two, better four.")
+    elif not (r_hat.quantile(0.99) <= R_HAT_MOST and r_hat.max() <= R_HAT_ALL):
+        share = (r_hat > R_HAT_MOST).mean()
+        worst = table.loc[r_hat.fillna(np.inf).idxmax(), "quantity"]
+        advice = (
+            "run longer (double warmup and draws)"
+            if r_hat.max() < 1.1
+            else "the chains are in different places: more starts (starts=8), or fewer skills"
+        )
+        problems.append(
+            f"The chains disagree: R-hat up to {r_hat.max():.3f}, above {R_HAT_MOST} for "
+            f"{share:.1%} of {len(table)} quantities (worst: {worst}). Do: {advice}."
+        )
+    low = table[table[["ess_bulk", "ess_tail"]].min(axis=1) < ESS_LEAST]
+    if len(low):
+        need = ESS_LEAST / max(min(bulk, tail), 1)
+        problems.append(
+            f"Too few effective draws for {len(low)} of {len(table)} quantities: smallest bulk "
+            f"ESS {bulk:.0f}, tail ESS {tail:.0f}, wanted {ESS_LEAST}. Do: about {need:.1f} times "
+            f"as many draws (draws={int(np.ceil(draws * need / 100) * 100)}); medians are usable "
+            "sooner than interval ends."
+        )
+    if diverging:
+        problems.append(
+            f"{diverging} divergent transitions of {chains * draws}: some region was not explored. "
+            "Do: target_accept=0.95, or tighter priors."
+        )
+    if saturated > 0.01:
+        problems.append(
+            f"{saturated:.1%} of the iterations hit the maximal tree depth: slow, not wrong. "
+            "Do: a longer warmup, or max_tree_depth + 1."
+        )
+    if bfmi.min() < E_BFMI_LEAST:
+        problems.append(
+            f"E-BFMI is {bfmi.min():.2f} in a chain, below {E_BFMI_LEAST}: heavy tails explored "
+            "slowly. Do: a longer warmup, or tighter priors on the scales."
+        )
+    summary = (
+        f"NUTS, {chains} chains x {draws} draws: R-hat at most {r_hat.max():.3f}, bulk ESS at "
+        f"least {bulk:.0f}, tail ESS at least {tail:.0f} over {len(table)} identified quantities; "
+        f"{diverging} divergences, E-BFMI at least {bfmi.min():.2f}."
+    )
+    verdict = "Converged." if not problems else "NOT converged."
+    return not problems, [f"{verdict} {summary}", *problems]
+
+
+def _verdict_svi(post: Drawn) -> tuple[bool, list[str]]:
+    from arviz_stats.base import array_stats
+
+    stats = post.tree["sample_stats"].to_dataset()
+    elbo = stats["elbo"].values.astype(float)
+    tenth = max(1, len(elbo) // 10)
+    last, before = elbo[-tenth:], elbo[-2 * tenth : -tenth]
+    change = last.mean() - before.mean()
+    error = np.sqrt(last.var() / tenth + before.var() / tenth)
+    rising = change > max(1.0, 3 * error)
+    _, k_hat = array_stats.psislw(-stats["log_weight"].values.ravel().astype(float))
+    messages = []
+    if not np.isfinite(change):
+        messages.append(
+            "NOT converged. The ELBO is not finite. Do: another seed, or tighter priors."
+        )
+    elif rising:
+        messages.append(
+            f"NOT converged. The ELBO was still rising by {change:.1f} over the last tenth of the "
+            f"steps. Do: steps={2 * post.attrs.get('steps', len(elbo))}."
+        )
+    else:
+        messages.append(f"The ELBO has converged (last tenth: {change:+.1f}, noise {error:.1f}).")
+    k = float(k_hat)
+    if not k <= K_HAT_MOST:
+        messages.append(
+            f"PSIS k-hat of the guide is {k:.2f}, above {K_HAT_MOST}: the guide is not the "
+            "posterior. Take it as a first look: its intervals tend to be too narrow, and a "
+            "median can be outside those of NUTS. Do: method='nuts' for numbers that matter, or "
+            "moves=20 with few draws."
+        )
+    else:
+        messages.append(f"PSIS k-hat of the guide is {k:.2f}: the guide is close to the posterior.")
+    if "acceptance_rate" in stats:
+        messages.append(
+            f"Its draws were carried on by {post.attrs['moves']} Hamiltonian trajectories "
+            f"(acceptance {float(stats['acceptance_rate']):.2f}): closer than the guide, by how "
+            "much these draws cannot tell."
+        )
+    return bool(np.isfinite(change)) and not rising, messages

@@ -1,0 +1,202 @@
+"""Models to forecast: a table of them, checked against what a posterior knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..errors import DataError, unknown
+from ..posterior.core import PosteriorDraws
+
+
+def candidates(
+    family: str | list[str] = "new family",
+    params_b: float | list[float] = 7.0,
+    tokens_t: float | list[float] = 2.0,
+    *,
+    lineage: str | list[str] | None = None,
+    instruct: bool | list[bool] | None = None,
+    model: str | list[str] | None = None,
+    grid: bool = False,
+) -> pd.DataFrame:
+    """A table of models to forecast.
+
+    Parameters
+    ----------
+    family, params_b, tokens_t
+        Family, size in billions of parameters, training tokens in trillions: single
+        values or lists, which pair up like NumPy broadcasting (lists of one length). The
+        size of a mixture of experts is that of its active parameters.
+    lineage, instruct
+        Base family and whether instruction-tuned; by default what the posterior knows
+        about the family.
+    model
+        Names; by default ``family-sizeB-tokensT``.
+    grid
+        Cross the lists instead of pairing them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns model, family, params_b, tokens_t, and lineage and instruct if given.
+
+    Raises
+    ------
+    DataError
+        If lists to be paired differ in length, a size or token count is not positive and
+        finite, or names are given where lists are crossed.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> sb.candidates(family="qwen2", params_b=[72, 200], tokens_t=[7, 15])["model"].tolist()
+    ['qwen2-72B-7T', 'qwen2-200B-15T']
+    >>> len(sb.candidates(family="qwen2", params_b=[72, 200], tokens_t=[7, 15], grid=True))
+    4
+    """
+    columns: dict[str, Any] = {"family": family, "params_b": params_b, "tokens_t": tokens_t}
+    for name, value in (("lineage", lineage), ("instruct", instruct)):
+        if value is not None:
+            columns[name] = value
+    if model is not None and not grid:
+        columns["model"] = model
+    arrays = {k: np.atleast_1d(np.asarray(v)) for k, v in columns.items()}
+    for name, values in arrays.items():
+        if values.ndim > 1 or values.size == 0:
+            raise DataError(f"candidates: {name} must be one value or a flat list of some")
+    if grid:
+        if model is not None and not isinstance(model, str) and len(model) > 1:
+            raise DataError("candidates: grid=True crosses lists and names the models itself")
+        crossed = pd.MultiIndex.from_product(list(arrays.values()), names=list(arrays))
+        frame = crossed.to_frame(index=False)
+        if model is not None:
+            frame["model"] = model
+    else:
+        lengths = {k: v.size for k, v in arrays.items() if v.size > 1}
+        if len(set(lengths.values())) > 1:
+            listed = ", ".join(f"{k} has {n}" for k, n in lengths.items())
+            raise DataError(f"candidates: lists must pair up, but {listed}; use grid=True to cross")
+        size = max([1, *lengths.values()])
+        frame = pd.DataFrame({k: np.resize(v, size) for k, v in arrays.items()})
+    frame = _with_numbers(frame)
+    if "model" not in frame:
+        names = [
+            f"{f}-{p:g}B-{t:g}T" for f, p, t in zip(frame.family, frame.params_b, frame.tokens_t)
+        ]
+        if "instruct" in frame and frame["instruct"].nunique() > 1:
+            names = [f"{n}-tuned" if i else n for n, i in zip(names, frame["instruct"])]
+        frame["model"] = names
+    order = ["model", "family", "lineage", "instruct", "params_b", "tokens_t"]
+    return frame[[c for c in order if c in frame]]
+
+
+def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd.DataFrame:
+    """Check the candidates and fill in lineage and instruct from the posterior."""
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError("candidates must be a DataFrame: see sloth_bayes.candidates")
+    if frame.empty:
+        raise DataError("there is no candidate to forecast: the table is empty")
+    for column in ("model", "family", "params_b", "tokens_t"):
+        if column not in frame:
+            raise DataError(
+                f"the candidates lack the column {column!r}: see sloth_bayes.candidates"
+            )
+    rows = _with_numbers(frame.reset_index(drop=True))
+    known_families = post.family_table()
+    lineage_of = known_families["lineage"].to_dict()
+    instruct_of = known_families["instruct"].to_dict()
+    for column in ("model", "family"):
+        for i in np.flatnonzero(rows[column].isna())[:1]:
+            raise DataError(f"candidate {i + 1} has no {column}: fill in the column {column!r}")
+    rows["family"] = rows["family"].astype(str)
+    rows["model"] = rows["model"].astype(str)
+    given = rows["lineage"] if "lineage" in rows else pd.Series([None] * len(rows))
+    lineages, flags = [], []
+    for i, family in enumerate(rows["family"]):
+        asked = given.iloc[i]
+        asked = None if asked is None or pd.isna(asked) else str(asked)
+        known = lineage_of.get(family)
+        if known is not None and asked not in (None, known):
+            raise DataError(f"family {family!r} is of lineage {known!r}, not {asked!r}")
+        if known is None and not new_family and asked not in post.lineages:
+            raise unknown(
+                "family",
+                family,
+                post.families,
+                "A family nobody has seen is forecast with new_family=True "
+                "(--new-family), or by naming a known lineage.",
+            )
+        lineages.append(known or asked or family)
+        flag = rows["instruct"].iloc[i] if "instruct" in rows else None
+        if flag is None or pd.isna(flag):
+            flags.append(instruct_of.get(family, False))
+        elif flag in (True, False):
+            flags.append(bool(flag))
+        else:
+            raise DataError(
+                f"instruct of candidate {rows['model'].iloc[i]!r} is {flag!r}: it must be True, "
+                "False or missing"
+            )
+    rows["lineage"], rows["instruct"] = lineages, flags
+    for name in rows["model"][rows["model"].duplicated()]:
+        raise DataError(
+            f"candidate {name!r} is there twice: give each candidate a name of its own in the "
+            "column 'model'"
+        )
+    counts = rows.groupby("family")["lineage"].nunique()
+    for family in counts.index[counts > 1]:
+        both = sorted(set(rows.loc[rows["family"] == family, "lineage"]))
+        raise DataError(
+            f"family {family!r} is given two lineages, {both[0]!r} and {both[1]!r}: a family "
+            "belongs to one lineage"
+        )
+    return rows[["model", "family", "lineage", "instruct", "params_b", "tokens_t"]]
+
+
+def extrapolation(post: PosteriorDraws, rows: pd.DataFrame) -> list[str]:
+    """One sentence for each input that leaves the range of the fit."""
+    notes = []
+    constant = post.constant_data
+    for column, what, unit in (("params_b", "size", "B"), ("tokens_t", "tokens", "T")):
+        if column == "tokens_t" and post.spec.inputs == "size":
+            continue
+        seen = constant[column].values
+        low, high = float(np.nanmin(seen)), float(np.nanmax(seen))
+        for row in rows.itertuples():
+            value = getattr(row, column)
+            if value > high * 1.0001:
+                notes.append(
+                    f"{row.model}: {what} {value:g}{unit} is {value / high:.3g} times the "
+                    f"largest in the data ({high:g}{unit}): the interval relies on the law"
+                )
+            elif value < low * 0.9999:
+                notes.append(
+                    f"{row.model}: {what} {value:g}{unit} is {low / value:.3g} times below the "
+                    f"smallest in the data ({low:g}{unit}): the interval relies on the law"
+                )
+    return notes
+
+
+def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    """A copy with sizes and tokens as numbers, or an error naming the candidate."""
+    frame = frame.copy()
+    for column, unit in (
+        ("params_b", "billions of parameters"),
+        ("tokens_t", "trillions of tokens"),
+    ):
+        values = pd.to_numeric(frame[column], errors="coerce").to_numpy(float)
+        for i in np.flatnonzero(~(np.isfinite(values) & (values > 0))):
+            name = frame["model"].iloc[i] if "model" in frame else f"row {i + 1}"
+            given = frame[column].iloc[i]
+            if pd.isna(given):
+                raise DataError(
+                    f"{column} of candidate {str(name)!r} is missing: a forecast needs {unit}"
+                )
+            raise DataError(
+                f"{column} of candidate {str(name)!r} is {given}: it must be positive and finite, "
+                f"in {unit}"
+            )
+        frame[column] = values
+    return frame

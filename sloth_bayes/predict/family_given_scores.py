@@ -1,0 +1,379 @@
+"""One family's own parameters given its scores and one draw of everything else.
+
+Given a draw of the globals, the scores of a family depend on its skills effect ``alpha``
+(d numbers), on one residual ``u_j`` a benchmark and, in some specifications or with unknown
+inputs, on a few more. All are Gaussian a priori. Two facts make this small:
+
+* ``u_j`` enters benchmark ``j`` alone, so that given the rest it is a one-dimensional
+  integral, done by the trapezoidal rule on a grid that follows the likelihood. What is
+  integrated over is the *average predictor* of the benchmark's observed models, of which
+  the likelihood is a function that does not depend on ``alpha``: it is tabulated once.
+* What is left, ``z``, has d dimensions (3 by default), whatever the number of benchmarks.
+  Adaptive importance sampling does the rest (:mod:`sloth_bayes.importance`): the proposal
+  begins at a Gaussian approximation and is adapted twice. The last weights estimate the
+  marginal likelihood; one of the points is kept.
+
+No Markov chain has to be judged, and the marginal likelihood, by which the draw of the
+globals is reweighted, comes with it. Everything is a pure function of arrays, vectorised
+over draws.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import logsumexp
+
+from ..infer import importance
+from ..law import equations, likelihood
+
+_NODES = 81  # of the grid of one benchmark
+_SPREAD = 6.5  # prior standard deviations that a grid reaches
+_POINTS, _ROUNDS = 256, 3  # points of a round; each but the last adapts the proposal
+_BLOCK = 200  # draws that one call of the compiled function takes
+_AT_ONCE = 20  # draws evaluated side by side: what is in memory
+
+
+class Kind(NamedTuple):
+    """What a compiled program depends on."""
+
+    inputs: str
+    link: str
+    noise: str
+    df: float
+    family: bool  # has the family a skills effect of its own
+    residual: bool
+    slopes: bool  # does it draw a slope deviation
+    effects: bool  # has every model an effect of its own
+    sizes: tuple[int, ...]  # rows of unknown size
+    tokens: tuple[int, ...]  # rows of unknown tokens
+
+
+class Draws(NamedTuple):
+    """Everything else, one draw an entry of the first axis (left out below)."""
+
+    loading: Any  # (J, d)
+    bias: Any  # (J,)
+    slope: Any  # (P, d), with the deviation of the family or lineage where it is known
+    instruct: Any  # (d,)
+    lower: Any  # (J,)
+    upper: Any  # (J,)
+    link_shape: Any  # (J,)
+    noise_scale: Any  # (J,)
+    sampling_fraction: Any  # ()
+    mean: Any  # (d,) prior of the skills effect
+    scale: Any  # ()
+    residual_mean: Any  # (J,)
+    residual_scale: Any  # (J,)
+    slope_scale: Any  # (P,)
+    model_scale: Any  # ()
+    log_size: Any  # (M,) natural logs
+    log_tokens: Any  # (M,)
+
+
+class Scores(NamedTuple):
+    """The scores of a family's models."""
+
+    score: Any  # (M, J)
+    observed: Any  # (M, J) 0 or 1
+    instruct: Any  # (M,)
+    inverse_n: Any  # (J,)
+    rounding: Any  # (J,)
+    centre: Any  # (2,)
+    size_prior: Any  # (2,) mean and standard deviation of the log of an unknown size
+    tokens_prior: Any  # (2,)
+
+
+class Own(NamedTuple):
+    """What was drawn for the family, and how well: one entry of the first axis a draw."""
+
+    log_likelihood: Any  # () of its scores, its own parameters integrated out
+    effective: Any  # () share of the last points that count
+    family: Any  # (d,)
+    residual: Any  # (J,)
+    slope: Any  # (P, d)
+    model_effect: Any  # (M, d)
+    log_size: Any  # (M,)
+    log_tokens: Any  # (M,)
+
+
+def condition(kind: Kind, draws: Draws, scores: Scores, seed: int) -> Own:
+    """Draw a family's parameters given its scores, for each draw of the rest.
+
+    Parameters
+    ----------
+    kind
+        Static choices.
+    draws
+        ``(S, ...)`` arrays.
+    scores
+        The same for all draws. Tables of two families with as many rows, counted in powers
+        of two, share one compiled program; where models have effects of their own, which a
+        row without scores would add to what is sampled, those with exactly as many.
+    seed
+        Seed of all randomness.
+
+    Returns
+    -------
+    Own
+        ``(S, ...)`` NumPy arrays.
+    """
+    models = scores.score.shape[0]
+    more = 0 if kind.effects else (1 << (models - 1).bit_length()) - models
+    scores = scores._replace(
+        score=np.pad(scores.score, ((0, more), (0, 0)), constant_values=0.5),
+        observed=np.pad(scores.observed, ((0, more), (0, 0))),
+        instruct=np.pad(scores.instruct, (0, more)),
+    )
+    draws = draws._replace(
+        log_size=np.pad(draws.log_size, ((0, 0), (0, more))),
+        log_tokens=np.pad(draws.log_tokens, ((0, 0), (0, more))),
+    )
+    draws = jax.tree.map(lambda a: np.asarray(a, np.float32), draws)
+    scores = jax.tree.map(lambda a: np.asarray(a, np.float32), scores)
+    points = importance.points(_dimension(kind, draws, scores), _POINTS)
+
+    def block(keys: Any, rows: np.ndarray) -> Own:
+        return _block(kind, keys, Draws(*(a[rows] for a in draws)), scores, points)
+
+    own = importance.in_blocks(block, len(draws.bias), _BLOCK, seed)
+    return own._replace(
+        model_effect=own.model_effect[:, :models],
+        log_size=own.log_size[:, :models],
+        log_tokens=own.log_tokens[:, :models],
+    )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _block(kind: Kind, keys: Any, draws: Draws, scores: Scores, points: Any) -> Own:
+    return jax.lax.map(
+        lambda a: _one(kind, a[0], a[1], scores, points), (keys, draws), batch_size=_AT_ONCE
+    )
+
+
+def _lengths(kind: Kind, draws: Draws, scores: Scores) -> list[int]:
+    """Lengths of the parts of ``z``: family, slopes, effects of models, sizes, tokens."""
+    d, inputs, models = draws.loading.shape[-1], draws.slope.shape[-2], scores.score.shape[0]
+    return [
+        d * kind.family, inputs * d * kind.slopes, models * d * kind.effects,
+        len(kind.sizes), len(kind.tokens),
+    ]  # fmt: skip
+
+
+def _dimension(kind: Kind, draws: Draws, scores: Scores) -> int:
+    return sum(_lengths(kind, draws, scores))
+
+
+def _parts(kind: Kind, z: Any, draws: Draws, scores: Scores) -> tuple[Any, ...]:
+    """Standardised ``z`` as named quantities: family, slope, model effects, size, tokens."""
+    d, inputs, models = draws.loading.shape[-1], draws.slope.shape[-2], scores.score.shape[0]
+    ends = np.cumsum(_lengths(kind, draws, scores))
+    family, slope, effect, size, tokens = jnp.split(z, ends[:-1])
+    family = draws.mean + draws.scale * family if kind.family else jnp.zeros(d)
+    if kind.slopes:
+        slope = draws.slope_scale[:, None] * slope.reshape(inputs, d)
+    else:
+        slope = jnp.zeros((inputs, d))
+    if kind.effects:
+        effect = draws.model_scale * effect.reshape(models, d)
+    else:
+        effect = jnp.zeros((models, d))
+
+    def filled(known: Any, rows: tuple[int, ...], values: Any, prior: Any) -> Any:
+        return known.at[np.array(rows)].set(prior[0] + prior[1] * values) if rows else known
+
+    log_size = filled(draws.log_size, kind.sizes, size, scores.size_prior)
+    log_tokens = filled(draws.log_tokens, kind.tokens, tokens, scores.tokens_prior)
+    return family, slope, effect, log_size, log_tokens
+
+
+def _predictors(kind: Kind, z: Any, draws: Draws, scores: Scores) -> tuple[Any, Any]:
+    """Predictors less the residual: the part of the family (J,), and of its models (M, J).
+
+    Kept apart, because only the second part has to do with how models differ.
+    """
+    family, slope, effect, log_size, log_tokens = _parts(kind, z, draws, scores)
+    inputs = equations.raw_inputs(kind.inputs, log_size, log_tokens, scores.centre, jnp)
+    theta = equations.skills(
+        jnp.zeros_like(effect),
+        draws.slope + slope,
+        inputs,
+        instruct=draws.instruct,
+        is_instruct=scores.instruct,
+        model_effect=effect if kind.effects else None,
+    )
+    return draws.loading @ family, theta @ draws.loading.T + draws.bias
+
+
+def _log_likelihood(kind: Kind, eta: Any, draws: Draws, scores: Scores) -> Any:
+    """Log likelihood of the scores: ``eta`` (M, J, ...), the result too."""
+
+    def wide(a: Any) -> Any:
+        return a.reshape(*a.shape, *(1,) * (eta.ndim - 2))
+
+    fraction = equations.link(kind.link, eta, wide(draws.link_shape), jnp)
+    mu = equations.expected(fraction, wide(draws.lower), wide(draws.upper))
+    sd = likelihood.noise_sd(
+        kind.noise, mu, fraction, wide(draws.noise_scale), draws.sampling_fraction,
+        wide(scores.inverse_n), jnp,
+    )  # fmt: skip
+    rounding = wide(scores.rounding)
+    logp = likelihood.log_likelihood(wide(scores.score), mu, sd, kind.df, rounding, jnp)
+    return jnp.where(wide(scores.observed) > 0, logp, 0.0)
+
+
+def _inverse_link(kind: Kind, draws: Draws, scores: Scores) -> tuple[Any, Any, Any]:
+    """Where each score's predictor would be, and how sharply the score says so, (M, J).
+
+    Last, the same sharpness as a measurement: a score at floor or ceiling says only on
+    which side the predictor is.
+    """
+    raw = (scores.score - draws.lower) / (draws.upper - draws.lower)
+    fraction = jnp.clip(raw, 0.02, 0.98)
+    eta = equations.inverse_link(kind.link, fraction, draws.link_shape, jnp)
+
+    def of(eta: Any) -> tuple[Any, Any]:
+        fraction = equations.link(kind.link, eta, draws.link_shape, jnp)
+        return equations.expected(fraction, draws.lower, draws.upper), fraction
+
+    mu, fraction = of(eta)
+    slope = (of(eta + 0.05)[0] - of(eta - 0.05)[0]) / 0.1
+    sd = likelihood.noise_sd(
+        kind.noise, mu, fraction, draws.noise_scale, draws.sampling_fraction, scores.inverse_n, jnp
+    )
+    sharp = 1.0 if math.isinf(kind.df) else (kind.df + 1) / (kind.df + 3)
+    information = scores.observed * sharp * (slope / sd) ** 2
+    return eta, information, jnp.where(raw == fraction, information, 0.0)
+
+
+def _grid(
+    kind: Kind, z: Any, eta: Any, information: Any, draws: Draws, scores: Scores, sd: Any
+) -> tuple[Any, Any]:
+    """Nodes of each benchmark's average predictor, and log weights of the integral, (J, G).
+
+    Dense about where the likelihood is, then ever wider, out to `sd` (J,) times a multiple
+    around the prior mean.
+    """
+    family, own = _predictors(kind, z, draws, scores)
+    count = jnp.maximum(scores.observed.sum(0), 1.0)
+    mean = (scores.observed * own).sum(0) / count
+    centre = family + mean + draws.residual_mean
+    cells = eta - (own - mean)  # where each model's score alone would put the average
+    total = information.sum(0)
+    both = (information * cells).sum(0) + centre / sd**2
+    candidates = jnp.concatenate([cells, (both / (total + 1 / sd**2))[None]])
+    # (C, J): the likelihood at each candidate, all models together
+    found = jax.vmap(lambda e: _log_likelihood(kind, e + own - mean, draws, scores).sum(0))(
+        candidates
+    )
+    found = found - 0.5 * ((candidates - centre) / sd) ** 2
+    best = jnp.take_along_axis(candidates, found.argmax(0)[None], 0)[0]
+    unit = 2 / jnp.sqrt(total + 1 / sd**2)
+    reach = jnp.arcsinh((jnp.abs(best - centre) + _SPREAD * sd) / unit)
+    t = reach[:, None] * jnp.linspace(-1.0, 1.0, _NODES)
+    nodes = best[:, None] + unit[:, None] * jnp.sinh(t)
+    step = unit[:, None] * jnp.cosh(t) * reach[:, None] * 2 / (_NODES - 1)
+    return nodes, jnp.log(step)
+
+
+def _one(kind: Kind, key: Any, draws: Draws, scores: Scores, points: Any) -> Own:
+    """The parameters of the family for one draw of the rest."""
+    size = _dimension(kind, draws, scores)
+    count = scores.observed.sum(0)
+    some = count > 0
+    eta, edge, information = _inverse_link(kind, draws, scores)
+
+    def whole(z: Any) -> Any:
+        family, own = _predictors(kind, z, draws, scores)
+        return own + family
+
+    # A Gaussian approximation: scores as Gaussian measurements of their predictors.
+    zero = jnp.zeros(size)
+    jacobian = jax.jacfwd(whole)(zero)  # (M, J, D)
+    off = eta - whole(zero) - draws.residual_mean
+    variance = draws.residual_scale**2 if kind.residual else jnp.zeros_like(draws.bias)
+    shrink = variance / (1 + variance * information.sum(0))
+    along = jnp.einsum("mj,mjd->jd", information, jacobian)
+    hessian = (
+        jnp.eye(size)
+        + jnp.einsum("mj,mjd,mje->de", information, jacobian, jacobian)
+        - jnp.einsum("j,jd,je->de", shrink, along, along)
+    )
+    slope = jnp.einsum("mj,mjd->d", information * off, jacobian)
+    slope = slope - (shrink * (information * off).sum(0)) @ along
+    covariance = jnp.linalg.inv(hessian)
+    mean = covariance @ slope
+
+    averaged = jnp.einsum("mj,mjd->jd", scores.observed, jacobian) / jnp.maximum(count, 1)[:, None]
+    sd = jnp.sqrt((averaged**2).sum(-1) + variance + 1e-6)
+    nodes, log_step = _grid(kind, mean, eta, edge, draws, scores, sd)
+
+    def integrand(z: Any) -> Any:
+        """Log likelihood times prior of the residual at the nodes, (J, G)."""
+        family, own = _predictors(kind, z, draws, scores)
+        average = (scores.observed * own).sum(0) / jnp.maximum(count, 1)
+        # a lone model is its own average, whatever z: then this is the same for all points
+        apart = own - average if len(own) > 1 else jnp.zeros(own.shape)
+        table = _log_likelihood(kind, nodes + apart[..., None], draws, scores).sum(0)
+        scale = draws.residual_scale[:, None]
+        away = (nodes - (family + average + draws.residual_mean)[:, None]) / scale
+        return table - 0.5 * away**2 - jnp.log(scale * math.sqrt(2 * math.pi))
+
+    def log_density(z: Any) -> Any:
+        """Log of likelihood times standard normal prior of ``z``, up to a constant."""
+        if kind.residual:
+            each = logsumexp(integrand(z) + log_step, axis=-1)
+        else:
+            each = _log_likelihood(kind, whole(z), draws, scores).sum(0)
+        return jnp.where(some, each, 0.0).sum() - 0.5 * (z**2).sum()
+
+    here, there, pick = jax.random.split(key, 3)
+    if size:
+        z, log_w, effective = importance.sample(
+            log_density, mean, covariance, points, here, _ROUNDS
+        )
+        log_likelihood = logsumexp(log_w) - math.log(_POINTS)
+        z = z[jax.random.categorical(pick, log_w)]
+    else:
+        z, effective = zero, jnp.ones(())
+        log_likelihood = log_density(z)
+
+    family, slope_part, effect, log_size, log_tokens = _parts(kind, z, draws, scores)
+    residual = jnp.zeros_like(draws.bias)
+    if kind.residual:
+        free, inside = jax.random.split(there)
+        noise = jax.random.normal(free, draws.bias.shape)
+        residual = draws.residual_mean + draws.residual_scale * noise
+        drawn = _inverse_cdf(inside, nodes, integrand(z))
+        part, own = _predictors(kind, z, draws, scores)
+        average = part + (scores.observed * own).sum(0) / jnp.maximum(count, 1)
+        residual = jnp.where(some, drawn - average, residual)
+    return Own(
+        log_likelihood, effective, family, residual, slope_part, effect, log_size, log_tokens
+    )
+
+
+def _inverse_cdf(key: Any, nodes: Any, log_density: Any) -> Any:
+    """Draw from a density that is linear between nodes: one draw a row of ``(J, G)``."""
+    density = jnp.exp(log_density - log_density.max(-1, keepdims=True))
+    width = jnp.diff(nodes, axis=-1)
+    low, high = density[:, :-1], density[:, 1:]
+    mass = 0.5 * (low + high) * width
+    total = jnp.cumsum(mass, -1)
+    target = jax.random.uniform(key, nodes.shape[:1]) * total[:, -1]
+    cell = jnp.minimum((total < target[:, None]).sum(-1), mass.shape[-1] - 1)[:, None]
+
+    def at(values: Any) -> Any:
+        return jnp.take_along_axis(values, cell, -1)[:, 0]
+
+    # solve a t + (b - a) t^2 / 2 = share * (a + b) / 2 for t in [0, 1]
+    share = jnp.clip(1 - (at(total) - target) / jnp.maximum(at(mass), 1e-30), 0.0, 1.0)
+    a, b = at(low), at(high)
+    root = jnp.sqrt(jnp.maximum(a**2 + share * (b**2 - a**2), 0.0))
+    t = share * (a + b) / jnp.maximum(a + root, 1e-30)
+    return at(nodes) + jnp.clip(t, 0.0, 1.0) * at(width)

@@ -1,0 +1,306 @@
+"""Forecasts: the scores of models nobody has trained, as distributions.
+
+Held fixed: the candidate's size, tokens and family. Random: every parameter of the
+posterior; the family's own effects, from the population, if the family is new; the
+model-level effect of the candidate; and, for the score, the observation noise.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ..errors import ConvergenceWarning, DataError, ExtrapolationWarning, unknown
+from ..law.likelihood import draw_scores
+from ..posterior.core import PosteriorDraws
+from ..support.checks import check_prob
+from ..support.intervals import quantiles
+from ..support.threads import workers
+from .candidates import completed, extrapolation
+from .new_effects import Known, effects_of, identity, key_of, rng_of
+
+_FRAME = ["model", "family", "params_b", "tokens_t", "benchmark"]
+
+
+class Forecast:
+    """Forecast scores of some candidates.
+
+    Nothing is drawn before it is asked for. Summaries go over blocks of candidates, in
+    threads, and keep no draws, so that thousands of candidates fit in little memory; the
+    same numbers come out of :attr:`draws`.
+
+    Attributes
+    ----------
+    candidates : pandas.DataFrame
+        The models, one a row, with lineage and instruct filled in.
+    benchmarks : list of str
+        The benchmarks that were asked for.
+    prob : float
+        Mass of the central interval in :attr:`frame`.
+    warnings : list of str
+        What to keep in mind: extrapolation, families never seen.
+    """
+
+    def __init__(
+        self,
+        posterior: PosteriorDraws,
+        candidates: pd.DataFrame,
+        benchmarks: list[str],
+        prob: float,
+        seed: int,
+        warnings: list[str],
+    ) -> None:
+        self.candidates = candidates
+        self.benchmarks = benchmarks
+        self.prob = prob
+        self.warnings = warnings
+        self.posterior = posterior
+        self.seed = seed
+        self._known = Known.of(posterior)
+        self._blocks = list(posterior.blocks(len(candidates)))
+
+    def __repr__(self) -> str:
+        return (
+            f"<sloth_bayes.Forecast: {len(self.candidates)} model(s) x {len(self.benchmarks)} "
+            f"benchmark(s), {self.posterior.n_draws} draws, {self.prob:.0%} intervals>"
+        )
+
+    def _repr_html_(self) -> str:
+        return self.frame.to_html(index=False, float_format="{:.3f}".format, max_rows=24)
+
+    @cached_property
+    def draws(self) -> xr.Dataset:
+        """All draws: dims chain, draw, model, benchmark.
+
+        ``score`` (posterior predictive, in [0, 1]) and ``expected`` (the expected score
+        without observation noise), in single precision: 8 bytes a draw, model and
+        benchmark together.
+        """
+        group = self.posterior.tree["posterior"]
+        sizes, cells = group.sizes, (len(self.candidates), len(self.benchmarks))
+        arrays = [np.empty((*cells, self.posterior.n_draws), np.float32) for _ in range(2)]
+
+        def fill(block: slice) -> None:
+            for array, values in zip(arrays, self._evaluate(block, True), strict=True):
+                array[block] = values
+
+        for _ in _in_threads(fill, self._blocks):
+            pass
+        dims = ("chain", "draw", "model", "benchmark")
+        score, expected = (
+            np.moveaxis(a.reshape(*cells, sizes["chain"], sizes["draw"]), (2, 3), (0, 1))
+            for a in arrays
+        )
+        return xr.Dataset(
+            {"score": (dims, score), "expected": (dims, expected)},
+            coords={
+                "chain": group["chain"].values,
+                "draw": group["draw"].values,
+                "model": self.candidates["model"].to_numpy(str),
+                "benchmark": self.benchmarks,
+            },
+        )
+
+    def _evaluate(self, block: slice, noisy: bool) -> list[np.ndarray]:
+        """Scores (if `noisy`) and expected scores of some candidates: (model, benchmark, draw)."""
+        post, rows = self.posterior, self.candidates.iloc[block]
+        names = post.benchmarks
+        keep = [names.index(b) for b in self.benchmarks]
+        mu, fraction = post.expected(effects_of(post, rows, self.seed, self._known))
+        expected = mu.transpose(1, 2, 0)
+        if keep != list(range(len(names))):
+            expected = expected[:, keep]
+        if not noisy:
+            return [expected]
+        sd = post.noise_sd(mu, fraction)
+        score = np.empty(expected.shape, np.float32)
+        for i, row in enumerate(rows.itertuples()):
+            # All benchmarks are drawn whichever are kept, so that asking for one of them
+            # gives the numbers that asking for all gives.
+            rng = rng_of(key_of(self.seed, "noise", *identity(row)))
+            score[i] = draw_scores(mu[:, i], sd[:, i], post.spec.df, rng)[:, keep].T
+        return [score, expected]
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The score, tidy: one row per model and benchmark, with its central interval."""
+        return self.summary()
+
+    def summary(self, of: str = "score", prob: float | None = None) -> pd.DataFrame:
+        """Mean, median, standard deviation and central interval.
+
+        Parameters
+        ----------
+        of
+            ``"score"``: what an evaluation would report, before rounding; ``"expected"``:
+            the expected score, without the noise of a single evaluation.
+        prob
+            Mass of the interval; that of the forecast by default.
+
+        Returns
+        -------
+        pandas.DataFrame
+            model, family, params_b, tokens_t, benchmark, mean, median, sd, lower, upper,
+            prob; scores in [0, 1].
+
+        Raises
+        ------
+        UnknownNameError
+            If `of` is neither.
+        DataError
+            If `prob` is not between 0 and 1.
+        """
+        if of not in ("score", "expected"):
+            raise unknown("summary", of, ["score", "expected"])
+        prob = check_prob(self.prob if prob is None else prob)
+        levels = [(1 - prob) / 2, 0.5, (1 + prob) / 2]
+
+        def summarise(block: slice) -> np.ndarray:
+            found = []
+            for values in self._evaluate(block, of == "score")[0]:  # one model: fits a cache
+                mean, sd = values.mean(-1, dtype=np.float64), values.std(-1, dtype=np.float64)
+                lower, median, upper = quantiles(values, levels)
+                found.append([mean, median, sd, lower, upper])
+            return np.array(found).swapaxes(0, 1)
+
+        statistics = np.concatenate(list(_in_threads(summarise, self._blocks)), axis=1)
+        names = self.benchmarks
+        repeated = self.candidates.loc[
+            self.candidates.index.repeat(len(names)), ["model", "family", "params_b", "tokens_t"]
+        ].reset_index(drop=True)
+        repeated["benchmark"] = names * len(self.candidates)
+        columns = ["mean", "median", "sd", "lower", "upper"]
+        for name, array in zip(columns, statistics, strict=True):
+            repeated[name] = array.ravel()
+        repeated["prob"] = prob
+        return repeated[[*_FRAME, *columns, "prob"]]
+
+    def of(self, candidates: pd.DataFrame) -> Forecast:
+        """The same forecast of other models, of new families too. For the layers above."""
+        rows = completed(self.posterior, candidates, new_family=True)
+        return Forecast(self.posterior, rows, self.benchmarks, self.prob, self.seed, [])
+
+    def plot(self, benchmarks: list[str] | None = None, **options: Any) -> np.ndarray[Any, Any]:
+        """Score against size with its interval; see :func:`sloth_bayes.plots.forecast`.
+
+        Returns
+        -------
+        numpy.ndarray of matplotlib.axes.Axes
+        """
+        from ..plots import scores
+
+        axes: np.ndarray[Any, Any] = scores.forecast(self, benchmarks=benchmarks, **options)
+        return axes
+
+
+def forecast(
+    post: PosteriorDraws,
+    candidates: pd.DataFrame,
+    prob: float = 0.9,
+    seed: int = 0,
+    *,
+    new_family: bool = False,
+    benchmarks: str | list[str] | None = None,
+) -> Forecast:
+    """Forecast the scores of candidates.
+
+    Parameters
+    ----------
+    post
+        The posterior.
+    candidates
+        One row a model: model, family, params_b (billions), tokens_t (trillions);
+        lineage and instruct are optional (see :func:`candidates`). A row that repeats a
+        model of the fit (same name, family, size and tokens) is forecast with that
+        model's own effect; any other model draws its effect from the population.
+    prob
+        Mass of the central interval.
+    seed
+        Seed of everything that is not in the posterior's draws. A candidate's draws
+        depend on the seed and on what the candidate is, not on the other rows.
+    new_family
+        Accept families the posterior has not seen, drawn from the population of lineages
+        (candidates of one new family share its draw). A new family of a known lineage (or
+        of its lineage's name) is drawn around that lineage; with its lineage given it is
+        accepted without `new_family`.
+    benchmarks
+        Benchmark or benchmarks to keep; all by default.
+
+    Returns
+    -------
+    Forecast
+
+    Raises
+    ------
+    UnknownNameError
+        For a family or benchmark that the posterior does not know.
+    DataError
+        For a missing column, an unknown size or number of tokens, or nonsense numbers.
+
+    Warns
+    -----
+    ExtrapolationWarning
+        If a candidate is larger, or smaller, or trained on more or fewer tokens than any
+        model of the fit; the message says by how much.
+    ConvergenceWarning
+        If the diagnostics have been computed (a posterior that ships has them) and say
+        that the fit has not converged.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> fc = sb.load("leaderboard").forecast(sb.candidates("qwen2", 60, 7), benchmarks="MMLU")
+    >>> row = fc.frame.iloc[0]
+    >>> bool(0.6 < row["lower"] < row["median"] < row["upper"] < 0.95)
+    True
+    """
+    prob = check_prob(prob)
+    rows = completed(post, candidates, new_family)
+    names = post.benchmarks
+    benchmarks = [benchmarks] if isinstance(benchmarks, str) else benchmarks
+    if benchmarks is not None and len(benchmarks) == 0:
+        raise DataError("no benchmark is asked for: leave benchmarks out for all of them")
+    for name in benchmarks or []:
+        if name not in names:
+            raise unknown("benchmark", name, names)
+    benchmarks = list(dict.fromkeys(benchmarks or names))
+
+    notes = extrapolation(post, rows)
+    for note in notes:
+        warnings.warn(note, ExtrapolationWarning, stacklevel=2)
+    if post.known_verdict is False:
+        warnings.warn(
+            "the posterior has not converged: see its diagnostics()",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    unseen = [f for f in rows["family"].unique() if f not in post.families]
+    for family in unseen:
+        lineage = str(rows.loc[rows["family"] == family, "lineage"].iloc[0])
+        known = lineage in post.lineages
+        notes.append(
+            f"family {family!r} was never seen: drawn from "
+            + (f"its lineage {lineage!r}" if known else "the population of lineages")
+        )
+
+    return Forecast(post, rows, benchmarks, prob, seed, notes)
+
+
+def _in_threads(task: Callable[[slice], Any], blocks: list[slice]) -> Iterator[Any]:
+    """Results of a task for each block, in order; NumPy computes outside Python's lock."""
+    threads = min(workers(), len(blocks))
+    if threads == 1:
+        yield from map(task, blocks)
+        return
+    pool = ThreadPoolExecutor(threads)
+    try:
+        yield from pool.map(task, blocks)
+    finally:
+        pool.shutdown(cancel_futures=True)

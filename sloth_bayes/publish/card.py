@@ -1,0 +1,271 @@
+"""The card of a posterior that ships: what was fitted, how well it went, what it does not know."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..errors import ExtrapolationWarning
+from ..posterior.core import PosteriorDraws
+from ..posterior.diagnostics import starts_in_words
+from ..posterior.verdict import Diagnostics
+from ..support.files import new_file
+
+
+def write_card(
+    post: PosteriorDraws,
+    diagnostics: Diagnostics,
+    seconds: float,
+    path: str | Path,
+    kept: int | None = None,
+    svi: PosteriorDraws | None = None,
+) -> Path:
+    """Write what is known about a fit: data, convergence, calibration, limits.
+
+    Every number is computed from the posterior given; nothing is remembered from another
+    fit.
+
+    Parameters
+    ----------
+    post
+        The full fit (a slimmed one lacks the draws that PSIS-LOO deserves, and the card
+        says so).
+    diagnostics
+        ``post.diagnostics()``.
+    seconds
+        Time the fit took.
+    path
+        The Markdown file; its folder names the posterior.
+    kept
+        Draws of the slimmed posterior beside the card, if there is one.
+    svi
+        A variational fit of the same specification to the same table, to be compared with
+        this one.
+
+    Returns
+    -------
+    pathlib.Path
+        The file written.
+
+    Raises
+    ------
+    FileFormatError
+        If the file cannot be written.
+    """
+    path = Path(path)
+    sections = [
+        f"# The posterior `{path.resolve().parent.name}`\n\n"
+        "Written by `sloth-bayes fit`; every number below is computed from the fit it describes.",
+        "## What was fitted\n\n" + _fitted(post, seconds, kept),
+        "## Convergence\n\n" + _convergence(diagnostics),
+        "## In-sample check\n\n" + _in_sample(post),
+        "## Leave-one-out (PSIS-LOO)\n\n" + _loo(post),
+        "## When not to trust it\n\n" + _limits(post, diagnostics),
+    ]
+    if svi is not None:
+        sections.insert(-1, "## Variational inference beside it\n\n" + _beside(post, svi))
+    with new_file(path) as temporary:
+        temporary.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+    return path
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _fitted(post: PosteriorDraws, seconds: float, kept: int | None) -> str:
+    about = post.attrs
+    left_out, versions = about["left_out"], about["versions"]
+    sizes = post.data_tree["posterior"].sizes
+    method = f"{post.method.upper()}, {sizes['chain']} chain(s) x {sizes['draw']} draws"
+    if "warmup" in about:
+        method += f" after {int(about['warmup'])} of warm-up"
+    rows = [
+        ["data", f"{about['data']}, fingerprint `{about['data_fingerprint']}`"],
+        [
+            "rows",
+            f"{len(post.models)} models, {len(post.families)} families, {len(post.lineages)} "
+            f"lineages, {len(post.benchmarks)} benchmarks, {int(about['n_scores'])} scores",
+        ],
+        [
+            "left out",
+            f"{len(left_out)} without size or tokens: {', '.join(left_out)}"
+            if left_out
+            else "none",
+        ],
+        ["method", f"{method}, seed {int(about['seed'])}"],
+        ["starts", starts_in_words(post)],
+        ["time", f"{seconds:.0f} s on {about['backend']}"],
+        ["versions", ", ".join(f"{k} {v}" for k, v in versions.items())],
+    ]
+    if kept is not None:
+        rows.insert(4, ["kept here", f"{kept} draws, thinned evenly; all else is of the full fit"])
+    return _table(["what", "value"], rows).replace("--:", "---")
+
+
+def _convergence(found: Diagnostics) -> str:
+    text = "\n".join(f"- {message}" for message in found.messages)
+    if found.table.empty:
+        return text
+    rows = [
+        [
+            str(row["quantity"]),
+            "" if math.isnan(row["r_hat"]) else f"{row['r_hat']:.3f}",
+            f"{row['ess_bulk']:.0f}",
+            f"{row['ess_tail']:.0f}",
+            f"{row['mcse']:.2g}",
+        ]
+        for row in found.table.head(10).to_dict("records")
+    ]
+    head = ["quantity", "R-hat", "bulk ESS", "tail ESS", "MCSE"]
+    return f"{text}\n\nThe ten worst of {len(found.table)}:\n\n{_table(head, rows)}"
+
+
+def _in_sample(post: PosteriorDraws) -> str:
+    tree = post.data_tree
+    predictive = tree["posterior_predictive"].to_dataset()["score"]
+    drawn = predictive.transpose("chain", "draw", "observation").values
+    levels = [0.05, 0.25, 0.5, 0.75, 0.95]
+    q = np.quantile(drawn.reshape(-1, drawn.shape[-1]), levels, axis=0)
+    data = tree["observed_data"].to_dataset()
+    score, which = data["score"].values, data["obs_benchmark"].values.astype(str)
+
+    def row(label: str, here: np.ndarray) -> list[str]:
+        y, (low, lower, middle, upper, high) = score[here], q[:, here]
+        return [
+            label,
+            str(int(here.sum())),
+            f"{np.mean((y >= lower) & (y <= upper)):.0%}",
+            f"{np.mean((y >= low) & (y <= high)):.0%}",
+            f"{100 * np.mean(high - low):.1f}",
+            f"{100 * np.mean(np.abs(middle - y)):.1f}",
+        ]
+
+    rows = [row(b, which == b) for b in post.benchmarks]
+    rows.append(row("all", np.ones(score.size, bool)))
+    head = ["benchmark", "scores", "in 50%", "in 90%", "mean 90% width", "MAE of median"]
+    return (
+        "Share of the observed scores inside their posterior predictive intervals (width and "
+        "error in percentage points). These scores were in the fit: this shows whether the law "
+        "can describe them, not how well it forecasts.\n\n" + _table(head, rows)
+    )
+
+
+def _loo(post: PosteriorDraws) -> str:
+    if "slimmed_from" in post.attrs:
+        return "Not computed: this posterior was slimmed; fit again for the draws it needs."
+    from arviz_stats import loo
+
+    with warnings.catch_warnings():
+        # that some k-hat are large is what the table says
+        warnings.simplefilter("ignore", UserWarning)
+        found = loo(post.data_tree, pointwise=True)
+    k = np.asarray(found.pareto_k).ravel()
+    good = float(found.good_k)
+    rows = [
+        ["elpd (standard error)", f"{found.elpd:.1f} ({found.se:.1f})"],
+        ["effective number of parameters", f"{found.p:.1f}"],
+        [f"k-hat at most {good:.2f} (reliable)", str(int((k <= good).sum()))],
+        [f"k-hat between {good:.2f} and 1", str(int(((k > good) & (k <= 1)).sum()))],
+        ["k-hat above 1", str(int((k > 1).sum()))],
+    ]
+    text = _table(["what", "value"], rows)
+    bad = np.argsort(-k)[: min(5, int((k > good).sum()))]
+    if bad.size:
+        data = post.data_tree["observed_data"].to_dataset()
+        names = [
+            f"{data['obs_model'].values[i]} on {data['obs_benchmark'].values[i]} ({k[i]:.2f})"
+            for i in bad
+        ]
+        text += f"\n\nThe scores that sway the fit most: {', '.join(names)}."
+    return text
+
+
+def apart(post: PosteriorDraws, svi: PosteriorDraws) -> pd.DataFrame:
+    """How far two fits' forecasts are apart, for a model twice as large as each family's largest.
+
+    A row a benchmark and one for all: n (models), mean and largest distance of medians of the
+    expected scores (points), median ratio of the widths of 90% intervals, and the share of
+    medians of `svi` outside the 90% intervals of `post`.
+    """
+    constant = post.data_tree["constant_data"].to_dataset()
+    frame = constant[["params_b", "tokens_t", "family_of_model"]].to_dataframe().reset_index()
+    frame = frame.rename(columns={"family_of_model": "family"}).sort_values("params_b")
+    frame = frame[frame["tokens_t"].notna()].groupby("family").tail(1)
+    frame["params_b"] *= 2
+    frame["model"] = "twice " + frame["model"].astype(str)
+    columns = ["model", "family", "params_b", "tokens_t"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExtrapolationWarning)
+        forecasts = [fit.forecast(frame[columns]) for fit in (post, svi)]
+    exact, guide = (f.summary(of="expected", prob=0.9) for f in forecasts)
+    shift = 100 * (guide["median"] - exact["median"]).abs()
+    width = (guide["upper"] - guide["lower"]) / (exact["upper"] - exact["lower"])
+    outside = (guide["median"] < exact["lower"]) | (guide["median"] > exact["upper"])
+    which = exact["benchmark"].to_numpy()
+    every = [(b, which == b) for b in post.benchmarks] + [("all", np.ones(len(which), bool))]
+    return pd.DataFrame(
+        [
+            {
+                "benchmark": name, "n": len(frame), "mean": shift[here].mean(),
+                "most": shift[here].max(), "width": width[here].median(),
+                "outside": outside[here].mean(),
+            }
+            for name, here in every
+        ]
+    )  # fmt: skip
+
+
+def _beside(post: PosteriorDraws, svi: PosteriorDraws) -> str:
+    """Forecasts of both fits."""
+    found = apart(post, svi)
+    rows = [
+        [r.benchmark, f"{r.mean:.1f}", f"{r.most:.1f}", f"{r.width:.2f}", f"{r.outside:.0%}"]
+        for r in found.itertuples()
+    ]
+    head = ["benchmark", "medians apart", "at most", "width, SVI / NUTS", "medians outside 90%"]
+    messages = " ".join(svi.diagnostics().messages[:2])
+    return (
+        f"The same specification by SVI (seed {int(svi.attrs['seed'])}). {messages}\n\n"
+        f"Expected scores of {found['n'].iloc[0]} models nobody has trained, twice as large as the "
+        "largest of each family: how far medians are apart (points, mean and largest), the median "
+        "ratio of the widths of 90% intervals, and the share of SVI's medians outside NUTS's 90% "
+        "intervals.\n\n" + _table(head, rows)
+    )
+
+
+def _limits(post: PosteriorDraws, found: Diagnostics) -> str:
+    constant = post.data_tree["constant_data"].to_dataset()
+    families = constant["family_of_model"].values.astype(str)
+    _, count = np.unique(families, return_counts=True)
+    data = post.data_tree["observed_data"].to_dataset()
+    which = data["obs_benchmark"].values.astype(str)
+    scores = {b: int((which == b).sum()) for b in post.benchmarks}
+    fewest = min(scores, key=lambda b: scores[b])
+
+    def span(name: str, unit: str) -> str:
+        values = constant[name].values
+        return f"{np.nanmin(values):g} to {np.nanmax(values):g}{unit}"
+
+    limits = [
+        f"Outside {span('params_b', 'B')} parameters or {span('tokens_t', 'T')} tokens the law "
+        "extrapolates; a forecast warns and says how far, but its interval cannot know where "
+        "the law itself ends.",
+        f"{int((count == 1).sum())} of {count.size} families have one model here: nothing "
+        "of their own says how they scale.",
+        f"Benchmarks have {min(scores.values())} to {max(scores.values())} scores; the fewest: "
+        f"{fewest}.",
+        "Scores are those of one leaderboard's prompts and shots. Another harness, another "
+        "prompt or contaminated training data is another quantity.",
+        "A tuned model is forecast as its family is tuned here; a new recipe is a new family.",
+    ]
+    if not found.ok:
+        limits.insert(0, "**The fit has not converged** (above): do not rely on interval ends.")
+    elif post.method == "svi":
+        limits.insert(0, "Variational inference: intervals tend to be too narrow.")
+    return "\n".join(f"- {line}" for line in limits)

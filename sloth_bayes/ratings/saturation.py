@@ -1,0 +1,162 @@
+"""Where skills stop growing with size, as judges rate them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..errors import DataError
+from ..support.checks import check_prob
+from ..support.intervals import bisect, median_and_ends, order_statistics
+from .draws import GAIN, KNOTS, RatingsDraws
+
+
+@dataclass(frozen=True)
+class RatingsSaturation:
+    """The answer of :meth:`sloth_bayes.RatingsPosterior.saturation`.
+
+    Attributes
+    ----------
+    frame : pandas.DataFrame
+        One row a skill and size asked about.
+    curve : pandas.DataFrame
+        skill, params_b, median, lower, upper of the gain of a doubling, p_saturated.
+    points : dict of str to numpy.ndarray
+        The point of saturation of each skill (B), draw by draw; infinite where not reached.
+    prob : float
+        Mass of the intervals.
+    messages : tuple of str
+        What to keep in mind.
+    """
+
+    frame: pd.DataFrame
+    curve: pd.DataFrame
+    points: dict[str, np.ndarray]
+    prob: float
+    messages: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        table = self.frame.pivot(index="skill", columns="at", values="p_saturated")
+        return f"<sloth_bayes.RatingsSaturation: P(saturated)>\n{table.round(2).to_string()}"
+
+    def _repr_html_(self) -> str:
+        return self.frame.to_html(index=False, float_format="{:.3g}".format)
+
+    def plot(self, ax: Any = None) -> np.ndarray:
+        """Gain of a doubling along sizes; see :func:`sloth_bayes.ratingsplots.saturation`."""
+        from ..plots import ratings as ratingsplots
+
+        return ratingsplots.saturation(self, ax=ax)
+
+
+def saturation(
+    post: RatingsDraws,
+    gain: float = GAIN,
+    *,
+    at: Sequence[float] = KNOTS,
+    kind: str | None = None,
+    prob: float = 0.9,
+) -> RatingsSaturation:
+    """Beyond which size does a doubling gain less than `gain` rating points, by skill?
+
+    Of a typical family (effects 0). A skill is saturated at a size if no doubling from there
+    up to the largest asked about (or half the largest known size) gains as much. Held fixed:
+    the kind of model. Random: every parameter.
+
+    Parameters
+    ----------
+    post
+        The fit.
+    gain
+        In rating points (of 1-5).
+    at
+        Sizes in billions of parameters.
+    kind
+        The kind of model; by default Chat, if there is one.
+    prob
+        Mass of the intervals.
+
+    Returns
+    -------
+    RatingsSaturation
+        ``frame``: skill, kind, gain, at, p_saturated, gain_median, gain_lower, gain_upper
+        (of a doubling there), and median, lower, upper of the point of saturation (infinite
+        where not reached).
+
+    Raises
+    ------
+    DataError
+        If `gain` or a size is not positive.
+    UnknownNameError
+        If the kind is not in the fit.
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> found = sb.load_ratings_posterior().saturation()
+    >>> found.frame.query("skill == 'planning'")["p_saturated"].is_monotonic_increasing
+    True
+    """
+    kind, prob = post.ask_kind(kind), check_prob(prob)
+    asked = np.atleast_1d(np.asarray(at, float))
+    if not (np.isfinite(gain) and gain > 0):
+        raise DataError(f"gain must be a positive number of rating points, not {gain}")
+    if not asked.size or not (np.isfinite(asked) & (asked > 0)).all():
+        raise DataError(f"at must be positive sizes in billions, not {at!r}")
+    low, largest = post.extent()
+    low, high = min(low, asked.min()), max(largest / 2, asked.max())
+    grid = np.unique(np.r_[np.geomspace(low, high, 120), asked])
+
+    def gains(x: np.ndarray) -> np.ndarray:
+        return post.along(2 * x, kind) - post.along(x, kind)
+
+    curve = gains(grid)  # (S, n, J)
+    enough = curve >= gain
+    later = np.flip(np.logical_or.accumulate(np.flip(enough, 1), axis=1), 1)
+    middle, lower, upper = median_and_ends(curve, prob)
+    rows, points, along = [], {}, []
+    for j, skill in enumerate(post.skills):
+        last = np.where(later[..., j].any(1), later[..., j].sum(1), 0)  # grid points before
+        inside = np.clip(last, 1, len(grid) - 1)
+        ends = np.stack([grid[inside], grid[inside - 1]], axis=1)  # from saturated, back
+
+        def test(x: np.ndarray, j: int = j) -> np.ndarray:
+            return gains(x[:, None])[:, 0, j] >= gain
+
+        exact = bisect(ends, test)
+        point = np.where(last == 0, grid[0], np.where(last == len(grid), np.inf, exact))
+        points[skill] = point
+        ends_of = order_statistics(point, prob)
+        for size in asked:
+            k = int(np.searchsorted(grid, size))
+            rows.append(
+                {
+                    "skill": skill, "kind": kind, "gain": float(gain), "at": float(size),
+                    "p_saturated": float((~later[:, k, j]).mean()),
+                    "gain_median": middle[k, j], "gain_lower": lower[k, j],
+                    "gain_upper": upper[k, j],
+                    "median": ends_of[0], "lower": ends_of[1], "upper": ends_of[2],
+                }
+            )  # fmt: skip
+        along.append(
+            pd.DataFrame(
+                {
+                    "skill": skill, "params_b": grid, "median": middle[:, j],
+                    "lower": lower[:, j], "upper": upper[:, j],
+                    "p_saturated": (~later[..., j]).mean(0),
+                }
+            )
+        )  # fmt: skip
+    messages = []
+    if 2 * high > 1.01 * largest:
+        messages.append(
+            f"a doubling from {high:g}B ends beyond the largest known size, {largest:g}B: "
+            "there it relies on the law and on models of unknown size"
+        )
+    return RatingsSaturation(
+        pd.DataFrame(rows), pd.concat(along, ignore_index=True), points, prob, tuple(messages)
+    )

@@ -1,0 +1,308 @@
+"""Ratings of models on skills by judges: checked tables, and those that ship."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..errors import DataError, unknown
+from ..support.shipped import shipped
+from .rated import SCALE, Ratings
+
+if TYPE_CHECKING:
+    from .posterior import RatingsPosterior
+
+_ENOUGH = 5  # models of known size, to set a prior for the others
+
+
+class SkillRatings(Ratings):
+    """Ratings of models on skills by judges, checked.
+
+    Made by :meth:`from_means` (mean ratings), :meth:`from_ratings` (single ones) or
+    :func:`load_ratings` (those that ship), not by hand.
+
+    Attributes
+    ----------
+    frame : pandas.DataFrame
+        Of means: model, skill, judge, rating. Of single ratings: model, skill, difficulty,
+        judge, and the counts of each rating, ``1`` to ``5``.
+    models : pandas.DataFrame
+        model, family, lineage, kind, params_b (billions; NaN if unknown).
+    skills, judges : tuple of str
+        In the order of the fit: as given, and sorted.
+    levels : tuple of int
+        Levels of difficulty; empty for means.
+    single : bool
+        Whether single ratings are counted.
+    """
+
+    def __repr__(self) -> str:
+        unknown = int(self.models["params_b"].isna().sum())
+        what = (
+            f"{int(self.frame[list('12345')].to_numpy().sum())} single ratings"
+            if self.single
+            else f"{len(self.frame)} mean ratings"
+        )
+        return (
+            f"<sloth_bayes.SkillRatings {self.name!r}: {what} of {len(self.models)} models "
+            f"({unknown} of unknown size) on {len(self.skills)} skills by "
+            f"{len(self.judges)} judge(s)>"
+        )
+
+    @classmethod
+    def from_means(
+        cls,
+        ratings: pd.DataFrame,
+        models: pd.DataFrame,
+        *,
+        skills: Sequence[str] | None = None,
+        instances: Mapping[str, int] | None = None,
+        name: str = "ratings",
+    ) -> SkillRatings:
+        """Mean ratings: one row a model, skill and judge.
+
+        Parameters
+        ----------
+        ratings
+            Columns model, skill, rating (a mean, in [1, 5]; rows of NaN are left out) and
+            judge (optional, if there is one).
+        models
+            One row a model: model, params_b (billions, NaN if unknown), and optionally family,
+            lineage (the base models that families share) and kind (such as Base and Chat).
+        skills
+            The skills that may occur, in order; by default those of the table, sorted.
+        instances
+            Number of rated answers behind a mean, by skill, where known: the scale of their
+            sampling noise.
+        name
+            What to call the table.
+
+        Raises
+        ------
+        DataError
+            A column is missing, a rating lies outside 1-5, a row is there twice, a model has
+            no row in `models`, or a size is not positive.
+        UnknownNameError
+            A skill is not among `skills`.
+
+        Examples
+        --------
+        >>> import pandas as pd, sloth_bayes as sb
+        >>> models = pd.DataFrame({"model": ["a", "b"], "params_b": [7, 70]})
+        >>> rows = pd.DataFrame({"model": ["a", "b"], "skill": "planning", "rating": [3.1, 3.9]})
+        >>> sb.SkillRatings.from_means(rows, models).skills
+        ('planning',)
+        """
+        frame = _columns(ratings, skills, ("model", "skill", "judge"))
+        frame = frame[frame["rating"].notna()]
+        _reject_twice(frame, ["model", "skill", "judge"])
+        frame = frame[["model", "skill", "judge", "rating"]]
+        return cls._made(frame, models, skills, (), dict(instances or {}), name)
+
+    @classmethod
+    def from_ratings(
+        cls,
+        ratings: pd.DataFrame,
+        models: pd.DataFrame,
+        *,
+        skills: Sequence[str] | None = None,
+        name: str = "ratings",
+    ) -> SkillRatings:
+        """Single ratings: one row an answer and skill. They are counted at once.
+
+        Parameters
+        ----------
+        ratings
+            Columns model, skill, rating (1, 2, 3, 4 or 5; rows of NaN are left out), and
+            optionally judge, difficulty (1 to 5) and instance (what was answered: a row of
+            the same instance, model, skill and judge may then be there once only).
+        models, skills, name
+            As in :meth:`from_means`.
+
+        Raises
+        ------
+        DataError
+            As in :meth:`from_means`; or a rating or difficulty is not a whole number of 1-5.
+        UnknownNameError
+            A skill is not among `skills`.
+        """
+        frame = _columns(ratings, skills, ("model", "skill", "judge", "difficulty", "instance"))
+        frame = frame[frame["rating"].notna()]
+        for column in ("rating", "difficulty"):
+            values = pd.to_numeric(frame[column], errors="coerce")
+            bad = ~values.isin(range(SCALE[0], SCALE[1] + 1))
+            if bad.any():
+                row = frame[bad].iloc[0]
+                raise DataError(
+                    f"{column} {row[column]!r} of model {row['model']!r} on {row['skill']!r} is "
+                    "not 1, 2, 3, 4 or 5: give means to from_means"
+                )
+            frame[column] = values.astype(int)
+        if "instance" in ratings:
+            _reject_twice(frame, ["model", "skill", "judge", "instance"])
+        cells = ["model", "skill", "difficulty", "judge"]
+        counts = frame.groupby([*cells, "rating"]).size().unstack("rating", fill_value=0)
+        counts = counts.reindex(columns=range(1, 6), fill_value=0).set_axis(list("12345"), axis=1)
+        levels = tuple(int(v) for v in sorted(frame["difficulty"].unique()))
+        return cls._made(counts.reset_index(), models, skills, levels, {}, name)
+
+    @classmethod
+    def _made(
+        cls, frame: pd.DataFrame, models: pd.DataFrame, skills: Sequence[str] | None,
+        levels: tuple[int, ...], instances: Mapping[str, int], name: str,
+    ) -> SkillRatings:  # fmt: skip
+        if frame.empty:
+            raise DataError("there is no rating: every row is empty")
+        about = _models(models)
+        for model in frame["model"].unique():
+            if model not in set(about["model"]):
+                raise unknown(
+                    "model", model, about["model"], "It has ratings, but no row in models: add one."
+                )
+        about = about[about["model"].isin(frame["model"])].reset_index(drop=True)
+        if about["params_b"].isna().any() and about["params_b"].notna().sum() < _ENOUGH:
+            raise DataError(
+                f"{about['params_b'].notna().sum()} models have a known size: a prior for the "
+                f"unknown ones needs at least {_ENOUGH}; fill sizes in, or leave such models out"
+            )
+        if about["params_b"].nunique() < 2:
+            raise DataError("all models are of one size: how skills grow cannot be learned")
+        there = set(frame["skill"])
+        names = tuple(s for s in (skills or sorted(there)) if s in there)
+        judges = tuple(sorted(frame["judge"].unique()))
+        order = [c for c in ("model", "skill", "difficulty", "judge") if c in frame]
+        frame = frame.sort_values(order, kind="stable").reset_index(drop=True)
+        return cls(frame, about, names, judges, levels, instances, name)
+
+    def select(
+        self,
+        *,
+        models: Iterable[str] | None = None,
+        skills: Iterable[str] | None = None,
+        judges: Iterable[str] | None = None,
+    ) -> SkillRatings:
+        """A part of the table.
+
+        Raises
+        ------
+        UnknownNameError
+            If a name is not in the table.
+        """
+        frame, keep = self.frame, list(self.skills)
+        asked = {"model": models, "skill": skills, "judge": judges}
+        known = {"model": self.models["model"], "skill": self.skills, "judge": self.judges}
+        for column, names in asked.items():
+            if names is not None:
+                names = [names] if isinstance(names, str) else list(names)
+                for one in names:
+                    if one not in set(known[column]):
+                        raise unknown(column, one, known[column])
+                frame = frame[frame[column].isin(names)]
+                keep = names if column == "skill" else keep
+        return self._made(frame, self.models, keep, self.levels, self.instances, self.name)
+
+    def fit(self, **options: Any) -> RatingsPosterior:
+        """Fit the law of ratings by NUTS; see :func:`sloth_bayes.ratings.fit`."""
+        from .fit import fit
+
+        return fit(self, **options)
+
+
+def _columns(ratings: Any, skills: Sequence[str] | None, names: Sequence[str]) -> pd.DataFrame:
+    """The columns that matter, with ratings and skills checked."""
+    if not isinstance(ratings, pd.DataFrame):
+        raise DataError(f"ratings are a pandas DataFrame, not {type(ratings).__name__}")
+    for column in ("model", "skill", "rating"):
+        if column not in ratings:
+            raise DataError(f"the ratings lack the column {column!r}")
+    default = {"judge": "judge", "difficulty": 1, "instance": 0}
+    frame = pd.DataFrame({c: ratings[c] if c in ratings else default[c] for c in names})
+    for column in ("model", "skill", "judge"):
+        if column in ratings and ratings[column].isna().any():
+            raise DataError(f"a row of the ratings has no {column}: fill it in")
+        frame[column] = frame[column].astype(str)
+    values = pd.to_numeric(ratings["rating"], errors="coerce")
+    text = ratings["rating"].notna() & values.isna()
+    outside = values.notna() & ~values.between(*SCALE)
+    for bad, what in ((text, "is not a number"), (outside, "lies outside 1-5")):
+        if bad.any():
+            row = ratings[bad].iloc[0]
+            raise DataError(
+                f"rating {row['rating']!r} of model {row['model']!r} on {row['skill']!r} {what}"
+            )
+    frame["rating"] = values
+    if skills is not None:
+        for skill in frame["skill"].unique():
+            if skill not in skills:
+                raise unknown("skill", skill, skills)
+    return frame.reset_index(drop=True)
+
+
+def _reject_twice(frame: pd.DataFrame, keys: list[str]) -> None:
+    twice = frame.duplicated(keys)
+    if twice.any():
+        row = frame[twice].iloc[0]
+        where = ", ".join(f"{k} {row[k]!r}" for k in keys)
+        raise DataError(f"two rows rate the same ({where}): keep one of them")
+
+
+def _models(models: Any) -> pd.DataFrame:
+    """What is known of the models, with defaults, sorted by name."""
+    if not isinstance(models, pd.DataFrame):
+        raise DataError(f"models are a pandas DataFrame, not {type(models).__name__}")
+    for column in ("model", "params_b"):
+        if column not in models:
+            raise DataError(f"models lack the column {column!r}")
+    out = pd.DataFrame({"model": models["model"].astype(str)})
+    out["family"] = models["family"].astype(str) if "family" in models else out["model"]
+    out["lineage"] = models["lineage"].astype(str) if "lineage" in models else out["family"]
+    out["kind"] = models["kind"].astype(str) if "kind" in models else "model"
+    out["params_b"] = pd.to_numeric(models["params_b"], errors="coerce").astype(float)
+    _reject_twice(out, ["model"])
+    bad = out["params_b"].notna() & ~((out["params_b"] > 0) & np.isfinite(out["params_b"]))
+    if bad.any():
+        row = out[bad].iloc[0]
+        raise DataError(
+            f"params_b of model {row['model']!r} is {row['params_b']:g}: it must be a positive "
+            "number of billions, or empty if unknown"
+        )
+    return out.sort_values("model", kind="stable").reset_index(drop=True)
+
+
+def load_ratings(judges: Iterable[str] | None = None) -> SkillRatings:
+    """BiGGen-Bench: 103 models on nine capabilities, rated by two language models.
+
+    Mean ratings from the leaderboard of Prometheus-Eval (MIT; ``data/README.md``). Families and
+    lineages are added; mixtures of experts enter with their active parameters.
+
+    Parameters
+    ----------
+    judges
+        ``"gpt4turbo"``, ``"prometheus"``, or both (the default).
+
+    Examples
+    --------
+    >>> import sloth_bayes as sb
+    >>> sb.load_ratings()
+    <sloth_bayes.SkillRatings 'biggen': 1790 mean ratings of 103 models (14 of unknown size) on \
+9 skills by 2 judge(s)>
+    """
+    folder = shipped("data") / "skill_ratings"
+    about = pd.read_csv(folder / "models.csv")
+    skills = pd.read_csv(folder / "skills.csv")
+    parts = []
+    for judge in ("gpt4turbo", "prometheus"):
+        wide = pd.read_csv(folder / f"biggen_{judge}_judge.csv")
+        long = wide.melt(["model", "params_b", "model_type"], var_name="skill", value_name="rating")
+        parts.append(long.assign(judge=judge))
+    rows = pd.concat(parts)
+    kind = rows.drop_duplicates("model").set_index("model")["model_type"]
+    about["kind"] = about["model"].map(kind)
+    known = skills.dropna(subset="n_instances").set_index("skill")["n_instances"].astype(int)
+    table = SkillRatings.from_means(
+        rows, about, skills=list(skills["skill"]), instances=known.to_dict(), name="biggen"
+    )
+    return table if judges is None else table.select(judges=judges)

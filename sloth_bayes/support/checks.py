@@ -1,0 +1,52 @@
+"""Checks of numbers that users give, each with an error that says what was meant."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError, SpecError
+
+
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """A whole number of at least `least`, or an error that names it."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise SpecError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    return int(value)
+
+
+def check_prob(prob: float) -> float:
+    """An interval's mass, or an error that says what was meant."""
+    if not isinstance(prob, int | float) or not 0 < prob < 1:
+        raise DataError(f"prob must lie between 0 and 1 (0.9 for a 90% interval), not {prob!r}")
+    return float(prob)
+
+
+def check_positive(value: Any, name: str, unit: str) -> None:
+    """A positive finite number, or an error that says its unit."""
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not (number and math.isfinite(value) and value > 0):
+        raise DataError(f"{name} must be a positive number ({unit}), not {value!r}")
+
+
+def check_probability(value: Any, name: str) -> None:
+    """A probability strictly between 0 and 1."""
+    if not isinstance(value, int | float) or not 0 < value < 1:
+        raise DataError(f"{name} must lie between 0 and 1 (0.9 to be sure by 90%), not {value!r}")
+
+
+def interval(given: Any, name: str) -> tuple[float, float]:
+    """A range given by its ends."""
+    try:
+        low, high = (float(v) for v in given)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"{name} must be two numbers, smallest and largest, not {given!r}"
+        ) from None
+    for value in (low, high):
+        check_positive(value, f"an end of {name}", "billions of parameters or trillions of tokens")
+    if low >= high:
+        raise DataError(f"{name} must go from a smaller to a larger value, not {low:g} to {high:g}")
+    return low, high

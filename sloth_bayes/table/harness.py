@@ -1,0 +1,272 @@
+"""Result files of the lm-evaluation-harness, in the form of 2023 and in today's.
+
+A benchmark is a task together with its shots and its metric. Which tasks are the
+leaderboards' benchmarks is a table that ships (``tasks.csv``, explained in
+``data/README.md``); nothing here knows a task by name.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import pandas as pd
+
+from ..errors import DataError, FileFormatError
+from ..support.files import read_cells
+from ..support.shipped import shipped
+from .readings import Gathered, Reading, Skip, number
+
+_UNKNOWN_SHOTS = "the file does not say with how many shots it was evaluated"
+
+
+def known_tasks() -> pd.DataFrame:
+    """The tasks of the lm-evaluation-harness that stand for a benchmark.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a task: benchmark; set and subtask (the parts of a benchmark that is an
+        average); task; shots; shots_from (``name`` if the task's name defines them, else
+        ``file``); metric (alternatives, best first; names joined by + are averaged);
+        instead (metrics that ``allow_mismatch`` falls back on); version (of the task, if it
+        matters); differs (why the task is not the benchmark, if it only resembles it).
+
+    Examples
+    --------
+    >>> tasks = known_tasks().set_index("task")
+    >>> tasks.loc["arc_challenge", ["benchmark", "metric"]].tolist(), tasks.at["hellaswag", "shots"]
+    (['ARC', 'acc_norm'], np.int64(10))
+    """
+    columns = ("benchmark", "set", "subtask", "task", "shots", "shots_from", "metric", "instead",
+               "version", "differs")  # fmt: skip
+    table = read_cells(shipped("data") / "open_llm_leaderboard" / "tasks.csv")
+    return table[list(columns)].astype({"shots": int})
+
+
+class _Task(NamedTuple):
+    """A row of the table of tasks."""
+
+    benchmark: str
+    set: str
+    subtask: str
+    task: str
+    shots: int
+    shots_from: str
+    metric: str
+    instead: str
+    version: str
+    differs: str
+
+
+@functools.cache
+def _tasks() -> dict[str, _Task]:
+    return {row["task"]: _Task(**row) for row in known_tasks().to_dict("records")}
+
+
+def gather(path: Path, in_folder: bool, assume: bool, out: Gathered) -> None:
+    """Add what one result file says; foreign files are errors only if they were named."""
+    try:
+        content = _read_json(path)
+        model = _model_name(content)
+    except FileFormatError as error:
+        if not in_folder:
+            raise
+        reason = str(error).removeprefix(f"{path} ").rstrip(".")
+        out.skips.append(Skip(str(path), "", "", "", "", None, "unreadable", reason))
+        return
+    out.from_results[model] = None
+    size = number(_section(content, "config").get("model_num_parameters"))
+    if size is not None and size > 0:
+        out.facts[model].setdefault("params_b", size / 1e9)
+    results = dict(_section(content, "groups")) | content["results"]
+    groups = _section(content, "group_subtasks")
+    date = number(content.get("date"))
+    for name, entry in results.items():
+        plain = _plain_name(name)
+        task = _tasks().get(plain)
+        if task is not None and isinstance(entry, dict):
+            read = _read_task(path, content, model, name, task, entry, assume)
+            if isinstance(read, Skip):
+                out.skips.append(read)
+            else:
+                out.readings.append(read._replace(date=date))
+        elif not groups.get(name) and name != "all":  # single tasks are groups of nothing
+            reason = "it is no benchmark of the leaderboards"
+            out.skips.append(Skip(str(path), model, "", plain, "", None, "unrelated", reason))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        where = (
+            f"it breaks off or goes wrong in line {error.lineno}" if error.doc else "it is empty"
+        )
+        raise FileFormatError(
+            f"{path} is no complete JSON file ({where}): copy it again, or repeat the evaluation."
+        ) from None
+    except UnicodeDecodeError:
+        raise FileFormatError(f"{path} is not a UTF-8 text file.") from None
+    except (RecursionError, ValueError):
+        raise FileFormatError(f"{path} is no result file: it nests or counts too far.") from None
+    except OSError as error:
+        raise FileFormatError(f"cannot read {path}: {error.strerror or error}.") from error
+    if not isinstance(content, dict) or not isinstance(content.get("results"), dict):
+        raise FileFormatError(
+            f"{path} is not a result file of the lm-evaluation-harness: it has no 'results'."
+        )
+    return content
+
+
+def _section(content: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = content.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _model_name(content: Mapping[str, Any]) -> str:
+    """The full name a file gives its model, with the revision if that is not the main one.
+
+    The empty string if it gives none: the user may.
+    """
+    config = _section(content, "config")
+    arguments = config.get("model_args")
+    if isinstance(arguments, str):
+        pairs = (part.split("=", 1) for part in arguments.split(",") if "=" in part)
+        arguments = {key.strip(): value.strip() for key, value in pairs}
+    if not isinstance(arguments, dict):
+        arguments = {}
+    # adapters come with the model they adapt, and are what was evaluated
+    keys = ("peft", "delta", "pretrained", "model", "path", "engine")
+    name = next((str(arguments[k]) for k in keys if arguments.get(k)), "")
+    general = _section(content, "config_general")  # the leaderboard's own files
+    for section, key in ((content, "model_name"), (general, "model_name"), (config, "model_name")):
+        name = name or str(section.get(key) or "")
+    name = name.strip().rstrip("/\\")
+    revision = str(arguments.get("revision") or config.get("model_revision") or "main")
+    return f"{name}@{revision}" if name and revision not in ("main", "None") else name
+
+
+def _plain_name(name: str) -> str:
+    """A task's name without what the leaderboard's first files wrap it in."""
+    wrapped = re.fullmatch(r"[^|]+\|([^|]+)\|\d+", name)
+    return wrapped[1].replace(":", "_") if wrapped else name
+
+
+def _read_task(
+    path: Path,
+    content: Mapping[str, Any],
+    model: str,
+    name: str,
+    task: _Task,
+    entry: Mapping[str, Any],
+    assume: bool,
+) -> Reading | Skip:
+    """The score of a known task, or why it has none."""
+    stated = _shots(content, name, task)
+    where: dict[str, Any] = {
+        "file": str(path),
+        "model": model,
+        "benchmark": task.benchmark,
+        "task": task.task,
+    }
+    flaws = [task.differs] if task.differs else []
+    metric, score = _score(entry, task.metric)
+    if score is None:
+        metric, score = _score(entry, task.instead)
+        if score is None:
+            kept = sorted({k.split(",")[0] for k, v in entry.items() if _is_metric(k, v)})
+            reason = f"it has no number for {task.metric.split(' | ')[0]}"
+            reason += f", only {', '.join(kept)}" if kept else ""
+            return Skip(**where, metric="", shots=min(stated, default=None), kind="no score",
+                         reason=reason)  # fmt: skip
+        wanted = task.metric.split(" | ")[0]
+        flaws.append(f"its metric is {metric}, where the leaderboard has {wanted}")
+    if not 0 <= score <= 1:
+        raise DataError(
+            f"{path}: {metric} of task {task.task!r} is {score:g}, outside [0, 1], which no "
+            "result of the lm-evaluation-harness is."
+        )
+    wrong = sorted(stated - {task.shots})
+    if wrong:
+        flaws.append(
+            f"evaluated with {_shot_count(wrong[0])}, where the leaderboard has {task.shots}"
+        )
+    elif not stated and task.shots_from == "file" and not assume:
+        return Skip(**where, metric=metric, shots=None, kind="unknown shots",
+                     reason=_UNKNOWN_SHOTS)  # fmt: skip
+    limit = _limit(content, name)
+    if limit:
+        flaws.append(limit)
+    version = str(_section(content, "versions").get(name, ""))
+    note = ""
+    if task.version and version and version.removesuffix(".0") != task.version:
+        note = (
+            f"version {version} of {task.set} scores the text of the answers, the leaderboard's "
+            f"version {task.version} their letters"
+        )
+    return Reading(
+        **where, set=task.set, subtask=task.subtask, metric=metric, score=score, note=note,
+        shots=wrong[0] if wrong else task.shots, flaws=tuple(flaws),
+    )  # fmt: skip
+
+
+def _shots(content: Mapping[str, Any], name: str, task: _Task) -> set[int]:
+    """The numbers of shots that a file states for a task; a group has those of its parts."""
+    # what some versions enter for a group itself means nothing
+    parts = [t.task for t in _tasks().values() if t.set == task.set and t.subtask]
+    names = parts if parts and not task.subtask else [name]
+    wrapped = re.fullmatch(r"[^|]+\|[^|]+\|(\d+)", name)
+    if wrapped:
+        return {int(wrapped[1])}
+    found = set()
+    by_name = task.shots_from == "name"
+    config = None if by_name else _section(content, "config").get("num_fewshot")  # as in 2023
+    for each in names:
+        own = _section(_section(content, "configs"), each).get("num_fewshot")
+        for value in (_section(content, "n-shot").get(each), own, config):
+            count = number(value)
+            if count is not None and count >= 0 and count == int(count):
+                found.add(int(count))
+                break
+    return found
+
+
+def _limit(content: Mapping[str, Any], name: str) -> str:
+    """Why a score does not cover all questions, or nothing."""
+    counts = _section(_section(content, "n-samples"), name)
+    all_of, of = number(counts.get("original")), number(counts.get("effective"))
+    if all_of is not None and of is not None:
+        return f"evaluated on {of:g} of its {all_of:g} questions" if of < all_of else ""
+    limit = number(_section(content, "config").get("limit"))
+    return f"evaluated on a part of its questions (limit {limit:g})" if limit else ""
+
+
+def _score(entry: Mapping[str, Any], metric: str) -> tuple[str, float | None]:
+    """The first alternative of `metric` that `entry` has in full."""
+    for alternative in metric.split(" | "):
+        values = [_value(entry, name) for name in alternative.split(" + ")]
+        if metric and all(v is not None for v in values):
+            return alternative, math.fsum(cast("list[float]", values)) / len(values)
+    return "", None
+
+
+def _value(entry: Mapping[str, Any], name: str) -> float | None:
+    """Keys are ``metric,filter`` today and were ``metric``; only a named filter must agree."""
+    keys = (name,) if "," in name else (f"{name},none", name)
+    return next((v for k in keys if (v := number(entry.get(k))) is not None), None)
+
+
+def _is_metric(key: str, value: object) -> bool:
+    plain = key.split(",")[0]
+    about = ("alias", "name", "sample_len", "sample_count")
+    return not plain.endswith("_stderr") and plain not in about and number(value) is not None
+
+
+def _shot_count(shots: int) -> str:
+    return f"{shots} shot{'' if shots == 1 else 's'}"

@@ -1,0 +1,555 @@
+"""Leaderboard tables: validated, immutable, and the ones that ship.
+
+A table holds one row a model (name, family, lineage, whether it is tuned, size, training
+tokens, date) and one column a benchmark with scores in [0, 1], NaN where none was
+published. Everything that could go wrong in a table is caught here, once, so that the
+layers above never check again.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..errors import DataError, UnknownNameError, unknown
+from ..support.files import new_file, read_cells
+from ..support.shipped import DEFAULT, dataset_folder, dataset_names
+from . import columns as _columns
+from .benchmarks import Benchmark, described, listed_benchmarks, name_of, read_benchmarks
+from .columns import META
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Leaderboard:
+    """A validated, immutable table of models and their scores.
+
+    Make one with :meth:`from_frame` or :meth:`from_csv`, or take one that ships with
+    :func:`load_dataset`. Every property hands out a copy.
+
+    Two tables are equal if their :attr:`fingerprint` is: same rows in any order, same
+    benchmarks in the same order with the same metadata. Names and release months of
+    tables do not count, because no fit depends on them.
+
+    Examples
+    --------
+    >>> data = load_dataset()
+    >>> data
+    <Leaderboard 'open_llm_leaderboard': 188 models, 69 families, 12 benchmarks, 1638 scores>
+    >>> data.select(families="qwen2", benchmarks=["MMLU", "BBH"]).models
+    ('qwen2-0.5b', 'qwen2-1.5b', 'qwen2-7b', 'qwen2-72b')
+    """
+
+    _frame: pd.DataFrame
+    _benchmarks: tuple[Benchmark, ...]
+    _name: str
+    _releases: Mapping[str, pd.Period]
+    _fingerprint: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_fingerprint", _fingerprint(self._frame, self._benchmarks))
+
+    @classmethod
+    def from_frame(
+        cls,
+        df: pd.DataFrame,
+        benchmarks: Sequence[str | Benchmark] | None = None,
+        name: str = "table",
+    ) -> Leaderboard:
+        """Validate a DataFrame with one row a model and one column a benchmark.
+
+        Parameters
+        ----------
+        df
+            Columns ``model``, ``family``, ``params_b`` (billions of parameters) and
+            ``tokens_t`` (trillions of training tokens) are required; a size or token
+            count may be NaN. ``lineage`` defaults to the family, ``instruct`` to False,
+            ``date`` to NaT; ``released`` (year and month) gives the release month of a
+            family. Scores lie in [0, 1]; NaN means not published. Other columns are
+            ignored, and `df` is not changed.
+        benchmarks
+            Names of score columns, or :class:`Benchmark` objects. A name of the Open LLM
+            Leaderboard brings its chance level and number of questions along. None takes
+            every column that carries such a name.
+        name
+            What to call the table in messages and figures.
+
+        Returns
+        -------
+        Leaderboard
+
+        Raises
+        ------
+        DataError
+            Something in the table cannot be right; the message names the row, the column
+            and the remedy.
+        UnknownNameError
+            A listed benchmark is not a column of the table.
+
+        Examples
+        --------
+        >>> df = pd.DataFrame({"model": ["a-1b", "a-7b"], "family": "a", "params_b": [1, 7],
+        ...                    "tokens_t": 2.0, "MMLU": [0.3, 0.5], "MyEval": [0.2, None]})
+        >>> Leaderboard.from_frame(df, benchmarks=["MMLU", Benchmark("MyEval", chance=0.1)])
+        <Leaderboard 'table': 2 models, 1 family, 2 benchmarks, 3 scores>
+        """
+        return cls.validated(df, benchmarks, str(name))
+
+    @classmethod
+    def validated(
+        cls,
+        df: pd.DataFrame,
+        benchmarks: Sequence[str | Benchmark] | None,
+        name: str,
+        unscored: bool = False,
+    ) -> Leaderboard:
+        """What `from_frame` does; `unscored` lets benchmarks without any score pass."""
+        if not isinstance(df, pd.DataFrame):
+            raise DataError(f"a table is a pandas DataFrame, not {type(df).__name__}.")
+        columns = [str(c) for c in df.columns]
+        df = df.set_axis(columns, axis=1).reset_index(drop=True)
+        _columns.require(columns)
+        if not len(df):
+            raise DataError("the table is empty: it needs at least one row, one model each.")
+        listed = listed_benchmarks(df, benchmarks)
+        _columns.reject_repeated(columns, {*META, "released", *map(name_of, listed)})
+
+        model = _columns.names(df, "model")
+        _columns.reject_duplicates(model)
+        family = _columns.names(df, "family", model)
+        lineage = _columns.lineages(df, family)
+        _columns.reject_split(family, lineage)
+        frame = pd.DataFrame({"model": model, "family": family, "lineage": lineage}, dtype="str")
+        frame["instruct"] = _columns.flags(df, model)
+        for column in ("params_b", "tokens_t"):
+            frame[column] = _columns.amounts(df, column, model)
+        frame["date"] = _columns.dates(df, model)
+        scores = {n: _columns.scores(df[n], n, model, unscored) for n in map(name_of, listed)}
+        metadata = tuple(b if isinstance(b, Benchmark) else described(b, scores[b]) for b in listed)
+        frame = pd.concat([frame, pd.DataFrame(scores)], axis=1)
+        return cls(frame, metadata, name, _columns.released(df, model, family))
+
+    @classmethod
+    def from_csv(
+        cls,
+        path: str | os.PathLike[str],
+        benchmarks: Sequence[str | Benchmark] | None = None,
+        name: str | None = None,
+    ) -> Leaderboard:
+        r"""Read and validate a CSV file; see :meth:`from_frame` for what it must hold.
+
+        Parameters
+        ----------
+        path
+            A UTF-8 CSV file with a header line. Empty cells, ``NA``, ``NaN`` and the like
+            are missing values.
+        benchmarks
+            As in :meth:`from_frame`.
+        name
+            What to call the table; by default the file's name without its ending.
+
+        Raises
+        ------
+        FileFormatError
+            The file cannot be read, or is not a CSV file.
+        DataError, UnknownNameError
+            As in :meth:`from_frame`; the message starts with the file's name.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "mine.csv"
+        >>> _ = path.write_text("model,family,params_b,tokens_t,GSM8K\nm-1b,m,1,0.5,0.04\n")
+        >>> Leaderboard.from_csv(path)
+        <Leaderboard 'mine': 1 model, 1 family, 1 benchmark, 1 score>
+        """
+        path = Path(path)
+        df = read_cells(path)
+        try:
+            return cls.from_frame(df, benchmarks, path.stem if name is None else name)
+        except (DataError, UnknownNameError) as error:
+            raise type(error)(f"{path}: {error}") from None
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """A copy of the table: the seven columns that describe a model, then the scores."""
+        return self._frame.copy()
+
+    @property
+    def benchmarks(self) -> tuple[Benchmark, ...]:
+        """The benchmarks, in column order."""
+        return self._benchmarks
+
+    @property
+    def benchmark_names(self) -> tuple[str, ...]:
+        """The benchmarks' names, in column order."""
+        return tuple(b.name for b in self._benchmarks)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models' names, in row order."""
+        return tuple(self._frame["model"])
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The families' names, sorted."""
+        return tuple(sorted(set(self._frame["family"])))
+
+    @property
+    def lineages(self) -> tuple[str, ...]:
+        """The lineages' names, sorted."""
+        return tuple(sorted(set(self._frame["lineage"])))
+
+    @property
+    def name(self) -> str:
+        """What the table is called."""
+        return self._name
+
+    @property
+    def n_scores(self) -> int:
+        """The number of scores that are not missing."""
+        return int(self._frame[list(self.benchmark_names)].notna().to_numpy().sum())
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with any content, not with the order of rows."""
+        return self._fingerprint
+
+    @property
+    def releases(self) -> pd.Series:
+        """Release month of each family's weights: family to monthly Period, NaT if unknown."""
+        months = [self._releases.get(f, pd.NaT) for f in self.families]
+        return pd.Series(
+            pd.PeriodIndex(months, freq="M"),
+            index=pd.Index(self.families, name="family"),
+            name="released",
+        )
+
+    def select(
+        self,
+        models: str | Iterable[str] | None = None,
+        families: str | Iterable[str] | None = None,
+        benchmarks: str | Iterable[str] | None = None,
+    ) -> Leaderboard:
+        """A smaller table with only the models, families and benchmarks named.
+
+        Parameters
+        ----------
+        models, families
+            Rows to keep; a row must meet both. Rows stay in the order of this table.
+        benchmarks
+            Columns to keep, in the order given. If None, a benchmark that has no score
+            left in the rows kept is dropped.
+
+        Raises
+        ------
+        UnknownNameError
+            A name is not in the table.
+        DataError
+            Nothing is left, or a benchmark asked for has no score left.
+
+        Examples
+        --------
+        >>> load_dataset().select(families=["pythia", "olmo"], benchmarks="MMLU")
+        <Leaderboard 'open_llm_leaderboard': 10 models, 2 families, 1 benchmark, 10 scores>
+        """
+        keep = np.ones(len(self), dtype=bool)
+        for kind, column, wanted, known in (
+            ("model", "model", models, self.models),
+            ("family", "family", families, self.families),
+        ):
+            if wanted is not None:
+                names = _asked(kind, wanted, known)
+                keep &= self._frame[column].isin(names).to_numpy()
+        rows = self._frame.loc[keep].reset_index(drop=True)
+        if rows.empty:
+            raise DataError("the selection is empty: no model has one of those names and families.")
+        if benchmarks is None:
+            columns = [b for b in self.benchmark_names if rows[b].notna().any()]
+            if not columns:
+                raise DataError("the selection is empty: none of its models has a score.")
+        else:
+            columns = _asked("benchmark", benchmarks, self.benchmark_names)
+            for column in columns:
+                if rows[column].isna().all():
+                    raise DataError(f"benchmark {column!r} has no score in the rows selected.")
+        metadata = {b.name: b for b in self._benchmarks}
+        return Leaderboard(
+            rows[[*META, *columns]],
+            tuple(metadata[c] for c in columns),
+            self._name,
+            self._releases,
+        )
+
+    def with_rows(self, df: pd.DataFrame) -> Leaderboard:
+        """A new table with the rows of `df` appended.
+
+        Parameters
+        ----------
+        df
+            Rows as :meth:`from_frame` takes them. It needs at least one of this table's
+            benchmarks; the others count as missing.
+
+        Raises
+        ------
+        DataError
+            The rows are not valid by themselves or beside those already here.
+
+        Examples
+        --------
+        >>> new = pd.DataFrame({"model": ["mine-7b"], "family": "mine", "params_b": 7.0,
+        ...                     "tokens_t": 2.0, "MMLU": 0.5})
+        >>> len(load_dataset().with_rows(new))
+        189
+        """
+        present = [b for b in self._benchmarks if b.name in df.columns]
+        if not present:
+            raise DataError(
+                "the rows to append have none of the table's benchmarks: "
+                f"{', '.join(self.benchmark_names)}."
+            )
+        added = Leaderboard.validated(df, present, self._name, unscored=True)
+        frame = pd.concat([self._frame, added.frame], ignore_index=True)
+        frame = frame[[*META, *self.benchmark_names]]
+        _columns.reject_duplicates(frame["model"])
+        _columns.reject_split(frame["family"], frame["lineage"])
+        months = {**self._releases, **added.releases.dropna()}
+        return Leaderboard(frame, self._benchmarks, self._name, months)
+
+    def to_csv(self, path: str | os.PathLike[str]) -> Path:
+        """Write the table to a CSV file, which appears whole or not at all.
+
+        Scores are written so that :meth:`from_csv` reads the same numbers back. Metadata
+        of benchmarks that do not ship has no place in a CSV file: pass ``benchmarks``
+        again when reading.
+
+        Parameters
+        ----------
+        path
+            The file; one that exists is replaced.
+
+        Returns
+        -------
+        pathlib.Path
+            The file written.
+
+        Raises
+        ------
+        FileFormatError
+            The file cannot be written.
+        """
+        path = Path(path)
+        frame = self.frame
+        frame["date"] = frame["date"].dt.strftime("%Y-%m-%d")
+        if self._releases:
+            months = {family: str(month) for family, month in self._releases.items()}
+            frame.insert(len(META), "released", frame["family"].map(months))
+        with new_file(path) as temporary:
+            frame.to_csv(temporary, index=False, lineterminator="\n")
+        return path
+
+    def __len__(self) -> int:
+        return len(self._frame)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Leaderboard):
+            return NotImplemented
+        return self._fingerprint == other._fingerprint
+
+    def __hash__(self) -> int:
+        return hash(self._fingerprint)
+
+    def __repr__(self) -> str:
+        return f"<Leaderboard {self._name!r}: {self._counts()}>"
+
+    def _repr_html_(self) -> str:
+        # pandas shortens long tables here as a notebook would
+        return (
+            f"<p><b>{_html(self._name)}</b>: {self._counts()}</p>{self._frame.to_html(max_rows=10)}"
+        )
+
+    def _counts(self) -> str:
+        return ", ".join(
+            _count(n, one, many)
+            for n, one, many in (
+                (len(self), "model", "models"),
+                (len(self.families), "family", "families"),
+                (len(self._benchmarks), "benchmark", "benchmarks"),
+                (self.n_scores, "score", "scores"),
+            )
+        )
+
+
+def datasets() -> pd.DataFrame:
+    """The data sets that ship with the package.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a data set: name, title, models, benchmarks, scores, source, licence.
+
+    Examples
+    --------
+    >>> datasets()[["name", "models", "benchmarks", "scores", "licence"]].values.tolist()
+    [['open_llm_leaderboard', 188, 12, 1638, 'MIT']]
+    """
+    rows = []
+    for name in dataset_names():
+        data = load_dataset(name)
+        with open(dataset_folder(name) / "about.toml", "rb") as file:
+            about = tomllib.load(file)
+        rows.append(
+            {
+                "name": name,
+                "title": about["title"],
+                "models": len(data),
+                "benchmarks": len(data.benchmarks),
+                "scores": data.n_scores,
+                "source": about["source"],
+                "licence": about["licence"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+@functools.lru_cache(maxsize=8)
+def load_dataset(name: str = DEFAULT, corrected: bool = True) -> Leaderboard:
+    """A leaderboard table that ships with the package.
+
+    Parameters
+    ----------
+    name
+        A name that :func:`datasets` lists.
+    corrected
+        Apply the corrections of :func:`load_corrections` (the default). False gives the
+        published values, defects included, as comparisons with published errors need.
+
+    Returns
+    -------
+    Leaderboard
+
+    Raises
+    ------
+    UnknownNameError
+        No such data set ships.
+
+    Examples
+    --------
+    >>> sizes = load_dataset().frame.set_index("model")["params_b"]
+    >>> published = load_dataset(corrected=False).frame.set_index("model")["params_b"]
+    >>> sizes["stablelm-2-1_6b"], published["stablelm-2-1_6b"]
+    (np.float64(1.6), np.float64(6.0))
+    """
+    folder = dataset_folder(name)
+    table = read_cells(folder / "models.csv")
+    if corrected:
+        table = _apply(table, load_corrections(name))
+    releases = read_cells(folder / "releases.csv")
+    months = dict(zip(releases["family"], releases["year"] + "-" + releases["month"].str.zfill(2)))
+    table["released"] = table["family"].map(months)
+    return Leaderboard.from_frame(table, read_benchmarks(name), name)
+
+
+def load_subscores(name: str = DEFAULT) -> pd.DataFrame:
+    """The sub-scores behind the headline scores of a data set that ships.
+
+    Parameters
+    ----------
+    name
+        A name that :func:`datasets` lists.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a sub-score: model, benchmark, subtask, score in [0, 1].
+
+    Examples
+    --------
+    >>> load_subscores().groupby("benchmark")["subtask"].nunique().to_dict()
+    {'BBH': 24, 'GPQA': 3, 'MATH Lvl 5': 7, 'MMLU': 57, 'MUSR': 3}
+    """
+    table = read_cells(dataset_folder(name) / "subscores.csv")
+    return table.assign(score=table["score"].astype(float))
+
+
+def load_corrections(name: str = DEFAULT) -> pd.DataFrame:
+    """The corrections of published values, each with its source.
+
+    Parameters
+    ----------
+    name
+        A name that :func:`datasets` lists.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a corrected cell: model, column, from, to, source, note, all as text. An
+        empty ``from`` means that nothing was published.
+
+    Examples
+    --------
+    >>> load_corrections().query("model == 'bloom-7b1'")[["column", "from", "to"]].values.tolist()
+    [['params_b', '7', '7.1']]
+    """
+    return read_cells(dataset_folder(name) / "corrections.csv")
+
+
+def _apply(table: pd.DataFrame, corrections: pd.DataFrame) -> pd.DataFrame:
+    """The table with every correction made; both hold text, as read."""
+    table = table.set_index("model", drop=False)
+    for row in corrections.to_dict("records"):
+        model, column = row["model"], row["column"]
+        if model not in table.index or column not in table.columns:
+            raise DataError(f"a correction names {model!r}, {column!r}, which is not published.")
+        if table.at[model, column] != row["from"]:
+            raise DataError(
+                f"a correction of {model!r}, {column!r} expects {row['from']!r} to be published, "
+                f"not {table.at[model, column]!r}."
+            )
+        table.at[model, column] = row["to"]
+    return table.reset_index(drop=True)
+
+
+def _asked(kind: str, wanted: str | Iterable[str], known: Sequence[str]) -> list[str]:
+    names = [wanted] if isinstance(wanted, str) else list(dict.fromkeys(wanted))
+    for name in names:
+        if name not in known:
+            raise unknown(kind, name, known)
+    if not names:
+        raise DataError(f"the list of {kind} names is empty.")
+    return names
+
+
+def _fingerprint(frame: pd.DataFrame, benchmarks: Sequence[Benchmark]) -> str:
+    columns = [*META, *(b.name for b in benchmarks)]
+    rows = frame[columns].sort_values("model", kind="stable").itertuples(index=False, name=None)
+    canonical = {
+        "benchmarks": [
+            [b.name, b.chance, b.n_questions, b.leaderboard, b.rounding] for b in benchmarks
+        ],
+        "rows": [[_canonical(value) for value in row] for row in rows],
+    }
+    return hashlib.sha256(json.dumps(canonical).encode()).hexdigest()[:16]
+
+
+def _canonical(value: Any) -> object:
+    if _columns.is_null(value):
+        return None
+    return value.strftime("%Y-%m-%d") if isinstance(value, pd.Timestamp) else value
+
+
+def _count(n: int, one: str, many: str) -> str:
+    return f"{n} {one if n == 1 else many}"
+
+
+def _html(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")

@@ -1,0 +1,531 @@
+"""Scores of your own models, read from the files that evaluation tools write.
+
+The readers of each kind of file hand on every score with what sets it apart from the
+leaderboards' benchmark; here those that agree become rows of a table, and the others are
+listed with the reason.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from ..errors import DataError, FileFormatError, unknown
+from . import exports, harness
+from .exports import Scale
+from .leaderboard import Leaderboard, load_dataset, load_subscores
+from .readings import Gathered, Reading, Skip, last_part
+from .rebuild import headline
+
+# A value for every model, or one for each by name
+Amount = float | Mapping[str, float] | None
+
+_USED = ("model", "benchmark", "score", "file", "task", "metric", "shots", "matches", "note")
+_SKIPPED = ("file", "model", "benchmark", "task", "metric", "shots", "kind", "reason")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Observed:
+    """Scores read from evaluation files, and what was left out of them.
+
+    Parameters
+    ----------
+    frame
+        One row a model, in the form of :attr:`Leaderboard.frame`, with a column for each
+        benchmark that some model has a score of. Unknown sizes and token counts are NaN.
+    used
+        One row a score: model, benchmark, score, file, task, metric, shots, matches (False
+        if only ``allow_mismatch`` let it in), note (what sets it apart, if anything).
+    skipped
+        One row a task that was not used: file, model, benchmark (empty if it belongs to
+        none), task, metric, shots, kind (mismatch, unknown shots, incomplete, no score,
+        superseded, unrelated, unreadable), reason.
+    messages
+        The same for people: a sentence for each group of skipped tasks, and what to know of
+        those used.
+
+    Examples
+    --------
+    >>> from sloth_bayes._shipped import shipped
+    >>> folder = shipped("data") / "raw/lm_eval"
+    >>> found = read_observed(folder / "current_format_leaderboard_groups.json")
+    >>> found
+    <Observed: 1 model, 6 scores; 0 tasks skipped>
+    >>> found.used[["benchmark", "score"]].round(3).values.tolist()[:2]
+    [['IFEval', 0.221], ['BBH', 0.297]]
+    """
+
+    frame: pd.DataFrame
+    used: pd.DataFrame
+    skipped: pd.DataFrame
+    messages: tuple[str, ...]
+
+    @property
+    def table(self) -> Leaderboard:
+        """The scores as a table of their own, with the metadata of the benchmarks.
+
+        Raises
+        ------
+        DataError
+            There is no score.
+        """
+        return Leaderboard.from_frame(self.frame, name="observed")
+
+    def __repr__(self) -> str:
+        models, scores, skipped = len(self.frame), len(self.used), len(self.skipped)
+        return (
+            f"<Observed: {models} {'model' if models == 1 else 'models'}, "
+            f"{scores} {'score' if scores == 1 else 'scores'}; "
+            f"{skipped} {'task' if skipped == 1 else 'tasks'} skipped>"
+        )
+
+
+def read_observed(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    model: str | Sequence[str] | None = None,
+    family: str | None = None,
+    lineage: str | None = None,
+    instruct: bool | None = None,
+    params_b: Amount = None,
+    tokens_t: Amount = None,
+    allow_mismatch: bool = False,
+    assume_leaderboard_shots: bool = False,
+    scale: Scale | None = None,
+) -> Observed:
+    """Read scores from lm-evaluation-harness results or Open LLM Leaderboard exports.
+
+    A task counts as a benchmark of the leaderboards if its name, metric and shots do
+    (:func:`known_tasks` lists them). ``leaderboard_*`` names define their shots, and an
+    entry of the file that contradicts them is a mismatch; other tasks need an entry.
+    MMLU, BBH, MATH, GPQA and MUSR are computed from their sub-tasks as the shipped table
+    does, or taken from the group's own score; an incomplete set is skipped. A task found in
+    several files of one model is taken from the newest.
+
+    Parameters
+    ----------
+    paths
+        Result files (``.json``), folders that are searched for them, and exports (``.csv``).
+    model
+        For results: what to call the one model they are of (by default the last part of
+        the name it was loaded by). For exports: the models to read (by default all).
+    family
+        The family of all models read. By default each model is a new family of its own,
+        named as the model.
+    lineage, instruct
+        As in a table; by default those of `family`, if it is in the table that ships,
+        else the family itself and False.
+    params_b, tokens_t
+        Billions of parameters and trillions of training tokens: a number for all models,
+        or a mapping from the model's name. Unknown by default, but for sizes that a
+        result file or an export states.
+    allow_mismatch
+        Use tasks with other shots or another metric too, where nothing matches.
+    assume_leaderboard_shots
+        Take the leaderboard's shots where a file says nothing.
+    scale
+        The unit of an export's benchmark columns, where they are not as its format has
+        them: ``"points"`` (0 to 100) or ``"fractions"`` (0 to 1).
+
+    Returns
+    -------
+    Observed
+
+    Raises
+    ------
+    FileFormatError
+        A file named is missing, cut short, or neither a result file nor an export.
+    DataError
+        No score remains, two files contradict each other, or a value cannot be right.
+    UnknownNameError
+        A model asked for is not in the files.
+
+    Examples
+    --------
+    >>> import json, tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "results.json"
+    >>> _ = path.write_text(json.dumps({
+    ...     "results": {"arc_challenge": {"acc,none": 0.35, "acc_norm,none": 0.38},
+    ...                 "hellaswag": {"acc,none": 0.4, "acc_norm,none": 0.55}},
+    ...     "n-shot": {"arc_challenge": 25, "hellaswag": 0},
+    ...     "config": {"model_args": "pretrained=lab/mine-1b"}}))
+    >>> found = read_observed(path, params_b=1.1, tokens_t=0.5)
+    >>> found.frame[["model", "family", "params_b", "tokens_t", "ARC"]].values.tolist()
+    [['mine-1b', 'mine-1b', 1.1, 0.5, 0.38]]
+    >>> found.skipped[["task", "reason"]].values.tolist()
+    [['hellaswag', 'evaluated with 0 shots, where the leaderboard has 10']]
+    """
+    if scale not in (None, "points", "fractions"):
+        raise unknown("scale", scale, ["points", "fractions"])
+    files, in_folder = _files(paths)
+    chosen = [model] if isinstance(model, str) else list(model or ())
+    gathered = Gathered()
+    for path in files:
+        if path.suffix.lower() == ".csv":
+            exports.gather(path, chosen, scale, gathered)
+        else:
+            harness.gather(path, path in in_folder, assume_leaderboard_shots, gathered)
+    if chosen:
+        _rename(gathered, chosen)
+    _shorten(gathered)
+    used = _assemble(gathered, allow_mismatch)
+    frame = _frame(gathered, used, family, lineage, instruct, params_b, tokens_t)
+    skipped = [s._asdict() for s in gathered.skips]
+    found = Observed(
+        frame,
+        pd.DataFrame(used, columns=list(_USED)).astype({"shots": "Int64"}),
+        pd.DataFrame(skipped, columns=list(_SKIPPED)).astype({"shots": "Int64"}),
+        (*_grouped(gathered.skips), *dict.fromkeys(gathered.notes)),
+    )
+    if found.used.empty:
+        error = NothingLeft(nothing_left(found))
+        error.found = found
+        raise error
+    return found
+
+
+class NothingLeft(DataError):
+    """No score of what was read can be used.
+
+    Attributes
+    ----------
+    found : Observed
+        The reading, with what was skipped and why.
+    """
+
+    found: Observed
+
+
+def collect(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], **options: Any
+) -> Observed:
+    """What :func:`read_observed` does, but if no score remains the result is empty.
+
+    For callers that report what was skipped before they give up, as the command line does;
+    :func:`nothing_left` words the reason.
+    """
+    try:
+        return read_observed(paths, **options)
+    except NothingLeft as error:
+        return error.found
+
+
+def nothing_left(found: Observed, command_line: bool = False) -> str:
+    """Why a reading without any score has none, and what would change that.
+
+    Parameters
+    ----------
+    found
+        An empty result of :func:`collect`.
+    command_line
+        Name options instead of arguments, and leave out the reasons, which stand above.
+
+    Examples
+    --------
+    >>> from sloth_bayes._shipped import shipped
+    >>> found = collect(shipped("data") / "raw/lm_eval/2.8b_step143000.json")
+    >>> nothing_left(found, command_line=True)
+    'no score can be used; --allow-mismatch uses other shots and metrics as they are.'
+    """
+    kinds = set(found.skipped["kind"])
+    remedies = []
+    for kind, option, effect in (
+        ("mismatch", "allow_mismatch", "uses other shots and metrics as they are"),
+        ("unknown shots", "assume_leaderboard_shots", "takes the leaderboard's shots as given"),
+    ):
+        if kind in kinds:
+            name = f"--{option.replace('_', '-')}" if command_line else f"{option}=True"
+            remedies.append(f"{name} {effect}")
+    reasons = [m.rstrip(".") for m in found.messages]
+    said = ""
+    if reasons and not command_line:
+        rest = f"; and {len(reasons) - 4} more reasons" if len(reasons) > 4 else ""
+        said = ": " + "; ".join(reasons[:4]) + rest
+    return f"no score can be used{said}{'; ' if remedies else ''}{', '.join(remedies)}."
+
+
+@functools.cache
+def _subtasks(benchmark: str) -> frozenset[str]:
+    table = load_subscores()
+    return frozenset(table.loc[table["benchmark"] == benchmark, "subtask"])
+
+
+@functools.cache
+def _benchmarks() -> tuple[str, ...]:
+    return load_dataset().benchmark_names
+
+
+def _files(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+) -> tuple[list[Path], set[Path]]:
+    """The files to read, none twice, and which of them were only found in a folder."""
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if not given:
+        raise DataError("there is nothing to read: name a result file, a folder or an export.")
+    files: dict[Path, Path] = {}
+    named: set[Path] = set()
+    for path in map(Path, given):
+        if path.is_dir():
+            inside = sorted(
+                p
+                for p in path.rglob("*.json")
+                if not any(part.startswith(".") for part in p.relative_to(path).parts)
+            )
+            if not inside:
+                raise FileFormatError(f"the folder {path} has no result file (*.json).")
+        else:
+            inside = [path]
+            named.add(path.resolve())
+        for file in inside:
+            files.setdefault(file.resolve(), file)
+    return list(files.values()), {f for key, f in files.items() if key not in named}
+
+
+# -- from readings to a table ------------------------------------------------------------
+
+
+def _rename(out: Gathered, chosen: list[str]) -> None:
+    """Apply what the user calls the models: results get a name, rows of exports are chosen."""
+    if not out.from_results:
+        for name in chosen:
+            if name not in out.exported:
+                raise unknown("model", name, out.exported)
+        return
+    if len(chosen) > 1:
+        raise DataError(
+            f"{len(chosen)} names are given for results of one model: read models one by one."
+        )
+    if len(out.from_results) > 1:
+        listed = ", ".join(repr(m) for m in list(out.from_results)[:4])
+        raise DataError(
+            f"the files hold results of {len(out.from_results)} models ({listed}), which "
+            f"cannot all be {chosen[0]!r}: read them one by one, or give no name."
+        )
+    _relabel(out, dict.fromkeys(out.from_results, chosen[0]))
+
+
+def _shorten(out: Gathered) -> None:
+    """Call models by the last part of their names, where that is not ambiguous."""
+    nameless = [r.file for r in out.readings if not r.model]
+    if nameless:
+        raise DataError(f"{nameless[0]} does not name its model: name it (model= or --model).")
+    full = dict.fromkeys([*(r.model for r in out.readings), *(s.model for s in out.skips)])
+    full.pop("", None)
+    lasts = [last_part(name) for name in full]
+    _relabel(out, {name: last for name, last in zip(full, lasts) if lasts.count(last) == 1})
+
+
+def _relabel(out: Gathered, names: Mapping[str, str]) -> None:
+    out.readings = [r._replace(model=names.get(r.model, r.model)) for r in out.readings]
+    out.skips = [s._replace(model=names.get(s.model, s.model)) for s in out.skips]
+    out.from_results = {names.get(m, m): None for m in out.from_results}
+    facts = out.facts
+    out.facts = defaultdict(dict)
+    for model, known in facts.items():
+        out.facts[names.get(model, model)] |= known
+
+
+def _assemble(out: Gathered, allow_mismatch: bool) -> list[dict[str, Any]]:
+    """One score a model and benchmark, from the readings that may be used."""
+    groups: dict[tuple[str, str], list[Reading]] = defaultdict(list)
+    for reading in out.readings:
+        groups[reading.model, reading.benchmark].append(reading)
+    used = []
+    order = {name: i for i, name in enumerate(_benchmarks())}
+    models = {model: i for i, model in enumerate(dict.fromkeys(m for m, _ in groups))}
+    for (model, benchmark), readings in sorted(
+        groups.items(), key=lambda item: (models[item[0][0]], order[item[0][1]])
+    ):
+        fit = [r for r in readings if allow_mismatch or not r.flaws]
+        newest = _newest(out, fit)
+        scores = [
+            score
+            for name in dict.fromkeys(r.set for r in newest)
+            for score in _scored(out, [r for r in newest if r.set == name])
+        ]
+        # what matches comes first, then what the files give first
+        scores.sort(key=lambda score: bool(score.flaws))
+        done = {score.set for score in scores if score.parts}
+        for reading in readings:
+            # a group's own score is no news beside the one made of its parts
+            if reading not in fit and not (reading.set in done and not reading.subtask):
+                out.skips.append(_refused(reading, "mismatch", "; ".join(reading.flaws)))
+        for other in scores[1:]:
+            out.skips.append(
+                Skip(other.file, model, benchmark, other.task, other.metric, other.shots,
+                      "superseded", f"{benchmark} is taken from {scores[0].task}")
+            )  # fmt: skip
+        for best in scores[:1]:
+            why = "; ".join(best.flaws)
+            if why:
+                out.notes.append(f"{benchmark} of {model} is used although it differs: {why}.")
+            if best.note:
+                out.notes.append(f"{benchmark} of {model} may not compare: {best.note}.")
+            note = "; ".join(filter(None, (why, best.note)))
+            used.append(
+                {"model": model, "benchmark": benchmark, "score": best.score, "file": best.file,
+                 "task": best.task, "metric": best.metric, "shots": best.shots,
+                 "matches": not why, "note": note}
+            )  # fmt: skip
+    return used
+
+
+def _refused(reading: Reading, kind: str, reason: str) -> Skip:
+    return Skip(reading.file, reading.model, reading.benchmark, reading.task, reading.metric,
+                 reading.shots, kind, reason)  # fmt: skip
+
+
+def _newest(out: Gathered, readings: list[Reading]) -> list[Reading]:
+    """One reading a task: without flaws before flawed, then the newest."""
+    kept = []
+    for task in dict.fromkeys(r.task for r in readings):
+        same = [r for r in readings if r.task == task]
+        same = [r for r in same if not r.flaws] or same
+        best = same[0]
+        for other in same[1:]:
+            if math.isclose(other.score, best.score, abs_tol=1e-9):
+                continue
+            if other.date is None or best.date is None or other.date == best.date:
+                raise DataError(
+                    f"{task} of {best.model} is {best.score:g} in {best.file} and {other.score:g} "
+                    f"in {other.file}, and nothing says which is newer: read one of them."
+                )
+            old, best = (best, other) if other.date > best.date else (other, best)
+            reason = f"{best.file} is newer"
+            out.skips.append(_refused(old, "superseded", reason))
+        kept.append(best)
+    return kept
+
+
+class _Score(NamedTuple):
+    """A benchmark's score, from one task or from all parts of a set."""
+
+    score: float
+    set: str
+    parts: bool
+    file: str
+    task: str
+    metric: str
+    shots: int | None
+    flaws: tuple[str, ...]
+    note: str
+
+
+def _scored(out: Gathered, readings: list[Reading]) -> Iterator[_Score]:
+    """The scores that the readings of one set give: from all its parts, or its own."""
+    parts = {r.subtask: r for r in readings if r.subtask}
+    whole = [r for r in readings if not r.subtask]
+    if parts:
+        first = next(iter(parts.values()))
+        wanted = _subtasks(first.benchmark)
+        missing = sorted(wanted - parts.keys())
+        label = f"{first.set} ({len(parts)} tasks)"
+        if not missing:
+            score = headline(first.benchmark, {name: r.score for name, r in parts.items()})
+            yield _score_of(list(parts.values()), score, label)
+            # the group's own score says the same, unless it alone is sound
+            whole = [r for r in whole if not r.flaws and any(p.flaws for p in parts.values())]
+        elif not whole:
+            lacks = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+            reason = f"only {len(parts)} of its {len(wanted)} tasks can be used, without {lacks}"
+            files = ", ".join(dict.fromkeys(r.file for r in parts.values()))
+            out.skips.append(
+                Skip(files, first.model, first.benchmark, label, first.metric, first.shots,
+                      "incomplete", reason)
+            )  # fmt: skip
+    for reading in whole:
+        yield _score_of([reading], reading.score, reading.task)
+
+
+def _score_of(readings: list[Reading], score: float, task: str) -> _Score:
+    first = readings[0]
+    return _Score(
+        score=score, set=first.set, parts=bool(first.subtask), task=task, metric=first.metric,
+        shots=first.shots, file=", ".join(dict.fromkeys(r.file for r in readings)),
+        flaws=tuple(dict.fromkeys(flaw for r in readings for flaw in r.flaws)),
+        note=next((r.note for r in readings if r.note), ""),
+    )  # fmt: skip
+
+
+def _frame(
+    out: Gathered,
+    used: Sequence[Mapping[str, Any]],
+    family: str | None,
+    lineage: str | None,
+    instruct: bool | None,
+    params_b: Amount,
+    tokens_t: Amount,
+) -> pd.DataFrame:
+    """Readings as rows of a table, with what the user knows of the models."""
+    models = list(dict.fromkeys(row["model"] for row in used))
+    if not models:
+        return load_dataset().frame.iloc[:0, :7]
+    sizes = _amounts("params_b", params_b, models, out)
+    tokens = _amounts("tokens_t", tokens_t, models, out)
+    table = load_dataset().frame
+    rows: list[dict[str, Any]] = []
+    for name in models:
+        facts = out.facts[name]
+        given = params_b is not None and (not isinstance(params_b, Mapping) or name in params_b)
+        if not given and name in out.from_results and "params_b" in facts:
+            out.notes.append(
+                f"{name} has {sizes[name]:.4g}B parameters, as its results count them."
+            )
+        mine = family or facts.get("family", name)
+        like = table[table["family"] == mine].head(1)
+        line = facts.get("lineage") if family is None else None
+        line = lineage or line or (mine if like.empty else like["lineage"].item())
+        tuned = facts.get("instruct", False if like.empty else bool(like["instruct"].item()))
+        rows.append(
+            {"model": name, "family": mine, "lineage": line,
+             "instruct": tuned if instruct is None else instruct,
+             "params_b": sizes[name], "tokens_t": tokens[name],
+             **{row["benchmark"]: row["score"] for row in used if row["model"] == name}}
+        )  # fmt: skip
+    frame = pd.DataFrame(rows)
+    return Leaderboard.from_frame(frame, [b for b in _benchmarks() if b in frame]).frame
+
+
+def _amounts(what: str, given: Amount, models: Sequence[str], out: Gathered) -> dict[str, float]:
+    """The amount of each model: given for it, given for all, stated by its file, or NaN."""
+    if given is None:
+        given = {}
+    elif not isinstance(given, Mapping):
+        return dict.fromkeys(models, given)
+    for name in given:
+        if name not in models:
+            raise unknown("model", name, models, f"It is named in {what}.")
+    return {name: given.get(name, out.facts[name].get(what, math.nan)) for name in models}
+
+
+# -- words -------------------------------------------------------------------------------
+
+
+def _grouped(skips: Iterable[Skip]) -> list[str]:
+    """One sentence for all tasks that a file has skipped for the same reason."""
+    groups: dict[tuple[str, ...], list[Skip]] = defaultdict(list)
+    for skip in skips:
+        groups[skip.file, skip.model, skip.kind, skip.benchmark, skip.reason].append(skip)
+    # benchmarks first, bystanders last
+    order = sorted(groups.values(), key=lambda same: same[0].kind == "unrelated")
+    return [_sentence(same) for same in order]
+
+
+def _sentence(same: Sequence[Skip]) -> str:
+    first, tasks = same[0], list(dict.fromkeys(s.task for s in same))
+    if first.kind == "unreadable":
+        return f"{first.file} is not read: it {first.reason.removeprefix('it ')}."
+    if first.kind == "unrelated":
+        listed = ", ".join(tasks[:3]) + (", ..." if len(tasks) > 3 else "")
+        many = f"{len(tasks)} tasks are" if len(tasks) > 1 else "1 task is"
+        return f"{first.file}: {many} no benchmark of the leaderboards ({listed})."
+    name = tasks[0] if len(tasks) == 1 else f"{tasks[0]} and {len(tasks) - 1} more"
+    return f"{first.file}: {first.benchmark} ({name}) is skipped: {first.reason}."

@@ -1,0 +1,250 @@
+"""The score of one task as a monotone function of skills: inference, arrays in, arrays out.
+
+For model ``i`` with whitened skills ``theta_i`` (mean 0, identity covariance over a table)
+
+    eta_i = b + w . theta_i + s e_i          e_i ~ Student-t, 4 degrees of freedom
+    p_i   = lower + (1 - lower) * link(eta_i)                           (Richards' link)
+    y_i   ~ p_i with the sampling error of N questions; with probability 0.02, anything
+
+    w = tau z, z ~ N(0, 1);  tau ~ half-normal;  s ~ half-normal(1);  b ~ N(0, 3)
+    lower = chance + 0.02 N(0, 1) (0 if there is no chance level)
+
+The spread ``s`` lies inside the link: it vanishes at floor and ceiling, and is widest
+where the task is being learned. The ceiling is 1: scores below a task's ceiling say nothing
+about it, and a prior about it (half-normal, 0.05) lost scores near 1 in a rehearsal on training
+rows (``python -m studies.downstream --rehearse``). The prior of ``w`` has no preferred
+direction, so that no rotation of the skills changes anything. The sampling error is taken as
+uniform, with the variance of a binomial; the Student-t then integrates out in closed form, and
+a score at 0 or 1 stands for everything beyond.
+
+For each draw of the skills the mode is found by Adam, and adaptive importance sampling
+does the rest (:mod:`sloth_bayes.importance`); everything is vectorised over draws, and
+compiled once.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..infer import importance
+from ..law import equations
+
+DF = 4.0  # of the spread of models about the curve
+CONTAMINATION = 0.02  # share of scores that say nothing
+_BIAS, _SPREAD, _CHANCE, _SHAPE = 3.0, 1.0, 0.02, 0.5  # prior scales
+_OTHERS = 5  # parameters beside the weights
+_STEPS, _RATE = 200, 0.1  # of Adam
+_POINTS, _ROUNDS = 512, 6  # points of a round; each but the last adapts the proposal
+_BLOCK, _AT_ONCE = 100, 25  # draws that one call takes, and that are evaluated side by side
+
+
+class Scores(NamedTuple):
+    """What is known of a task: the same for all draws."""
+
+    low: Any  # (N,) interval that each score stands for; -1 or 2 where there is no end
+    high: Any  # (N,)
+    width: Any  # (N,) of it, within [0, 1]
+    middle: Any  # (N,) a value inside, off 0 and 1
+    used: Any  # (N,) 0 or 1
+    chance: Any  # ()
+    scale: Any  # () prior scale of tau
+
+
+class Curve(NamedTuple):
+    """Parameters of a task, one entry of the first axes a draw."""
+
+    weight: Any  # (..., d)
+    bias: Any
+    spread: Any
+    lower: Any
+    shape: Any
+
+
+def scores(y: np.ndarray, questions: float, chance: float, scale: float) -> Scores:
+    """Scores ``(N,)`` in [0, 1] of a task of so many questions."""
+    p = (y * questions + 1) / (questions + 2)
+    half = np.sqrt(3 * p * (1 - p) / questions)
+    low, high = y - half, y + half
+    width = np.minimum(high, 1) - np.maximum(low, 0)
+    return Scores(
+        np.where(low <= 0, -1.0, low), np.where(high >= 1, 2.0, high), width, p,
+        np.ones(len(y)), np.asarray(chance), np.asarray(scale),
+    )  # fmt: skip
+
+
+def fit(theta: np.ndarray, given: Scores, keep: int, seed: int) -> tuple[Curve, np.ndarray]:
+    """Draws of a task's parameters, given each draw of the skills.
+
+    Parameters
+    ----------
+    theta
+        ``(S, N, d)`` whitened skills of the models with a score.
+    given
+        Their scores.
+    keep
+        Draws to keep for each draw of the skills.
+    seed
+        Seed of all randomness.
+
+    Returns
+    -------
+    Curve
+        ``(S, keep, ...)`` arrays.
+    numpy.ndarray
+        ``(S,)`` share of the importance sampler's points that count.
+    """
+    n = theta.shape[1]
+    more = -n % 16  # tasks of about as many models share a program
+    theta = np.pad(theta, ((0, 0), (0, more), (0, 0))).astype(np.float32)
+    each = [
+        np.pad(np.asarray(a, np.float32), (0, more), constant_values=c)
+        for a, c in zip(given[:5], (0.4, 0.6, 0.2, 0.5, 0.0))
+    ]
+    packed = Scores(*each, *(np.float32(a) for a in given[5:]))
+    points = importance.points(theta.shape[-1] + _OTHERS, _POINTS)
+
+    def block(keys: Any, rows: np.ndarray) -> Any:
+        return _fit(keep, keys, theta[rows], packed, points)
+
+    curve, effective = importance.in_blocks(block, len(theta), _BLOCK, seed)
+    return Curve(*curve), effective
+
+
+def _curve(z: Any, given: Scores) -> Curve:
+    """Parameters from ``z``, ``(..., d + 5)``: standard normal, or logs of half-normal ones."""
+    d = z.shape[-1] - _OTHERS
+    tau, spread, bias, lower, shape = (z[..., d + i] for i in range(_OTHERS))
+    return Curve(
+        given.scale * jnp.exp(tau)[..., None] * z[..., :d],
+        _BIAS * bias,
+        _SPREAD * jnp.exp(spread) + 1e-3,
+        jnp.where(given.chance > 0, jnp.clip(given.chance + _CHANCE * lower, 0.0, 0.9), 0.0),
+        jnp.exp(jnp.clip(_SHAPE * shape, -1.5, 1.5)),
+    )
+
+
+def _log_prior(z: Any) -> Any:
+    """Log density of ``z``, up to a constant."""
+    logs = z[-_OTHERS : 2 - _OTHERS]
+    normal = -0.5 * (z**2).sum() + 0.5 * (logs**2).sum()
+    return normal + (logs - 0.5 * jnp.exp(2 * logs)).sum()
+
+
+def _cdf(z: Any) -> Any:
+    """Distribution function of a Student-t with 4 degrees of freedom (exact enough here)."""
+    s = z / jnp.sqrt(4.0 + z**2)
+    return 0.5 + 0.25 * s * (3.0 - s**2)
+
+
+def _log_likelihood(curve: Curve, theta: Any, given: Scores) -> Any:
+    """Log density of all scores together, for one set of parameters."""
+    eta = curve.bias + theta @ curve.weight
+
+    def below(end: Any) -> Any:
+        fraction = (end - curve.lower) / (1.0 - curve.lower)
+        inside = jnp.clip(fraction, 1e-5, 1 - 1e-5)
+        at = equations.inverse_link("richards", inside, curve.shape, jnp)
+        p = _cdf((at - eta) / curve.spread)
+        return jnp.where(fraction >= 1, 1.0, jnp.where(fraction <= 0, 0.0, p))
+
+    density = (below(given.high) - below(given.low)) / given.width
+    each = jnp.log((1 - CONTAMINATION) * density + CONTAMINATION)
+    return (given.used * each).sum()
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _fit(keep: int, keys: Any, theta: Any, given: Scores, points: Any) -> Any:
+    return jax.lax.map(
+        lambda a: _one(keep, a[0], a[1], given, points), (keys, theta), batch_size=_AT_ONCE
+    )
+
+
+def _start(theta: Any, given: Scores) -> Any:
+    """Where Adam begins: ridge regression of the scores' logits."""
+    d = theta.shape[-1]
+    floor = jnp.clip((given.middle - given.chance) / (1 - given.chance), 0.01, 0.99)
+    logit = jnp.log(floor) - jnp.log1p(-floor)
+    x = jnp.concatenate([theta, jnp.ones((len(theta), 1))], 1)
+    ridge = jnp.diag(jnp.array([1.0] * d + [0.01]))
+    solution = jnp.linalg.solve((x.T * given.used) @ x + ridge, x.T @ (given.used * logit))
+    rest = jnp.array([-0.4, -0.4, solution[d] / _BIAS, 0.0, 0.0])
+    return jnp.concatenate([solution[:d] / (given.scale * jnp.exp(-0.4)), rest])
+
+
+def _one(keep: int, key: Any, theta: Any, given: Scores, points: Any) -> Any:
+    """Parameters of the task for one draw of the skills."""
+    size = theta.shape[-1] + _OTHERS
+
+    def log_density(z: Any) -> Any:
+        return _log_likelihood(_curve(z, given), theta, given) + _log_prior(z)
+
+    gradient = jax.grad(log_density)
+
+    def adam(k: Any, carry: Any) -> Any:
+        z, m, v = carry
+        g = jnp.nan_to_num(gradient(z))
+        m, v = 0.9 * m + 0.1 * g, 0.98 * v + 0.02 * g**2
+        rate = _RATE * (1 - k / _STEPS)
+        step = m / (1 - 0.9 ** (k + 1)) / (jnp.sqrt(v / (1 - 0.98 ** (k + 1))) + 1e-6)
+        return z + rate * step, m, v
+
+    zero = jnp.zeros(size)
+    mode, *_ = jax.lax.fori_loop(0, _STEPS, adam, (_start(theta, given), zero, zero))
+    # by differences of gradients: a second derivative would take long to compile
+    step = 0.02 * jnp.eye(size)
+    hessian = jax.vmap(lambda h: (gradient(mode - h) - gradient(mode + h)) / 0.04)(step)
+    hessian = 0.5 * (hessian + hessian.T)
+    hessian = jnp.where(jnp.isfinite(hessian).all(), hessian, jnp.eye(size))
+    values, vectors = jnp.linalg.eigh(hessian)
+    variance = 1 / jnp.clip(values, 0.7, 1e6)  # no wider than the prior, by and large
+    covariance = (vectors * variance) @ vectors.T
+
+    here, pick = jax.random.split(key)
+    z, log_w, effective = importance.sample(log_density, mode, covariance, points, here, _ROUNDS)
+    chosen = jax.random.categorical(pick, log_w, shape=(keep,))
+    return _curve(z[chosen], given), effective
+
+
+def predict(
+    curve: Curve, theta: np.ndarray, noise: np.ndarray, uniform: np.ndarray, questions: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and typical scores of models.
+
+    Parameters
+    ----------
+    curve
+        ``(S, K, ...)``.
+    theta
+        ``(S, M, d)`` whitened skills.
+    noise
+        ``(S, K, M)`` standardised Student-t noise.
+    uniform
+        ``(3, S, K, M)`` uniform numbers: sampling error, whether contaminated, and if so where.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(S, K, M)`` scores that an evaluation would report.
+    numpy.ndarray
+        The same without spread and sampling error: the curve itself.
+    """
+
+    def wide(a: np.ndarray) -> np.ndarray:
+        return np.asarray(a)[..., None]
+
+    eta = wide(curve.bias) + np.einsum("smd,skd->skm", theta, curve.weight)
+
+    def at(eta: np.ndarray) -> np.ndarray:
+        fraction = equations.link("richards", eta, wide(curve.shape), np)
+        return equations.expected(fraction, wide(curve.lower), 1.0)
+
+    typical = at(eta)
+    p = np.clip(at(eta + wide(curve.spread) * noise), 0.0, 1.0)
+    half = np.sqrt(3 * p * (1 - p) / questions)
+    score = np.clip(p + half * (2 * uniform[0] - 1), 0.0, 1.0)
+    return np.where(uniform[1] < CONTAMINATION, uniform[2], score), typical

@@ -1,0 +1,74 @@
+"""How far variational forecasts are from those of NUTS, with and without moves, on the whole table.
+
+    python -m studies.guides --out guides.csv [--moves 0 10 20] [--seeds 3]
+
+Each fit, of 1,000 draws, is in a process of its own. Its forecasts of models twice as large as
+the largest of each family are set beside those of the posterior that ships
+(:func:`sloth_bayes.recipes.apart`). One row a fit is appended to the file; a study that was cut
+off goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import sloth_bayes as sb
+from sloth_bayes.publish.card import apart
+
+
+def one(moves: int, seed: int) -> dict[str, Any]:
+    """Fit and compare."""
+    warnings.simplefilter("ignore")
+    exact, data = sb.load("leaderboard"), sb.load_dataset()
+    begun = time.perf_counter()
+    post = sb.Sloth().fit(
+        data, method="svi", chains=1, draws=1000, moves=moves, seed=seed, progress=False
+    )
+    seconds = time.perf_counter() - begun
+    found = apart(exact, post).iloc[-1]
+    row = {k: round(float(found[k]), 3) for k in ("mean", "most", "width", "outside")}
+    return {"moves": moves, "seed": seed, "seconds": round(seconds, 1)} | row
+
+
+def study(out: Path, moves: list[int], seeds: int) -> pd.DataFrame:
+    """All fits that the file does not hold yet."""
+    rows = pd.read_csv(out).to_dict("records") if out.exists() else []
+    done = {(row["moves"], row["seed"]) for row in rows}
+    for seed in range(seeds):
+        for number in moves:
+            if (number, seed) in done:
+                continue
+            asked = json.dumps([number, seed])
+            command = [sys.executable, "-m", "studies.guides", "--out", str(out), "--one", asked]
+            ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            rows.append(json.loads(ended.stdout.strip().splitlines()[-1]))
+            print(rows[-1], file=sys.stderr)
+            pd.DataFrame(rows).to_csv(out, index=False)
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    """Run the study from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m studies.guides", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="CSV, a row a fit")
+    parser.add_argument("--moves", type=int, nargs="+", default=[0, 10, 20])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        print(json.dumps(one(*given.one)))
+        return
+    print(study(given.out, given.moves, given.seeds).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,311 @@
+"""Whole pass@k curves of held-out models, as a command.
+
+    python -m studies.passk --out DIR [--only 12b 6.9b+12b]
+    python -m studies.passk --out DIR --simulate 60
+    python -m studies.passk --out DIR --grid
+
+*12b* and *6.9b+12b* of seven finished Pythia models are held out (128 MATH problems,
+10,000 samples each). Skills come from a posterior refitted by SVI without the scores
+of the held-out models and of Dolly, tuned from them. *-70m* repeats both without the smallest
+model. *rehearsal* holds out 2.8B and uses nothing larger.
+
+*--grid* fits the checkpoints of nine sizes from 2 billion tokens on, every fourth problem, and
+holds out 12B after 0.2 and 0.3 trillion tokens. The skills of a checkpoint are what the law
+forecasts at its size and tokens so far; the leaderboard knows finished runs only.
+
+Rivals, from the same counts and the means of the same skills: *per problem* is the paper's recipe,
+a logistic regression a problem (ridge penalty 1); *mean rate* scales the mean success rate by a
+logistic regression and lets all problems be alike; *shifted* moves all problems of the largest
+sampled model to that mean rate; *each k* is a straight line of the logit of pass@k in skill.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+
+import sloth_bayes as sb
+from sloth_bayes.predict.candidates import completed
+from sloth_bayes.predict.new_effects import effects_of
+from sloth_bayes.skills.rotated_draws import sampled
+from sloth_bayes.tasks import passk
+from sloth_bayes.tasks.passk_model import DF, LOGISTIC_SD, shapes
+
+SCORED = (1, 10, 100, 1000, 10000)
+BAND = passk.K
+TIDY = {  # what ships of the curves, in models/leaderboard/evaluation/passk_curves.csv
+    "study": "held_out", "model": "model", "k": "k", "empirical": "observed", "median": "median",
+    "lower": "lower", "upper": "upper", "per problem": "paper", "mean rate": "mean_rate",
+}  # fmt: skip
+LARGE = {
+    "pythia-2.8b": ("pythia-2.8b", "dolly-v2-3b"),
+    "pythia-6.9b": ("pythia-6.9b", "dolly-v2-7b"),
+    "pythia-12b": ("pythia-12b", "dolly-v2-12b"),
+}
+STUDIES = {
+    "rehearsal": (("pythia-2.8b",), ("pythia-6.9b", "pythia-12b"), 0.0),
+    "12b": (("pythia-12b",), (), 0.0),
+    "6.9b+12b": (("pythia-6.9b", "pythia-12b"), (), 0.0),
+    "12b -70m": (("pythia-12b",), (), 0.1),
+    "6.9b+12b -70m": (("pythia-6.9b", "pythia-12b"), (), 0.1),
+}
+
+
+def without(held: tuple[str, ...], seed: int = 0) -> sb.Posterior:
+    """The recommended specification fitted by SVI without these models and their tuned twins."""
+    data = sb.load_dataset("open_llm_leaderboard")
+    gone = [m for name in held for m in LARGE[name]]
+    frame = data.frame[~data.frame["model"].isin(gone)]
+    assert len(data.frame) - len(frame) == len(gone)
+    table = sb.Leaderboard.from_frame(frame, benchmarks=list(data.benchmarks))
+    spec = sb.load("leaderboard").spec
+    return spec.fit(table, method="svi", starts=1, seed=seed, progress=False)
+
+
+def mean_skills(post: sb.Posterior, models: pd.DataFrame) -> np.ndarray:
+    """Posterior means of skills, standardised over the models, ``(M, d)``."""
+    rows = completed(post, models, False)
+    theta = sampled(post, effects_of(post, rows, 0)).mean(0)
+    return (theta - theta.mean(0)) / theta.std(0)
+
+
+def ridge_logistic(x: np.ndarray, n: np.ndarray, c: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Success at `new` by logistic regressions, one a column of `c`; penalty 1/2 |w|^2."""
+    a = np.column_stack([np.ones(len(x)), x])
+    ahead = np.column_stack([np.ones(len(new)), new])
+    penalty = np.eye(a.shape[1])
+    penalty[0, 0] = 1e-6
+    w = np.zeros((c.shape[1], a.shape[1]))
+    w[:, 0] = logit((c.sum(0) + 0.5) / (n.sum(0) + 1))
+
+    def loss(w: np.ndarray) -> np.ndarray:
+        eta = w @ a.T
+        return (n.T * np.logaddexp(0, eta) - c.T * eta).sum(1) + 0.5 * ((w @ penalty) * w).sum(1)
+
+    for _ in range(200):  # damped Newton, all problems at once
+        p = expit(w @ a.T)
+        gradient = (n.T * p - c.T) @ a + w @ penalty
+        hessian = np.einsum("im,mj,mk->ijk", n.T * p * (1 - p), a, a) + penalty
+        step = np.linalg.solve(hessian, gradient[..., None])[..., 0]
+        size = np.ones(len(w))
+        for _ in range(30):
+            worse = loss(w - size[:, None] * step) > loss(w) + 1e-9
+            size = np.where(worse, size / 2, size)
+        w = w - size[:, None] * step
+        if np.abs(gradient).max() < 1e-6:
+            break
+    return expit(ahead @ w.T)
+
+
+def curve(p: np.ndarray) -> np.ndarray:
+    """Pass@k at :data:`BAND` of success rates ``(I,)``."""
+    return passk._coverage(p[None], np.array(BAND, float))[0]
+
+
+def rivals(post: sb.Posterior, counts: pd.DataFrame, ahead: pd.DataFrame) -> pd.DataFrame:
+    """The rivals' curves: model, k, and one column a rival."""
+    n, c = (counts.pivot(index="model", columns="problem", values=v).fillna(0)
+            for v in ("n_samples", "n_correct"))  # fmt: skip
+    models = counts.groupby("model")[["family", "params_b", "tokens_t"]].first().loc[n.index]
+    both = pd.concat([models.reset_index(), ahead], ignore_index=True)
+    x = mean_skills(post, both)
+    seen, new = x[: len(models)], x[len(models) :]
+    n, c = n.to_numpy(float), c.to_numpy(float)
+    each = ridge_logistic(seen, n, c, new)
+    mean = ridge_logistic(seen, n.sum(1, keepdims=True), c.sum(1, keepdims=True), new)[:, 0]
+    largest = int(models["params_b"].to_numpy().argmax())
+    base = logit((c[largest] + 0.5) / (n[largest] + 1))
+    empirical = passk.empirical(counts, BAND).pivot(index="model", columns="k", values="empirical")
+    y = logit(np.clip(empirical.loc[models.index].to_numpy(), 1e-6, 1 - 1e-6))
+    # one axis: the first principal component of the skills
+    axis = np.linalg.svd(seen - seen.mean(0), full_matrices=False)[2][0]
+    out = []
+    for j, name in enumerate(ahead["model"]):
+        shift = brentq(lambda s, j=j: expit(base + s).mean() - mean[j], -20, 20)
+        line = []
+        for column in y.T:
+            some = np.isfinite(column)
+            fit = (
+                np.polyfit((seen @ axis)[some], column[some], 1) if some.sum() > 1 else [0, np.nan]
+            )
+            line.append(expit(np.polyval(fit, new[j] @ axis)))
+        out.append(pd.DataFrame({
+            "model": name, "k": BAND, "per problem": curve(each[j]),
+            "mean rate": 1 - (1 - mean[j]) ** np.array(BAND, float),
+            "shifted": curve(expit(base + shift)), "each k": line,
+        }))  # fmt: skip
+    return pd.concat(out, ignore_index=True)
+
+
+def score(
+    name: str, post: sb.Posterior, counts: pd.DataFrame, held: pd.DataFrame, out: Path,
+    samples: int, options: dict,
+) -> pd.DataFrame:  # fmt: skip
+    """Fit, forecast, write the curve, and return errors and coverage, one row a model."""
+    begin = time.perf_counter()
+    ahead = held.groupby("model", as_index=False)[["family", "params_b", "tokens_t"]].first()
+    found = post.pass_at_k(counts, ahead, **options)
+    verdict = found.diagnostics()
+    truth = passk.empirical(held, BAND)
+    band = found.curve(BAND, samples=samples).drop(columns="empirical")
+    pure = found.curve(BAND)[["model", "k", "median"]].rename(columns={"median": "expected"})
+    table = band[band["forecast"]].merge(truth, on=["model", "k"]).merge(pure, on=["model", "k"])
+    table["inside"] = (table["lower"] <= table["empirical"]) & (
+        table["empirical"] <= table["upper"]
+    )
+    table = table.merge(rivals(post, counts, ahead), "left", on=["model", "k"])
+    table.insert(0, "study", name)
+    table["converged"] = verdict.ok
+    print(f"\n## {name}: {time.perf_counter() - begin:.0f} s\n{verdict}", flush=True)
+    for v in ("level", "spread", "trend", "own", "kappa", "sigma"):
+        print(v, found.fit[v].values.mean().round(3), found.fit[v].values.std().round(3))
+    print(found.fit["ability"].mean(("chain", "draw")).to_series().round(2).to_dict())
+    show = table[table["k"].isin(SCORED)]
+    columns = ["model", "k", "empirical", "median", "lower", "upper", "per problem", "mean rate",
+               "shifted", "each k"]  # fmt: skip
+    print((show[columns].set_index(["model", "k"]) * 100).round(2).to_string())
+    print("coverage of the band", table.groupby("model")["inside"].mean().to_dict(), flush=True)
+    found.plot(truth=held)[0].figure.savefig(out / f"{name.replace(' ', '_')}.png", dpi=130)
+    if "pythia-1b" in found.models:
+        for big in found.candidates:
+            for k in (1, 10):
+                print(found.samples_to_match("pythia-1b", big, k).frame.to_string(index=False))
+    return table
+
+
+def simulated(seed: int, problems: int = 40, samples: int = 1000) -> tuple[pd.DataFrame, ...]:
+    """Counts of five models, and the true curves of two larger ones, from the model itself.
+
+    Skills are one draw of the shipped posterior's; everything else comes from the prior of
+    :mod:`sloth_bayes.problems`, with a weight that lets ability grow with size.
+    """
+    rng = np.random.default_rng(seed)
+    post = sb.load("leaderboard")
+    sizes = [0.16, 0.41, 1.0, 1.4, 2.8, 6.9, 12.0]
+    rows = sb.candidates("pythia", sizes, 0.3, model=[f"made-{s:g}b" for s in sizes])
+    complete = completed(post, rows, False)
+    theta = sampled(post, effects_of(post, complete, 0))[rng.integers(post.n_draws)]
+    theta = theta - theta[:5].mean(0)
+    weight = abs(rng.normal(0, 3)) * rng.normal(size=theta.shape[1])
+    ability = theta @ weight + abs(rng.normal(0, 0.5)) * rng.standard_t(DF, len(sizes))
+    ability = ability - ability[:5].mean()
+    spread, level = 1.3 * np.exp(0.5 * rng.normal()), rng.normal(-5, 1.5)
+    z = rng.logistic(size=problems)
+    own = abs(rng.normal(0, 0.5)) * rng.normal(size=problems)
+    discrimination = 1 + rng.normal(0, 0.3) * z / LOGISTIC_SD + own
+    eta = np.clip(level + spread * z + discrimination * ability[:, None], -25, 25)
+    p = rng.beta(*shapes(eta, 1.5 * np.exp(0.7 * rng.normal()), np))
+    grid = [(i, j) for i in range(len(sizes)) for j in range(problems)]
+    counts = rows.iloc[[i for i, _ in grid]].reset_index(drop=True)
+    counts["problem"] = [j for _, j in grid]
+    counts["n_samples"] = samples
+    counts["n_correct"] = rng.binomial(samples, p).ravel()
+    truth = pd.DataFrame(
+        passk._coverage(p[5:], np.array(SCORED, float)), index=rows["model"][5:], columns=SCORED
+    )
+    return counts[counts["params_b"] < 5], rows.iloc[5:], truth
+
+
+def covered(seed: int, **options: int) -> pd.DataFrame:
+    """Whether 90% bands hold the true curves of one simulated table, and whether it converged."""
+    counts, ahead, truth = simulated(seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sb.ConvergenceWarning)
+        found = sb.load("leaderboard").pass_at_k(counts, ahead, k=SCORED, seed=seed, **options)
+    rows = found.frame[found.frame["forecast"]].copy()
+    rows["truth"] = [truth.at[r.model, r.k] for r in rows.itertuples()]
+    rows["inside"] = (rows["lower"] <= rows["truth"]) & (rows["truth"] <= rows["upper"])
+    r_hat = found.diagnostics().table["r_hat"].max()
+    return rows.assign(table=seed, r_hat=r_hat)
+
+
+def grid(out: Path, options: dict) -> None:
+    """The last checkpoints of the largest size, from all others."""
+    counts = sb.load_samples("checkpoints")
+    some = np.sort(counts["problem"].unique())[::4]
+    counts = counts[(counts["tokens_t"] > 1e-3) & counts["problem"].isin(some)]
+    is_held = (counts["params_b"] == 12) & (counts["tokens_t"] >= 0.2)
+    held, seen = counts[is_held], counts[~is_held]
+    print(f"{seen['model'].nunique()} checkpoints, {len(some)} problems, {len(seen)} counts of "
+          f"{seen['n_samples'].min()} to {seen['n_samples'].max()} samples")  # fmt: skip
+    begin = time.perf_counter()
+    ahead = held.groupby("model", as_index=False)[["family", "params_b", "tokens_t"]].first()
+    post = without(("pythia-12b",), options["seed"])
+    found = post.pass_at_k(seen, ahead, **options)
+    print(f"{time.perf_counter() - begin:.0f} s\n{found.diagnostics()}")
+    k = tuple(x for x in BAND if x <= held["n_samples"].min())
+    table = found.curve(k).query("forecast").drop(columns="empirical")
+    table = table.merge(passk.empirical(held, k), on=["model", "k"])
+    table["inside"] = table["empirical"].between(table["lower"], table["upper"])
+    table.to_csv(out / "grid.csv", index=False, float_format="%.6f")
+    show = table.set_index(["model", "k"])[["empirical", "median", "lower", "upper"]]
+    print((show * 100).round(2).to_string())
+    error = 100 * (table["median"] - table["empirical"]).abs().groupby(table["model"]).mean()
+    inside = table.groupby("model")["inside"].mean()
+    print(pd.DataFrame({"error in points": error, "covered": inside}).round(2).to_string())
+
+
+def main() -> None:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(prog="python -m studies.passk", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", nargs="+", choices=list(STUDIES))
+    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--simulate", type=int, metavar="TABLES", help="simulated truth instead")
+    parser.add_argument("--grid", action="store_true", help="the checkpoints instead")
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    import matplotlib
+
+    matplotlib.use("Agg")
+    if given.simulate:
+        quick = {"warmup": 300, "draws": 250, "chains": 2}
+        rows = pd.concat([covered(s, **quick) for s in range(given.simulate)])
+        rows.to_csv(given.out / "simulated.csv", index=False, float_format="%.6f")
+        each = rows.groupby("table")["inside"].mean()
+        print(rows.groupby(["model", "k"])["inside"].mean().unstack().round(3).to_string())
+        print(f"{given.simulate} tables: 90% bands hold {each.mean():.1%} (standard error over "
+              f"tables {each.std() / len(each) ** 0.5:.1%}); median R-hat "
+              f"{rows['r_hat'].median():.3f}")  # fmt: skip
+        return
+    options = {"seed": given.seed, "draws": given.draws}
+    if given.grid:
+        grid(given.out, options)
+        return
+    tables, posts = [], {}
+    for name in given.only or list(STUDIES):
+        held, unused, least = STUDIES[name]
+        gone = tuple(sorted({*held, *unused}))
+        if gone not in posts:
+            posts[gone] = without(gone, given.seed)
+            print(f"posterior without {gone}: {posts[gone].diagnostics()}", flush=True)
+        counts = sb.load_samples()
+        counts = counts[~counts["model"].isin(unused) & (counts["params_b"] >= least)]
+        is_held = counts["model"].isin(held)
+        tables.append(
+            score(name, posts[gone], counts[~is_held], counts[is_held], given.out, 10000, options)
+        )
+        both = pd.concat(tables)
+        both.to_csv(given.out / "curves.csv", index=False, float_format="%.6f")
+        tidy = both.rename(columns=TIDY)[list(TIDY.values())]
+        tidy.to_csv(given.out / "passk_curves.csv", index=False, float_format="%.6f")
+        rows = both[both["k"].isin(SCORED)]
+        errors = {m: 100 * (rows[m] - rows["empirical"]).abs() for m in
+                  ("median", "per problem", "mean rate", "shifted", "each k")}  # fmt: skip
+        errors = pd.DataFrame(errors).groupby([rows["study"], rows["model"]]).mean()
+        errors["covered"] = both.groupby(["study", "model"])["inside"].mean()
+        print("\nmean absolute error in points over k = 1 ... 10,000, and coverage of the band")
+        print(errors.round(2).to_string(), flush=True)
+        errors.to_csv(given.out / "errors.csv", float_format="%.4f")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""Coordinates and integrated effects: a quicker sampler, and the same posterior."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+import sloth_bayes as sb
+from sloth_bayes.infer import nuts
+from sloth_bayes.infer.compiled import program
+from sloth_bayes.infer.metric import Coordinates, coordinates, follow_gradients
+from sloth_bayes.model import scores as model
+from sloth_bayes.model.arrays import design, showing
+
+RNG = np.random.default_rng(8)
+# lineages of three, one and two families
+MEMBERS = np.array([[1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 1, 1]], np.float32)
+KNOWN = np.array([[1, 1, 0, 1, 0, 1]], np.float32).T  # of two columns, both
+SHARE = 0.3
+
+
+def covariance(members: np.ndarray, share: float) -> np.ndarray:
+    """Covariance of standardised effects of families nested in lineages."""
+    return share * members.T @ members + (1 - share) * np.eye(members.shape[1])
+
+
+# -- effects of families nested in lineages ------------------------------------------------
+
+
+def test_the_density_of_known_effects_is_the_normal_one_without_the_others():
+    """Integrating lineages and unknown families out leaves a normal, and standard normals."""
+    known = np.tile(KNOWN, 2)
+    which = np.flatnonzero(KNOWN[:, 0])
+    known_cov = covariance(MEMBERS, SHARE)[np.ix_(which, which)]
+
+    def exact(w: np.ndarray) -> float:
+        inside = stats.multivariate_normal.logpdf(w[which].T, cov=known_cov).sum()
+        return inside + stats.norm.logpdf(np.delete(w, which, axis=0)).sum()
+
+    a, b = RNG.normal(size=(2, 6, 2))
+    ours = [float(model.nested_log_density(w, known, SHARE, MEMBERS)) for w in (a, b)]
+    assert ours[0] - ours[1] == pytest.approx(exact(a) - exact(b), rel=1e-4)
+    # the normalising constant depends on the share, and must follow it
+    other = float(model.nested_log_density(a, known, 0.8, MEMBERS)) - ours[0]
+    known_cov = covariance(MEMBERS, 0.8)[np.ix_(which, which)]
+    assert other == pytest.approx(
+        stats.multivariate_normal.logpdf(a[which].T, cov=known_cov).sum()
+        - stats.multivariate_normal.logpdf(
+            a[which].T, cov=covariance(MEMBERS, SHARE)[np.ix_(which, which)]
+        ).sum(),
+        rel=1e-4,
+    )
+
+
+def test_without_lineages_effects_are_independent():
+    w = RNG.normal(size=(6, 2))
+    ours = float(model.nested_log_density(w, np.ones((6, 2)), None, MEMBERS))
+    assert ours == pytest.approx(-0.5 * (w**2).sum(), rel=1e-5)
+
+
+def test_completing_known_effects_gives_the_joint_prior_back():
+    """Drawn, forgotten in part and drawn again: covariances of families and lineages."""
+    n = 40_000
+
+    def one(key):
+        first, second = jax.random.split(key)
+        w = model.nested_draw(first, SHARE, MEMBERS, 1)
+        lineage, whole = model.nested_complete(second, w * KNOWN, KNOWN, SHARE, MEMBERS)
+        return jnp.concatenate([whole[:, 0], lineage[:, 0]])
+
+    drawn = np.asarray(jax.vmap(one)(jax.random.split(jax.random.PRNGKey(0), n)), float)
+    want = np.block(
+        [
+            [covariance(MEMBERS, SHARE), SHARE * MEMBERS.T],
+            [SHARE * MEMBERS, SHARE * np.eye(3)],
+        ]
+    )
+    found = drawn.T @ drawn / n
+    error = np.sqrt((want**2 + np.outer(np.diag(want), np.diag(want))) / n)
+    assert (np.abs(found - want) < 5 * error).all()
+
+
+def test_hiding_scores_counts_them_out(tiny_table):
+    laid_out = design(tiny_table)
+    full = laid_out.arrays
+    observed = np.array(full.observed)
+    np.testing.assert_array_equal(showing(full, observed).count, full.count)
+    families = np.asarray(full.family_of_model)
+    observed[families == 2] = 0
+    hidden = showing(full, observed)
+    assert (hidden.count[2] == 0).all()
+    np.testing.assert_array_equal(np.delete(hidden.count, 2, 0), np.delete(full.count, 2, 0))
+    # cells are those of the whole table, whatever is hidden
+    assert hidden.cell_family.size == (full.count > 0).sum()
+    position = full.cell_position[full.cell_family, full.cell_benchmark]
+    np.testing.assert_array_equal(position, np.arange(full.cell_family.size))
+
+
+# -- linear coordinates --------------------------------------------------------------------
+
+
+def test_another_anchor_is_the_same_draw():
+    """Scores do not change, the way back is exact, and densities differ by the Jacobian."""
+    data = sb.load_dataset().select(benchmarks=["MMLU", "ARC", "HellaSwag", "GSM8K"])
+    spec = sb.Sloth(n_skills=2)
+    old = design(data, spec.inputs).arrays
+    n = model.sizes(spec, old)
+    p = program(spec, n, 5)
+    x = 0.5 * RNG.normal(size=(3, p.size)).astype("f4")
+    rotation = np.linalg.qr(RNG.normal(size=(4, 4)))[0].astype("f4")
+    new = old._replace(anchor=rotation)
+
+    y = p.over("reanchor", x, new, old)
+    key = jax.random.PRNGKey(0)
+    before, after = p.over("cells", x, key, old)[0], p.over("cells", y, key, new)[0]
+    seen = old.observed > 0  # other effects are drawn, from their priors
+    np.testing.assert_allclose(after[:, seen], before[:, seen], atol=2e-6)
+    assert np.abs(y - x).max() > 0.1
+    np.testing.assert_allclose(p.over("reanchor", y, old, new), x, atol=2e-5)
+
+    moved = np.flatnonzero((np.abs(y - x) > 1e-5).any(0))  # the others are handed through
+
+    def of_moved(part: Any, whole: Any) -> Any:
+        whole = whole.at[moved].set(part)
+        return p.reanchor(whole[None], 0, new, old)[0][moved]
+
+    jacobian = jax.jit(jax.jacfwd(of_moved))
+    log_det = [np.linalg.slogdet(np.asarray(jacobian(r[moved], r), float))[1] for r in x]
+    potentials = [p.over("potential", rows, at)[0] for rows, at in ((x, old), (y, new))]
+    np.testing.assert_allclose(potentials[1] - potentials[0], log_det, atol=0.02)
+
+
+def some_coordinates(size: int, rank: int) -> Coordinates:
+    vectors = np.linalg.qr(RNG.normal(size=(size, rank)))[0]
+    return coordinates(
+        RNG.normal(size=size), RNG.uniform(0.5, 2, size), vectors, RNG.uniform(-0.5, 3, rank)
+    )
+
+
+def test_coordinates_and_back():
+    at = some_coordinates(30, 4)
+    x = RNG.normal(size=30).astype("f4")
+    np.testing.assert_allclose(at.to_x(at.to_y(x)), x, atol=1e-4)
+
+
+def test_gradients_pass_through_coordinates():
+    at = some_coordinates(30, 4)
+    y, c = RNG.normal(size=(2, 30)).astype("f4")
+    matrix = jax.jacfwd(lambda y: at.mean + at.scale * (
+        y + at.vectors @ (at.stretch * (at.vectors.T @ y))
+    ))(y)  # fmt: skip
+    found = jax.grad(lambda y: (c * at.to_x(y)).sum())(y)
+    np.testing.assert_allclose(found, matrix.T @ c, atol=1e-4)
+
+
+def test_a_normal_posterior_becomes_round_from_few_draws():
+    """Eight directions apart in 200 dimensions, from 60 draws and their gradients."""
+    size, stiff = 200, 8
+    directions = np.linalg.qr(RNG.normal(size=(size, stiff)))[0]
+    sd = np.array([30.0, 20, 10, 5, 0.2, 0.1, 0.05, 0.02])
+    root = np.eye(size) + directions @ np.diag(sd - 1) @ directions.T
+    draws = 3 + RNG.normal(size=(60, size)) @ root
+    at = follow_gradients(draws, (draws - 3) @ np.linalg.inv(root @ root), rank=20)
+    origin = np.asarray(at.to_y(at.mean))
+    np.testing.assert_allclose(origin, 0, atol=1e-5)
+    to_y = np.asarray(jax.vmap(at.to_y)(at.mean + jnp.eye(size)), float).T  # linear: its columns
+    before, after = (np.linalg.cond(m @ root @ root @ m.T) for m in (np.eye(size), to_y))
+    assert before > 1e6
+    assert after < before / 1e3
+    # the covariance of as many draws alone has no inverse, and no say in most directions
+    assert np.linalg.matrix_rank(np.cov(draws.T)) < 60
+
+
+def test_rounds_of_warm_up_add_up():
+    for warmup in (20, 150, 200, 999, 1000):
+        lengths = nuts._schedule(warmup)
+        assert sum(lengths) == warmup
+        assert min(lengths) >= 1

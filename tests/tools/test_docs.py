@@ -1,0 +1,179 @@
+"""README and docs: their code runs, their commands exist, their links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from importlib import import_module
+from pathlib import Path
+from unittest.mock import Mock
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.main import get_command
+
+import sloth_bayes as sb
+from sloth_bayes import law
+from sloth_bayes.cli import app
+from sloth_bayes.infer import recipes
+from sloth_bayes.model.arrays import design
+from sloth_bayes.predict.condition import _rows
+from tools import api_page
+
+ROOT = Path(__file__).parents[2]
+PAGES = ["README.md", "docs/evidence.md", "docs/extending.md", "docs/api.md"]
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.S)
+
+
+@pytest.fixture
+def at_work(tmp_path, monkeypatch):
+    """A folder to run examples in, with an evaluation file in it."""
+    results = ROOT / "data/raw/lm_eval/current_format_leaderboard_groups.json"
+    shutil.copy(results, tmp_path / "results.json")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def skip_fits(monkeypatch):
+    """Fits are laid out but not run, and conditioning reads its rows; the calls are returned."""
+    calls = []
+
+    def fit(self, data, **options):
+        calls.append((self, design(data)))
+        return sb.load("leaderboard")
+
+    def condition(self, rows, **options):
+        calls.append((self, _rows(self, rows)))
+        return Mock(spec=sb.Posterior)
+
+    monkeypatch.setattr(sb.Sloth, "fit", fit)
+    monkeypatch.setattr(sb.Posterior, "condition", condition)
+    return calls
+
+
+@pytest.fixture
+def own_entries():
+    """Links and noise that an example adds are gone after it."""
+    before = [(registry, dict(registry)) for registry in (law.LINKS, law.NOISE)]
+    yield
+    for registry, entries in before:
+        registry.clear()
+        registry.update(entries)
+
+
+def run(page: str, **names: object) -> dict:
+    for block in blocks(page):
+        exec(block, names)
+    return names
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_code_of_readme_runs(at_work, skip_fits):
+    df = pd.DataFrame({"model": ["a-1b", "a-7b"], "family": "a", "params_b": [1.0, 7.0],
+                       "tokens_t": 2.0, "MMLU": [0.3, 0.5], "MyEval": [0.2, None]})  # fmt: skip
+    names = run("README.md", df=df)
+    assert len(names["fc"].frame) == 24
+    assert Path("mine.nc").exists()
+    (_, observed), (chosen, laid_out) = skip_fits
+    assert observed["model"].size == 1
+    assert (chosen.n_skills, laid_out.benchmarks) == (2, ("MMLU", "MyEval"))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_recipes_run(skip_fits, own_entries, tiny_table, tiny_svi):
+    run("docs/extending.md", table=tiny_table)
+    (_, benchmark), (_, rows), (link, _), (noise, _) = skip_fits
+    assert benchmark.benchmarks == ("MMLU", "GSM8K", "MyEval")
+    assert rows["family"].unique().tolist() == ["ours"]
+    assert (link.link, noise.noise) == ("cloglog", "binomial")
+    for chosen in (link, noise):  # the law at draws of another fit
+        changed = tiny_svi.spec.replace(link=chosen.link, noise=chosen.noise)
+        post = sb.Posterior(tiny_svi.tree, changed)
+        assert bool(post.data_tree["log_likelihood"]["score"].notnull().all())
+        assert not post.expected_scores().equals(tiny_svi.expected_scores()) or chosen is noise
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_recipes_fit(own_entries, tiny_table):
+    names = run("docs/extending.md", table=tiny_table)
+    assert "ours" in names["mine"].families
+    score = names["post"].data_tree["log_likelihood"]["score"]
+    assert bool(score.notnull().all())
+
+
+def test_the_link_of_the_recipe_is_a_link():
+    names: dict = {"sb": sb, "table": None}
+    source = next(b for b in blocks("docs/extending.md") if "def cloglog" in b)
+    exec(source.split("equations.LINKS")[0], names)
+    eta = np.linspace(-6, 4, 41)
+    value = names["cloglog"](eta, 1.0, np)
+    assert (np.diff(value) > 0).all()
+    assert names["cloglog"](np.zeros(1), 1.0, np) == pytest.approx(0.5)
+    step = np.array([-1e-5, 1e-5])
+    assert np.diff(names["cloglog"](step, 1.0, np)) / 2e-5 == pytest.approx(0.25, rel=1e-5)
+    back = names["inverse_cloglog"](value, 1.0, np)
+    np.testing.assert_allclose(back, eta, atol=1e-5)
+
+
+def test_the_places_of_a_likelihood_exist_and_are_all():
+    text = (ROOT / "docs/extending.md").read_text(encoding="utf-8").split("**Another density**")[1]
+    named = re.findall(r"^- .*?:", text, re.M)
+    places = [p for line in named for p in re.findall(r"`(\w+)\.(\w+)`", line)]
+    assert len(places) == 7
+    for module, name in places:
+        assert hasattr(import_module(f"sloth_bayes.{module}"), name), (module, name)
+    # what reads the degrees of freedom without handing them to one of the places named
+    package = Path(sb.__file__).parent
+    given = re.compile(r"(isinf|isfinite|standard_t|standard_gamma)\(.*\bdf\b")
+    knows = {p.stem for p in package.glob("*.py") if given.search(p.read_text(encoding="utf-8"))}
+    knows -= {"ratingsmodel"}  # ratings have a model of their own
+    assert knows <= {module for module, _ in places}
+
+
+def test_the_page_of_the_api_is_up_to_date():
+    listed = [n for names in api_page.GROUPS.values() for n in names]
+    assert sorted(listed) == sorted(set(sb.__all__) - {"__version__"})
+    assert api_page.PAGE.read_text(encoding="utf-8") == api_page.page(), "python -m tools.api_page"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_exist(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = re.findall(r"(?:^|[`/ (])sloth-bayes ([^`\n|]*)", text)
+    for line in found:
+        command, words = get_command(app), shlex.split(line)
+        while words and hasattr(command, "commands"):
+            assert words[0] in command.commands, line
+            command = command.commands[words.pop(0)]
+        options = {o for p in command.params for o in p.opts}
+        assert {w for w in words if w.startswith("--") and w != "--help"} <= options, line
+    for name in re.findall(r"python -m tests\.([\w.]+)", text):
+        if name != "NAME":
+            assert (ROOT / "tests" / f"{name.replace('.', '/')}.py").exists(), name
+    for name in re.findall(r"`models/([\w-]+)`", text):
+        assert name in recipes.recipe_names()
+
+
+def anchors(page: Path) -> set[str]:
+    heads = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", h).strip().lower().replace(" ", "-") for h in heads}
+
+
+@pytest.mark.parametrize("page", [*PAGES, *sorted(
+    str(p.relative_to(ROOT)) for p in (ROOT / "notebooks").glob("*.ipynb"))])  # fmt: skip
+def test_links_lead_somewhere(page):
+    here = ROOT / page
+    for link in re.findall(r"\]\(([^)\s]+)\)", here.read_text(encoding="utf-8")):
+        if link.startswith(("http", "attachment")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (here.parent / path).resolve() if path else here
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link

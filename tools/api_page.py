@@ -1,0 +1,115 @@
+"""The page of the public API, from the first lines of docstrings.
+
+    python -m tools.api_page
+
+Writes ``docs/api.md``. A test fails when the page is not what this command would write, or
+when a public name has no group here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import sloth_bayes as sb
+
+PAGE = Path(__file__).parents[1] / "docs" / "api.md"
+GROUPS = {
+    "Data": [
+        "load_dataset", "datasets", "Leaderboard", "Benchmark", "load_subscores",
+        "load_corrections", "read_observed", "Observed", "known_tasks",
+    ],
+    "Specification and fit": ["Sloth", "Priors", "Posterior", "load", "Diagnostics"],
+    "Forecast": ["candidates", "Forecast", "track", "Tracking", "load_curves"],
+    "Decisions": ["RequiredSize", "Saturation", "Allocation", "Comparison", "NextEvaluation"],
+    "Skills": ["Skills", "how_many_skills", "SkillCount"],
+    "New tasks, and many samples": [
+        "Downstream", "load_downstream", "PassAtK", "load_samples", "unbiased_pass_at_k",
+    ],
+    "Ratings by judges": [
+        "SkillRatings", "RatingsPosterior", "RatingsSaturation", "load_ratings",
+        "load_ratings_posterior", "load_claims", "load_distilled", "read_reviews", "Reviews",
+    ],
+    "Evaluation": [
+        "cross_validate", "Evaluation", "load_evaluation", "Fold",
+        "evaluation", "baselines", "protocols",
+    ],
+    "Figures": ["plots", "figures", "report"],
+    "Errors and warnings": [
+        "SlothBayesError", "DataError", "UnknownNameError", "SpecError", "FileFormatError",
+        "WorkerError", "ConvergenceWarning", "ExtrapolationWarning",
+    ],
+}  # fmt: skip
+# Classes without members here are tuples or frozen records, whose help lists their attributes.
+METHODS = (
+    "Leaderboard", "Sloth", "Posterior", "Diagnostics", "Forecast", "Tracking", "Skills",
+    "Downstream", "PassAtK", "SkillRatings", "RatingsPosterior", "Evaluation", "Fold",
+)  # fmt: skip
+FUNCTIONS = {
+    "protocols": ("named", "published", "leave_group_out", "time_split", "never_tested"),
+    "baselines": ("names", "evaluate", "fit_law"),
+    "evaluation": ("paired", "published_errors"),
+    "plots": (
+        "forecast", "calibration", "loadings", "loadings_forest", "level_curves", "base_and_tuned",
+        "skills_and_compute", "skill_correlations",
+    ),
+    "figures": ("names", "figure", "make", "contact_sheet"),
+    "report": ("write", "page"),
+}  # fmt: skip
+
+
+def first_line(thing: object) -> str:
+    """The first sentence of a docstring, without the markup of Sphinx."""
+    text = (inspect.getdoc(thing) or "").split("\n\n")[0].replace("\n", " ")
+    for role in (":class:", ":func:", ":meth:", ":mod:", ":data:", ":attr:"):
+        text = text.replace(role, "")
+    return (
+        text.replace("``", "`").replace("`~sloth_bayes.", "`sb.").replace("`sloth_bayes.", "`sb.")
+    )
+
+
+def methods(kind: type) -> list[tuple[str, str]]:
+    """Public methods and properties of a class, in the order of the source; inherited ones last."""
+    found = []
+    members: dict[str, object] = {}
+    for base in kind.__mro__:
+        if base.__module__.startswith("sloth_bayes"):
+            members |= {k: v for k, v in vars(base).items() if k not in members}
+    for name, member in members.items():
+        if name.startswith("_"):
+            continue
+        if isinstance(member, classmethod | staticmethod):
+            member = member.__func__
+        if inspect.isfunction(member) or hasattr(member, "func") or isinstance(member, property):
+            call = "()" if inspect.isfunction(member) else ""
+            found.append((name + call, first_line(member)))
+    return found
+
+
+def page() -> str:
+    """The page as Markdown."""
+    lines = [
+        "# The public API on one page",
+        "",
+        "Written by `python -m tools.api_page` from the docstrings; `help(sb.NAME)` has units, "
+        "errors, sources and examples; a method that says see `sb.MODULE.FUNCTION` has them there. "
+        "Everything is reached as `sb.NAME` after `import sloth_bayes as sb`.",
+    ]
+    for group, names in GROUPS.items():
+        lines += ["", f"## {group}", "", "| name | what it is |", "|---|---|"]
+        lines += [f"| `{n}` | {first_line(getattr(sb, n))} |" for n in names]
+        for name in names:
+            if name in METHODS:
+                rows = methods(getattr(sb, name))
+            elif name in FUNCTIONS:
+                of = getattr(sb, name)
+                rows = [(f"{n}()", first_line(getattr(of, n))) for n in FUNCTIONS[name]]
+            else:
+                continue
+            lines += ["", f"### {name}", "", "| member | what it is |", "|---|---|"]
+            lines += [f"| `.{n}` | {text} |" for n, text in rows]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
