@@ -100,15 +100,17 @@ def fit(
         else f"{options.steps} steps"
     )
     typer.echo(f"Fitting by {options.method.upper()}, {effort}, seed {options.seed} ...")
+    from ..infer.fit import fit as fit_table
+
     start = time.perf_counter()
-    post = plan.spec.fit(table, **options.arguments(), progress=progress)
+    post = fit_table(plan.spec, table, **options.arguments(), progress=progress)
     seconds = time.perf_counter() - start
     found = post.diagnostics()
     if out is None:
         kept = post.slim(min(options.slim_draws, post.n_draws))
         beside = None
         if options.method == "nuts":  # the card says how far variational inference is from it
-            beside = plan.spec.fit(table, method="svi", seed=options.seed, progress=progress)
+            beside = fit_table(plan.spec, table, method="svi", seed=options.seed, progress=progress)
         path = target.with_name(CARD)
         card = write_card(post, found, seconds, path, kept=kept.n_draws, svi=beside)
         saved = [str(kept.save(target)), str(card)]

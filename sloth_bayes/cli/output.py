@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..api import Posterior
+    from ..posterior.core import PosteriorDraws
 
 NOT_CONVERGED = 1  # exit status
 PIPED_WIDTH = 100  # columns, where there is no terminal to ask
@@ -126,7 +127,7 @@ def plain(value: float, form: str = "g") -> str:
     return "-" if math.isnan(value) else format(value, form)
 
 
-def rests_on(post: Posterior, name: str, draws: str | None = None) -> str:
+def rests_on(post: PosteriorDraws, name: str, draws: str | None = None) -> str:
     """What an answer rests on; `draws` by default as chains times draws."""
     sizes = post.tree["posterior"].sizes
     conditioned = post.attrs.get("conditioned", [])
@@ -144,7 +145,7 @@ def not_converged(name: str) -> str:
     return f"posterior {name!r} has not converged: see sloth-bayes diagnose{ask}"
 
 
-def unconverged(post: Posterior, fitted: bool | None, name: str) -> list[str]:
+def unconverged(post: PosteriorDraws, fitted: bool | None, name: str) -> list[str]:
     """The warning that a forecast needs; `fitted`: the verdict before any conditioning."""
     if post.known_verdict is not False:
         return []
@@ -180,7 +181,7 @@ def plain_table(
     return table
 
 
-def print_tables(tables: list[Any], post: Posterior, name: str) -> None:
+def print_tables(tables: list[Any], post: PosteriorDraws, name: str) -> None:
     """Tables, each a title, a head and rows, and the posterior that they are from."""
     out = console()
     for i, (title, head, rows) in enumerate(tables):

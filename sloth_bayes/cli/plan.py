@@ -31,7 +31,7 @@ from .request import listed
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..api import Posterior
+    from ..posterior.core import PosteriorDraws
     from ..predict.answer import Answer
 
 Family = Annotated[
@@ -305,7 +305,11 @@ def finish(found: Answer, output: PosteriorOutput, tables: list[Any]) -> None:
 
 
 def answer(
-    frame: pd.DataFrame, post: Posterior, name: str, about: dict[str, Any], messages: Iterable[str]
+    frame: pd.DataFrame,
+    post: PosteriorDraws,
+    name: str,
+    about: dict[str, Any],
+    messages: Iterable[str],
 ) -> dict[str, Any]:
     """An answer, and what it is from."""
     from ..support.version import __version__

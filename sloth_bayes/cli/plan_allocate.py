@@ -13,7 +13,7 @@ from .output import PosteriorOutput, leave, not_converged, print_tables, say
 from .plan import Range, Who, answer, billions, finish, percent
 
 if TYPE_CHECKING:
-    from ..api import Posterior
+    from ..posterior.core import PosteriorDraws
 
 
 @with_groups
@@ -102,7 +102,7 @@ def allocate(
     finish(found, output, tables)
 
 
-def _paper(post: Posterior, output: PosteriorOutput, prob: float) -> None:
+def _paper(post: PosteriorDraws, output: PosteriorOutput, prob: float) -> None:
     """Table 2 of the paper beside ours."""
     from ..plan.budget import paper_table
 

@@ -75,7 +75,7 @@ def ratings(
         raise DataError(f"there is no figure of {what}: --plot goes with {', '.join(_FIGURES)}")
     if data is not None and posterior is not None:
         raise DataError("--data and --posterior exclude each other: give one of them.")
-    from ..ratings.fit import load_ratings_posterior
+    from ..ratings.posterior import load_ratings_posterior
 
     asked = sizes("--at", at)
     post = _fitted(data, seed) if data is not None else load_ratings_posterior(posterior)
@@ -130,7 +130,7 @@ def _groups(
 
 
 def _fitted(path: Path, seed: int) -> RatingsPosterior:
-    from ..ratings.fit import SkillRatings
+    from ..ratings.table import SkillRatings
 
     table = read_table(path)
     for column in ("model", "params_b"):

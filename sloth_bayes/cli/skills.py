@@ -15,7 +15,7 @@ from .output import Output, console, leave, not_converged, plain_table, records,
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..skills.find import Skills
+    from ..skills.tables import Skills
 
 
 _TABLES = (

@@ -26,7 +26,8 @@ from scipy.spatial import ConvexHull, QhullError
 from ..errors import DataError
 from ..posterior.core import PosteriorDraws
 from ..predict.answer import Answer
-from ..skills.find import Skills
+from ..skills.find import skills as find_skills
+from ..skills.tables import Skills
 from ..support.checks import check_positive, check_prob, interval
 from ..support.intervals import lower_and_upper, median_and_ends
 from .curves import BEYOND, FLOPS, Goal, Objective, Who, goal_of, values, who_of
@@ -238,7 +239,7 @@ def paper_table(post: PosteriorDraws, prob: float = 0.9) -> pd.DataFrame:
     DataError
         If the posterior has not three skills and IFEval.
     """
-    skills = post.skills()
+    skills = find_skills(post)
     if len(skills.names) != 3 or "IFEval" not in post.benchmarks:
         raise DataError(
             "the paper's table has three skills: use a posterior with three, and IFEval"

@@ -406,8 +406,8 @@ def _quiet(
     with warnings.catch_warnings():
         for kind in (ExtrapolationWarning, ConvergenceWarning):
             warnings.simplefilter("ignore", kind)
-        return post.forecast(
-            rows, prob=prob, seed=seed, new_family=new_family, benchmarks=benchmarks
+        return forecast.forecast(
+            post, rows, prob=prob, seed=seed, new_family=new_family, benchmarks=benchmarks
         )
 
 

@@ -21,8 +21,9 @@ from ..posterior.core import PosteriorDraws
 from ..posterior.effects import Effects
 from ..predict.candidates import candidates, completed
 from ..predict.new_effects import effects_of, key_of, rng_of
-from ..skills.find import Skills
+from ..skills.find import skills as find_skills
 from ..skills.rotated_draws import sampled
+from ..skills.tables import Skills
 from ..support.checks import check_positive
 from ..support.intervals import bisect
 
@@ -63,7 +64,7 @@ def goal_of(post: PosteriorDraws, of: Goal, skills: Skills | None = None) -> Obj
         return Objective(AVERAGE, "scores", np.full(len(names), 1 / len(names)))
     if of in names:
         return Objective(of, "benchmark", np.eye(len(names))[names.index(of)])
-    found = post.skills() if skills is None else skills
+    found = find_skills(post) if skills is None else skills
     if found.posterior is not post or len(found.kept) != post.n_draws:
         raise DataError("skills= must be all draws of this posterior: post.skills() without draws=")
     if of not in found.names:

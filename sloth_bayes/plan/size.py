@@ -17,9 +17,9 @@ import pandas as pd
 from ..errors import DataError, unknown
 from ..posterior.core import PosteriorDraws
 from ..predict.answer import Answer
-from ..skills.find import Skills
-from ..support.checks import check_prob
-from ..support.intervals import median_and_ends
+from ..skills.tables import Skills
+from ..support.checks import check_prob, check_probability, interval
+from ..support.intervals import median_and_ends, order_statistics
 from . import curves
 from .curves import Goal, Objective, Path, goal_of, values, who_of
 
@@ -150,7 +150,7 @@ def required_size(
     True
     """
     prob = check_prob(prob)
-    curves.check_probability(probability, "probability")
+    check_probability(probability, "probability")
     goal = goal_of(post, of, skills)
     if noisy and goal.kind == "skill":
         raise DataError("a skill is not evaluated, and has no noise: leave noisy out")
@@ -180,7 +180,7 @@ def required_size(
                 curves.bisect(need, lambda x: (value(x) >= target).mean(0) >= probability)[0]
             )
     falls = (np.maximum.accumulate(reached, 1) & ~reached).any(1).mean()
-    middle, lower, upper = curves.order_statistics(size, prob)
+    middle, lower, upper = order_statistics(size, prob)
     beyond = math.isfinite(required) and bool(path.beyond(post, np.array([required]))[0])
     frame = pd.DataFrame(
         {
@@ -327,7 +327,7 @@ def saturation(
     ends = enough[:, -1]
     point = np.where(ends, np.inf, np.where(last == 0, low, last))
     p_throughout = float((last == 0).mean())
-    middle, lower, upper = curves.order_statistics(point, prob)
+    middle, lower, upper = order_statistics(point, prob)
     there = gains(asked) if asked.size else np.full((len(point), 1), np.nan)
     levels = median_and_ends(there, prob)
     frame = pd.DataFrame(
@@ -372,7 +372,7 @@ def saturation(
 
 def _range(post: PosteriorDraws, given: Any, column: str, name: str) -> tuple[float, float]:
     if given is not None:
-        return curves.interval(given, name)
+        return interval(given, name)
     low, high = post.extent(column)
     return low, curves.BEYOND * high
 

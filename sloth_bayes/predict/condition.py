@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -28,17 +28,18 @@ from ..table.leaderboard import Leaderboard
 if TYPE_CHECKING:
     from ..table.observed import Observed
 
+P = TypeVar("P", bound=PosteriorDraws)
 _META = (*META, "released")
 _ENOUGH = 0.1  # share of the importance sampler's points that should count
 
 
 def condition(
-    post: PosteriorDraws,
+    post: P,
     new_scores: pd.DataFrame | Observed,
     *,
     seed: int = 0,
     reweight: bool = True,
-) -> PosteriorDraws:
+) -> P:
     """Observe the scores of new models, of new families or of known ones.
 
     A family's own parameters (its effect on the skills, its residual on each benchmark
@@ -227,9 +228,7 @@ def _resampled(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.minimum(np.searchsorted(np.cumsum(weights), at), n - 1)
 
 
-def _marked(
-    post: PosteriorDraws, tree: xr.DataTree, rows: pd.DataFrame, found: dict[str, Any], seed: int
-) -> PosteriorDraws:
+def _marked(post: P, tree: xr.DataTree, rows: pd.DataFrame, found: dict[str, Any], seed: int) -> P:
     """The result, which says what it was conditioned on and how well that went."""
     names = [b for b in post.benchmarks if b in rows]
     note = {

@@ -13,6 +13,7 @@ from ..errors import ExtrapolationWarning
 from ..posterior.core import PosteriorDraws
 from ..posterior.diagnostics import starts_in_words
 from ..posterior.verdict import Diagnostics
+from ..predict.forecast import forecast
 from ..support.files import new_file
 
 
@@ -202,7 +203,7 @@ def apart(post: PosteriorDraws, svi: PosteriorDraws) -> pd.DataFrame:
     columns = ["model", "family", "params_b", "tokens_t"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExtrapolationWarning)
-        forecasts = [fit.forecast(frame[columns]) for fit in (post, svi)]
+        forecasts = [forecast(fit, frame[columns]) for fit in (post, svi)]
     exact, guide = (f.summary(of="expected", prob=0.9) for f in forecasts)
     shift = 100 * (guide["median"] - exact["median"]).abs()
     width = (guide["upper"] - guide["lower"]) / (exact["upper"] - exact["lower"])

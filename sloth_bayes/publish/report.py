@@ -19,6 +19,7 @@ import pandas as pd
 from ..api import Sloth
 from ..evaluate.evaluation import load_evaluation
 from ..plots import scores
+from ..predict.forecast import forecast
 from ..support.files import new_file
 from .sources import refit
 
@@ -286,8 +287,13 @@ def _part(fc: Forecast, rows: pd.DataFrame) -> Forecast:
     """The forecast of some of the candidates; its warnings have been given."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return fc.posterior.forecast(
-            rows, prob=fc.prob, seed=fc.seed, new_family=True, benchmarks=fc.benchmarks
+        return forecast(
+            fc.posterior,
+            rows,
+            prob=fc.prob,
+            seed=fc.seed,
+            new_family=True,
+            benchmarks=fc.benchmarks,
         )
 
 

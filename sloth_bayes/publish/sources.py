@@ -21,7 +21,7 @@ from ..errors import DataError
 from ..evaluate import evaluation as evaluations
 from ..evaluate.evaluation import Evaluation, load_evaluation
 from ..plots.style import COLUMN, PAGE
-from ..skills.find import Skills
+from ..skills.tables import Skills
 from ..support.shipped import shipped
 
 if TYPE_CHECKING:

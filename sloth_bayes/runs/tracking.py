@@ -298,11 +298,9 @@ def track(
             "track learns how curves end from finished siblings, and the table has none: add "
             "a run with a checkpoint at its final_tokens_t"
         )
-    from ..infer.fit import fit
-
     laid_out, board = _lay_out(used, listed, spec)
     default = {"chains": 4, "draws": 500, "warmup": 500} if method == "nuts" else {}
-    post = fit(spec, board, method, laid_out=laid_out, seed=seed, **{**default, **options})
+    post = spec.fit(board, method, laid_out=laid_out, seed=seed, **{**default, **options})
     of = rows.groupby("run").first()
     final = candidates(
         family=list(runs),

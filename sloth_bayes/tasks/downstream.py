@@ -29,6 +29,7 @@ from ..posterior.effects import Effects
 from ..posterior.verdict import Diagnostics
 from ..predict.answer import Answer
 from ..predict.candidates import completed, extrapolation
+from ..predict.condition import condition
 from ..predict.new_effects import effects_of, key_of, rng_of
 from ..skills.find import skills
 from ..skills.rotated_draws import sampled, thinned, too_flat
@@ -384,7 +385,7 @@ def downstream(
     messages: list[str] = []
     if table is not None:
         new = table[~table["model"].astype(str).isin(post.models)]
-        post = post.condition(new, seed=seed, reweight=False)
+        post = condition(post, new, seed=seed, reweight=False)
         if len(new):
             messages.append(post.diagnostics().messages[0])
     _check_models(post, list(given.index), table is None)
