@@ -15,8 +15,8 @@ from .errors import WorkerError as WorkerError
 from .evaluate import baselines as baselines
 from .evaluate import evaluation as evaluation
 from .evaluate import protocols as protocols
+from .evaluate.cross_validate import cross_validate as cross_validate
 from .evaluate.evaluation import Evaluation as Evaluation
-from .evaluate.evaluation import cross_validate as cross_validate
 from .evaluate.evaluation import load_evaluation as load_evaluation
 from .evaluate.how_many_skills import SkillCount as SkillCount
 from .evaluate.how_many_skills import how_many_skills as how_many_skills

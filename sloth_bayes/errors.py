@@ -68,3 +68,11 @@ def unknown(kind: str, name: object, known: Iterable[str], remedy: str = "") -> 
     else:
         hint = f"{len(known)} are known, the first: {', '.join(known[:5])}, ..."
     return UnknownNameError(f"unknown {kind} {name!r}: {hint}{' ' + remedy if remedy else ''}")
+
+
+def check_known(kind: str, names: Iterable[object], known: Iterable[str], remedy: str = "") -> None:
+    """Raise the error of :func:`unknown` for the first of `names` that is not in `known`."""
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise unknown(kind, name, known, remedy)

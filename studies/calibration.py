@@ -142,7 +142,8 @@ def beside_truth(post: sb.Posterior, truth: xr.Dataset) -> sb.Posterior:
 
 def in_turn(labels: list[str]) -> list[int]:
     """One cell of each row of labels ``name[row, benchmark]``: the first of the first row,
-    the second of the second, and so on round."""
+    the second of the second, and so on round.
+    """
     rows: dict[str, list[int]] = {}
     for at, label in enumerate(labels):
         rows.setdefault(label.rsplit(", ", 1)[0], []).append(at)

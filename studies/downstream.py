@@ -105,7 +105,7 @@ def row(
         "group": group, "task": task.name, "model": model, "score": truth,
         "n_train": int(task.scores["role"].eq("train").sum()), "median": np.median(draws),
         "lower": lower[0], "upper": upper[0],
-        "effective": np.median(task._effective), "ok": task.diagnostics().ok,
+        "effective": np.median(task.effective), "ok": task.diagnostics().ok,
         "inside": bool(scores.covers(draws[:, None], y, PROB)[0]),
         "crps": scores.crps(draws[:, None], y)[0],
     }  # fmt: skip

@@ -34,13 +34,13 @@ from scipy.special import expit, logit
 import sloth_bayes as sb
 from sloth_bayes.predict.candidates import completed
 from sloth_bayes.predict.new_effects import effects_of
-from sloth_bayes.skills.rotated_draws import sampled
+from sloth_bayes.skills.rotated_draws import skill_draws
 from sloth_bayes.tasks import passk
 from sloth_bayes.tasks.passk_model import DF, LOGISTIC_SD, shapes
 
 SCORED = (1, 10, 100, 1000, 10000)
 BAND = passk.K
-TIDY = {  # what ships of the curves, in models/leaderboard/evaluation/passk_curves.csv
+TIDY = {  # what ships of the curves, in studies/results/passk/passk_curves.csv
     "study": "held_out", "model": "model", "k": "k", "empirical": "observed", "median": "median",
     "lower": "lower", "upper": "upper", "per problem": "paper", "mean rate": "mean_rate",
 }  # fmt: skip
@@ -72,7 +72,7 @@ def without(held: tuple[str, ...], seed: int = 0) -> sb.Posterior:
 def mean_skills(post: sb.Posterior, models: pd.DataFrame) -> np.ndarray:
     """Posterior means of skills, standardised over the models, ``(M, d)``."""
     rows = completed(post, models, False)
-    theta = sampled(post, effects_of(post, rows, 0)).mean(0)
+    theta = skill_draws(post, effects_of(post, rows, 0)).mean(0)
     return (theta - theta.mean(0)) / theta.std(0)
 
 
@@ -191,7 +191,7 @@ def simulated(seed: int, problems: int = 40, samples: int = 1000) -> tuple[pd.Da
     sizes = [0.16, 0.41, 1.0, 1.4, 2.8, 6.9, 12.0]
     rows = sb.candidates("pythia", sizes, 0.3, model=[f"made-{s:g}b" for s in sizes])
     complete = completed(post, rows, False)
-    theta = sampled(post, effects_of(post, complete, 0))[rng.integers(post.n_draws)]
+    theta = skill_draws(post, effects_of(post, complete, 0))[rng.integers(post.n_draws)]
     theta = theta - theta[:5].mean(0)
     weight = abs(rng.normal(0, 3)) * rng.normal(size=theta.shape[1])
     ability = theta @ weight + abs(rng.normal(0, 0.5)) * rng.standard_t(DF, len(sizes))

@@ -67,21 +67,22 @@ def rival(train: pd.DataFrame, test: pd.DataFrame, kinds: bool) -> tuple[np.ndar
 
 def held_out(protocol: str) -> pd.DataFrame:
     """One row a hidden model, skill and judge: truth, and forecasts with 90% intervals."""
-    from sloth_bayes.evaluate import fold as foldfit
-    from sloth_bayes.model import scores as model
+    from sloth_bayes.evaluate.fold import forecast_hidden
     from sloth_bayes.model.arrays import showing
+    from sloth_bayes.model.scores import sizes
+    from sloth_bayes.ratings.model import TARGET
 
     ratings = sb.load_ratings()
-    laid_out, _, which = layer.lay_out(ratings)
-    n, names = model.sizes(layer.LAW, laid_out.arrays), list(laid_out.models)
+    laid_out, _ = layer.lay_out(ratings)
+    n, names = sizes(layer.LAW, laid_out.arrays), list(laid_out.models)
     truth = ratings.frame.merge(ratings.models, on="model")
     parts = []
     for k, hidden in enumerate(folds(ratings.models, protocol)):
         rows = [names.index(m) for m in hidden]
         observed = np.array(laid_out.arrays.observed)
         observed[rows] = 0
-        mu, sd, notes = foldfit.forecast_hidden(
-            layer.LAW, n, showing(laid_out.arrays, observed), rows, "svi", seed=k, which=which,
+        mu, sd, notes = forecast_hidden(
+            layer.LAW, n, showing(laid_out.arrays, observed), rows, "svi", seed=k, which=TARGET,
             steps=STEPS,
         )  # fmt: skip
         drawn = 1 + 4 * draw_scores(mu, sd, layer.LAW.df, np.random.default_rng([k, 7]))
@@ -160,12 +161,12 @@ def simulate(blank: sb.SkillRatings, seed: int, each: int = 30):  # type: ignore
     import jax
     from numpyro import handlers
 
-    from sloth_bayes.model import scores as model
+    from sloth_bayes.model.scores import sizes
     from sloth_bayes.ratings import model as ratingsmodel
 
-    laid_out, kinds, _ = layer.lay_out(blank)
+    laid_out, kinds = layer.lay_out(blank)
     arrays, spec = laid_out.arrays, layer.LAW
-    n, key = model.sizes(spec, arrays), jax.random.PRNGKey(seed)
+    n, key = sizes(spec, arrays), jax.random.PRNGKey(seed)
     seeded = handlers.seed(ratingsmodel.parameters, key)
     trace = handlers.trace(seeded).get_trace(spec, n, arrays)
     sites = {k: v["value"] for k, v in trace.items() if v["type"] == "sample"}
@@ -262,6 +263,7 @@ def answers() -> dict[str, pd.DataFrame]:
 
 
 def main() -> None:
+    """Make the parts that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--parts", nargs="+", default=["answers", "heldout", "recovery"])

@@ -256,7 +256,7 @@ def plot(cost: pd.DataFrame, path: Path) -> None:
     import matplotlib.pyplot as plt
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    from sloth_bayes.plots.scores import COLOURS, STYLE
+    from sloth_bayes.plots import COLOURS, STYLE
 
     lines = {
         "svi": (COLOURS[0], "o", ("again_s", "SVI fit, compiled"), ("first_s", "SVI fit, first")),

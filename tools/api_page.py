@@ -69,14 +69,18 @@ def first_line(thing: object) -> str:
 
 
 def methods(kind: type) -> list[tuple[str, str]]:
-    """Public methods and properties of a class, in the order of the source; inherited ones last."""
+    """Methods and properties that are promised to users, in the order of the source.
+
+    Inherited ones come last; those whose docstring says that they are for the layers above
+    are left out.
+    """
     found = []
     members: dict[str, object] = {}
     for base in kind.__mro__:
         if base.__module__.startswith("sloth_bayes"):
             members |= {k: v for k, v in vars(base).items() if k not in members}
     for name, member in members.items():
-        if name.startswith("_"):
+        if name.startswith("_") or "For the layers above" in (inspect.getdoc(member) or ""):
             continue
         if isinstance(member, classmethod | staticmethod):
             member = member.__func__

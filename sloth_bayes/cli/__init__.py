@@ -5,7 +5,7 @@ warnings and progress on standard error. Exit status: 0 good, 1 an answer that r
 fit that has not converged, 2 bad input, 130 interrupted.
 
 Here are the verbs in the order of the help, and what is made of errors; each verb is in the
-module of its name, and what they share in ``_options``, ``_output`` and ``_request``.
+module of its name, and what they share in ``options``, ``output`` and ``request``.
 """
 
 from __future__ import annotations
@@ -17,36 +17,40 @@ from typing import Annotated, Any, cast
 import typer
 from typer.core import TyperGroup
 
-from ..cli import (
-    data,
-    diagnose,
-    downstream,
-    evaluate,
-    figures,
-    fit,
-    forecast,
-    passk,
-    plan,
-    plan_allocate,
-    plan_track,
-    ratings,
-    report,
-    skills,
-)
 from ..errors import SlothBayesError
+from .data import build, list_, read, show
+from .diagnose import diagnose
+from .downstream import downstream
+from .evaluate import evaluate
+from .figures import figures
+from .fit import fit
+from .forecast import forecast
 from .output import say
+from .passk import passk
+from .plan import compare, next_, saturation, size
+from .plan_allocate import allocate
+from .plan_track import track
+from .ratings import ratings
+from .report import report
+from .skills import skills
 
 _BAD_INPUT, _INTERRUPTED, _CLOSED_PIPE = 2, 130, 141
 # typer bundles click, or depends on it: reached through what it exports
 _ClickException = cast("type[Exception]", typer.BadParameter.__mro__[2])
 
 
-class _Group(TyperGroup):
-    """Turns every error a user can cause into one sentence and an exit status."""
+class Group(TyperGroup):
+    """Turns every error a user can cause into one sentence and an exit status.
+
+    Without a verb it prints its help.
+    """
 
     def invoke(self, ctx: Any) -> Any:
+        """Run a verb."""
         try:
             result = super().invoke(ctx)
+            if ctx.invoked_subcommand is None:
+                typer.echo(ctx.get_help())
             sys.stdout.flush()
             return result
         except BrokenPipeError:
@@ -61,6 +65,7 @@ class _Group(TyperGroup):
             raise typer.Exit(_BAD_INPUT) from None
 
     def main(self, *args: Any, **options: Any) -> Any:
+        """Run it; as a program, an exit status becomes the status of the process."""
         standalone = options.get("standalone_mode", True)
         options["standalone_mode"] = False
         if not standalone:
@@ -77,39 +82,25 @@ class _Group(TyperGroup):
 
 
 app = typer.Typer(
-    cls=_Group,
+    cls=Group,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(rich_markup_mode="rich")
-plan_app = typer.Typer(rich_markup_mode="rich")
+data_app = typer.Typer(cls=Group, rich_markup_mode="rich")
+plan_app = typer.Typer(cls=Group, rich_markup_mode="rich")
 app.add_typer(data_app, name="data")
 app.add_typer(plan_app, name="plan")
 
-for _verb in (
-    forecast.forecast,
-    report.report,
-    skills.skills,
-    downstream.downstream,
-    passk.passk,
-    ratings.ratings,
-    figures.figures,
-    evaluate.evaluate,
-    fit.fit,
-    diagnose.diagnose,
-):
-    app.command()(_verb)
-
-data_app.command("list")(data.list_)
-for _verb in (data.show, data.read, data.build):
-    data_app.command()(_verb)
-
-for _verb in (plan.size, plan_allocate.allocate, plan.saturation, plan.compare):
-    plan_app.command()(_verb)
-plan_app.command("next")(plan.next_)
-plan_app.command()(plan_track.track)
+_VERBS = {
+    app: [forecast, report, skills, downstream, passk, ratings, figures, evaluate, fit, diagnose],
+    data_app: [list_, show, read, build],
+    plan_app: [size, allocate, saturation, compare, next_, track],
+}
+for _parent, _verbs in _VERBS.items():
+    for _verb in _verbs:
+        _parent.command(_verb.__name__.rstrip("_"))(_verb)
 
 
 def main() -> None:
@@ -127,7 +118,6 @@ def _show_version(value: bool) -> None:
 
 @app.callback(invoke_without_command=True)
 def _root(
-    ctx: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_show_version)
     ] = False,
@@ -138,25 +128,19 @@ def _root(
 
     Example: [bold]sloth-bayes forecast --family meta-llama-3 --params 405 --tokens 15[/bold]
     """
-    if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
 
 
 @data_app.callback(invoke_without_command=True)
-def _data(ctx: typer.Context) -> None:
+def _data() -> None:
     """Tables that ship with the package: list, show, rebuild; and your evaluation files: read.
 
     Example: [bold]sloth-bayes data show open_llm_leaderboard --family qwen2[/bold]
     """
-    if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
 
 
 @plan_app.callback(invoke_without_command=True)
-def _plan(ctx: typer.Context) -> None:
+def _plan() -> None:
     """Decide with the posterior: how large, how to split a budget, what to measure next.
 
     Example: [bold]sloth-bayes plan size --of MMLU --target 0.7 --tokens 15[/bold]
     """
-    if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())

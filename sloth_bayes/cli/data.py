@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import AsJson, Instruct, by_model, split
-from .output import Output, console, plain, plain_table, records
-from .request import read_observed
+from .options import AsCsv, AsJson, Strings, Tuned, command, split
+from .output import Output, cells, console, plain, plain_table
+from .request import read_observed, reading
 
 if TYPE_CHECKING:
     from ..table.leaderboard import Leaderboard
@@ -24,21 +25,16 @@ def list_() -> None:
     """
     from ..table.leaderboard import datasets
 
-    columns = ("name", "models", "benchmarks", "scores", "licence", "title")
-    table = plain_table(columns[:1], columns[1:4])
-    for name in columns[4:]:
-        table.add_column(name)
-    for row in datasets().to_dict("records"):
-        table.add_row(*(str(row[name]) for name in columns))
-    console().print(table)
+    names = ("name", "models", "benchmarks", "scores", "licence", "title")
+    table = cells(datasets(), *[(name, f"{{{name}}}") for name in names])
+    console().print(plain_table(*table, sides="lrrrll"))
 
 
+@command
 def show(
-    name: Annotated[str, typer.Argument(help="A data set that ships.", show_default=False)],
-    family: Annotated[
-        list[str] | None, typer.Option(help="Show the scores of this family; repeatable.")
-    ] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="The rows as CSV.")] = False,
+    name: Annotated[str, typer.Argument(show_default=False), "A data set that ships."],
+    family: Annotated[Strings, "Show the scores of this family; repeatable."] = None,
+    as_csv: Annotated[AsCsv, "The rows as CSV."] = False,
 ) -> None:
     """Show a data set: its benchmarks and families, or the scores of one family.
 
@@ -62,14 +58,16 @@ def _print_scores(data: Leaderboard) -> None:
     frame = data.frame.sort_values(["family", "params_b"])
     boards = dict.fromkeys(b.leaderboard for b in data.benchmarks)
     for board in boards:
-        names = [b.name for b in data.benchmarks if b.leaderboard == board]
         title = "" if board is None else f" {board}"
         out.print(f"{data.name}{title}: scores in percent", style="bold")
-        table = plain_table(["model"], ["params B", "tokens T", *names])
+        names = [b.name for b in data.benchmarks if b.leaderboard == board]
+        rows = [
+            [row["model"], plain(row["params_b"]), plain(row["tokens_t"]),
+             *(plain(row[name], ".1p") for name in names)]
+            for row in frame.to_dict("records")
+        ]  # fmt: skip
+        table = plain_table(["model", "params B", "tokens T", *names], rows)
         table.columns[0].overflow = "fold"
-        for _, row in frame.iterrows():
-            sizes = [plain(row["params_b"]), plain(row["tokens_t"])]
-            table.add_row(row["model"], *sizes, *(plain(100 * row[n], ".1f") for n in names))
         out.print(table)
         out.print()
 
@@ -77,7 +75,7 @@ def _print_scores(data: Leaderboard) -> None:
 def _print_dataset(data: Leaderboard) -> None:
     from ..table.leaderboard import datasets
 
-    out, frame = console(), data.frame
+    out = console()
     about = datasets().set_index("name").loc[data.name]
     out.print(str(about["title"]), style="bold")
     out.print(
@@ -85,95 +83,75 @@ def _print_dataset(data: Leaderboard) -> None:
         f"{data.n_scores} scores; {about['licence']}; {about['source']}; "
         f"fingerprint {data.fingerprint}\n"
     )
-    head = ("leaderboard", "chance %", "questions", "scores", "range %")
-    table = plain_table(["benchmark"], head)
-    for b in data.benchmarks:
-        scores = 100 * frame[b.name]
-        table.add_row(
+    head = ("benchmark", "leaderboard", "chance %", "questions", "scores", "range %")
+    percent = 100 * data.frame[[b.name for b in data.benchmarks]]
+    rows = [
+        [
             b.name,
             b.leaderboard or "-",
             f"{100 * b.chance:.1f}",
             str(b.n_questions or "-"),
-            str(int(scores.notna().sum())),
-            f"{scores.min():.1f} - {scores.max():.1f}",
-        )
-    out.print(table)
+            str(percent[b.name].count()),
+            f"{percent[b.name].min():.1f} - {percent[b.name].max():.1f}",
+        ]
+        for b in data.benchmarks
+    ]
+    out.print(plain_table(head, rows))
     out.print("\nfamilies: " + ", ".join(data.families))
 
 
+@dataclass
+class Evaluations:
+    """What evaluation files do not tell of their models, and how to read them."""
+
+    model: Annotated[
+        Strings, "What to call the model of the results; or rows to read of an export."
+    ] = None
+    family: Annotated[str | None, "Family (by default a new one, named as the model)."] = None
+    lineage: Annotated[str | None, "Base family (by default that of the family)."] = None
+    instruct: Tuned = None
+    params: Annotated[
+        Strings, "B|MODEL=B[,...]", "Size in billions of parameters, of all or by model."
+    ] = None
+    tokens: Annotated[Strings, "T|MODEL=T[,...]", "Training tokens in trillions, likewise."] = None
+    allow_mismatch: Annotated[bool, "Use tasks with other shots or metrics as well."] = False
+    assume_leaderboard_shots: Annotated[bool, "Take the leaderboard's where a file gives none."] = (
+        False
+    )
+    scale: Annotated[
+        str | None, "points|fractions", "Unit of an export, if not as its format has it."
+    ] = None
+
+
+@command
 def read(
+    *,
     paths: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="PATH...",
-            help="Results of the lm-evaluation-harness (.json, or folders of them), or exports of "
-            "the Open LLM Leaderboard (.csv).",
-            show_default=False,
-        ),
+        typer.Argument(show_default=False),
+        "PATH...",
+        "Results of the lm-evaluation-harness (.json, or folders of them), or exports of the Open "
+        "LLM Leaderboard (.csv).",
     ],
-    model: Annotated[
-        list[str] | None,
-        typer.Option(help="What to call the model of the results; or rows to read of an export."),
-    ] = None,
-    family: Annotated[
-        str | None, typer.Option(help="Family (by default a new one, named as the model).")
-    ] = None,
-    lineage: Annotated[
-        str | None, typer.Option(help="Base family (by default that of the family).")
-    ] = None,
-    instruct: Instruct = None,
-    params: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="B|MODEL=B[,...]", help="Size in billions of parameters, of all or by model."
-        ),
-    ] = None,
-    tokens: Annotated[
-        list[str] | None,
-        typer.Option(metavar="T|MODEL=T[,...]", help="Training tokens in trillions, likewise."),
-    ] = None,
-    allow_mismatch: Annotated[
-        bool,
-        typer.Option("--allow-mismatch", help="Use tasks with other shots or metrics as well."),
-    ] = False,
-    assume_leaderboard_shots: Annotated[
-        bool,
-        typer.Option(
-            "--assume-leaderboard-shots", help="Take the leaderboard's where a file gives none."
-        ),
-    ] = False,
-    scale: Annotated[
-        str | None,
-        typer.Option(
-            metavar="points|fractions", help="Unit of an export, if not as its format has it."
-        ),
-    ] = None,
+    evaluations: Evaluations,
     as_json: AsJson = False,
-    as_csv: Annotated[
-        bool, typer.Option("--csv", help="One CSV row a model, as fit --data reads it.")
-    ] = False,
+    as_csv: Annotated[AsCsv, "One CSV row a model, as fit --data reads it."] = False,
 ) -> None:
     """Show which scores of your evaluation files count as the leaderboards' benchmarks.
 
     Example: [bold]sloth-bayes data read results.json --params 1.4 --tokens 0.3[/bold]
     """
     output = Output(as_json=as_json, as_csv=as_csv)
-    found = read_observed(
-        paths, model=split(model), family=family, lineage=lineage, instruct=instruct,
-        params_b=by_model("--params", params), tokens_t=by_model("--tokens", tokens),
-        allow_mismatch=allow_mismatch, assume_leaderboard_shots=assume_leaderboard_shots,
-        scale=scale,
-    )  # fmt: skip
-    output.show(lambda: found.frame, lambda: _json(found), lambda: _print_observed(found))
-
-
-def _json(found: Observed) -> dict[str, Any]:
-    frame = found.frame.assign(date=None)  # evaluations do not tell when a model was released
-    parts = {"observed": frame, "used": found.used, "skipped": found.skipped}
-    answer: dict[str, Any] = {
-        name: records(part.astype(object).where(part.notna(), None)) for name, part in parts.items()
+    found = read_observed(paths, **reading(**vars(evaluations)))
+    # evaluations do not tell when a model was released
+    parts = {
+        "observed": found.frame.assign(date=None),
+        "used": found.used,
+        "skipped": found.skipped,
     }
-    return answer | {"warnings": found.messages}
+    blank = {name: part.astype(object).where(part.notna(), None) for name, part in parts.items()}
+    answer = {**blank, "warnings": found.messages}
+    output.end(found.frame, answer, lambda: _print_observed(found), said=())
 
 
 def _print_observed(found: Observed) -> None:
@@ -190,23 +168,24 @@ def _print_observed(found: Observed) -> None:
             f"{'tuned' if who.instruct else 'base'}; scores in percent",
             style="bold",
         )
-        table = plain_table()
-        for name in ("benchmark", "score", "task", "shots", "metric", "agrees"):
-            table.add_column(name, justify="right" if name in ("score", "shots") else "left")
-        for row in used.to_dict("records"):
-            shots = "-" if row["shots"] != row["shots"] or row["shots"] is None else row["shots"]
-            table.add_row(
-                row["benchmark"], f"{100 * row['score']:.1f}", row["task"], str(shots),
-                row["metric"] or "-", "yes" if row["matches"] else "no",
-            )  # fmt: skip
-        out.print(table)
+        words = {"metric": {"": "-"}, "matches": {True: "yes", False: "no"}}
+        table = cells(
+            used.astype(object).where(used.notna(), "-").replace(words),
+            ("benchmark", "{benchmark}"),
+            ("score", "{score:.1p}"),
+            ("task", "{task}"),
+            ("shots", "{shots}"),
+            ("metric", "{metric}"),
+            ("agrees", "{matches}"),
+        )
+        out.print(plain_table(*table, sides="lrlrll"))
         out.print()
 
 
+@command
 def build(
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder to write to (by default the checkout's data/)."),
+        Path | None, "DIR", "Folder to write to (by default the checkout's data/)."
     ] = None,
 ) -> None:
     """Rebuild the tidy tables from the raw files kept beside them.

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import AsJson, PosteriorName
-from .output import console, leave, plain, plain_table, records
+from .options import AsJson, PosteriorName, command
+from .output import Output, cells, console, plain_table
 
 if TYPE_CHECKING:
     from ..posterior.verdict import Diagnostics
 
 
+@command
 def diagnose(
     posterior: PosteriorName = "leaderboard",
-    top: Annotated[int, typer.Option(min=0, help="How many of the worst quantities.")] = 10,
+    top: Annotated[int, typer.Option(min=0), "How many of the worst quantities."] = 10,
     as_json: AsJson = False,
 ) -> None:
     """Say whether a posterior has converged, and show its worst quantities.
@@ -26,13 +26,9 @@ def diagnose(
     from ..api import load
 
     found = load(posterior).diagnostics()
-    if as_json:
-        worst = records(found.table.head(top))
-        summary = {"ok": found.ok, "messages": list(found.messages), "worst": worst}
-        typer.echo(json.dumps(summary))
-    else:
-        _print(found, top)
-    leave(found.ok)
+    worst = found.table.head(top)
+    answer = {"ok": found.ok, "messages": list(found.messages), "worst": worst}
+    Output(as_json=as_json).end(worst, answer, lambda: _print(found, top), converged=found.ok)
 
 
 def _print(found: Diagnostics, top: int) -> None:
@@ -42,17 +38,15 @@ def _print(found: Diagnostics, top: int) -> None:
     worst = found.table.head(top)
     if worst.empty:
         return
-    table = plain_table()
-    table.add_column("quantity", overflow="fold")
-    for name in ("R-hat", "bulk ESS", "tail ESS", "MCSE"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in worst.to_dict("records"):
-        table.add_row(
-            row["quantity"],
-            plain(row["r_hat"], ".3f"),
-            plain(row["ess_bulk"], ".0f"),
-            plain(row["ess_tail"], ".0f"),
-            plain(row["mcse"], ".2g"),
-        )
+    columns = cells(
+        worst,
+        ("quantity", "{quantity}"),
+        ("R-hat", "{r_hat:.3f}"),
+        ("bulk ESS", "{ess_bulk:.0f}"),
+        ("tail ESS", "{ess_tail:.0f}"),
+        ("MCSE", "{mcse:.2g}"),
+    )
+    table = plain_table(*columns, fixed=range(1, 5))
+    table.columns[0].overflow = "fold"
     out.print(f"\nThe worst of {len(found.table)} quantities:", style="bold")
     out.print(table)

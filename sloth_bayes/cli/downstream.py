@@ -2,56 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ..errors import DataError
-from ..support.files import read_table
-from .options import Prob, split, with_groups
-from .output import PosteriorOutput, print_tables, rounded, say
-
-if TYPE_CHECKING:
-    import pandas as pd
+from .options import Names, Prob, command, split, table_with
+from .output import PosteriorOutput, cells, print_tables, say
 
 
-@dataclass
-class _Output(PosteriorOutput):
-    as_csv: Annotated[bool, typer.Option("--csv", help="The forecasts as CSV.")] = False
-
-
-@with_groups
+@command
 def downstream(
     *,
     scores: Annotated[
         str,
-        typer.Argument(
-            metavar="TASK|FILE",
-            help="A task that ships (HumanEval, EQ-Bench, ...), or a CSV: model, and scores in "
-            "[0, 1].",
-        ),
+        typer.Argument(),
+        "TASK|FILE",
+        "A task that ships (HumanEval, EQ-Bench, ...), or a CSV: model, and scores in [0, 1].",
     ],
-    hold_out: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME[,NAME...]", help="Models that do not train."),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME[,NAME...]", help="Models of the posterior to forecast."),
-    ] = None,
-    table: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="CSV of leaderboard scores of models it lacks."),
-    ] = None,
-    n_questions: Annotated[
-        float | None, typer.Option(help="Questions behind a score (by default 500).")
-    ] = None,
-    chance: Annotated[float | None, typer.Option(help="Score of guessing.")] = None,
+    hold_out: Annotated[Names, "Models that do not train."] = None,
+    model: Annotated[Names, "Models of the posterior to forecast."] = None,
+    table: Annotated[Path | None, "FILE", "CSV of leaderboard scores of models it lacks."] = None,
+    n_questions: Annotated[float | None, "Questions behind a score (by default 500)."] = None,
+    chance: Annotated[float | None, "Score of guessing."] = None,
     shrinkage: Annotated[str, typer.Option(metavar="normal|strong")] = "normal",
     prob: Prob = 0.9,
-    output: _Output,
+    output: Annotated[PosteriorOutput, {"as_csv": "The forecasts as CSV."}],
 ) -> None:
     """Learn a task from a few models' scores and their skills; forecast it for others.
 
@@ -61,65 +37,45 @@ def downstream(
     from ..tasks.downstream import load_downstream
 
     post, seed = output.load(), output.seed
-    name = scores
     if scores.endswith(".csv") or "/" in scores:
-        given, name = _read(Path(scores)), Path(scores).stem
-        value = None
+        given, name = table_with(Path(scores), "model"), Path(scores).stem
     else:
-        found = load_downstream(scores)
-        n_questions = found["n_questions"].iloc[0] if n_questions is None else n_questions
-        chance = found["chance"].iloc[0] if chance is None else chance
-        left = found[~found["model"].isin(post.models)]["model"].tolist() if table is None else []
-        if left:
-            say("note", f"not in the posterior: {', '.join(left)}")
-        given, value = found[~found["model"].isin(left)], "score"
-    if value is not None:
-        given = given[["model", value]]
+        given, name = load_downstream(scores), scores
+        n_questions = given["n_questions"].iloc[0] if n_questions is None else n_questions
+        chance = given["chance"].iloc[0] if chance is None else chance
+        left = ~given["model"].isin(post.models) & (table is None)
+        if left.any():
+            say("note", f"not in the posterior: {', '.join(given.loc[left, 'model'])}")
+        given = given.loc[~left, ["model", "score"]]
     task = make(
         post, given, name=name, n_questions=n_questions or 500, chance=chance or 0.0,
         shrinkage=shrinkage, hold_out=split(hold_out), seed=seed,
-        table=None if table is None else _read(table),
+        table=None if table is None else table_with(table, "model"),
     )  # fmt: skip
     names = split(model)
     frame = task.forecast(names, prob=prob, seed=seed).frame if names else task.frame
     weights, verdict = task.weights(prob=prob), task.diagnostics()
-    meta = {"task": name, "posterior": output.posterior, "ok": verdict.ok, "seed": seed}
-    tables = [_forecasts(frame, name), _weights(weights)]
-    output.show(
-        lambda: frame,
-        lambda: {
-            "downstream": rounded(frame),
-            "weights": rounded(weights),
-            "meta": meta,
-            "warnings": list(verdict.messages),
-        },
-        lambda: print_tables(tables, task.posterior, output.posterior),
+    known = [("", "{role}"), ("score", "{score:.1p}")] if "score" in frame else []
+    forecasts = cells(
+        frame,
+        ("model", "{model}"),
+        *known,
+        ("forecast", "{median:.1p}"),
+        ("interval", "{lower:.1p} to {upper:.1p}"),
     )
-    output.end(verdict.messages, task.plot, verdict.ok)
-
-
-def _forecasts(frame: pd.DataFrame, name: str) -> tuple[str, list[str], list[list[str]]]:
-    known = "score" in frame
-    head = ["model", *(["", "score"] if known else []), "forecast", "interval"]
-    rows = [
-        [
-            r.model, *([r.role, f"{100 * r.score:.1f}"] if known else []),
-            f"{100 * r.median:.1f}", f"{100 * r.lower:.1f} to {100 * r.upper:.1f}",
-        ]
-        for r in frame.itertuples()
-    ]  # fmt: skip
-    return f"{name}: scores in percent, {frame['prob'].iloc[0]:.0%} interval", head, rows
-
-
-def _weights(frame: pd.DataFrame) -> tuple[str, list[str], list[list[str]]]:
-    rows = [
-        [r.skill, f"{r.mean:.2f}", f"{r.lower:.2f} to {r.upper:.2f}"] for r in frame.itertuples()
+    learned = cells(
+        weights,
+        ("skill", "{skill}"),
+        ("mean", "{mean:.2f}"),
+        ("interval", "{lower:.2f} to {upper:.2f}"),
+    )
+    tables = [
+        (f"{name}: scores in percent, {frame['prob'].iloc[0]:.0%} interval", *forecasts),
+        ("Weights: logits per standard deviation", *learned),
     ]
-    return "Weights: logits per standard deviation", ["skill", "mean", "interval"], rows
-
-
-def _read(path: Path) -> pd.DataFrame:
-    frame = read_table(path)
-    if "model" not in frame:
-        raise DataError(f"{path} lacks the column 'model'")
-    return frame
+    meta = {"task": name, "posterior": output.posterior, "ok": verdict.ok, "seed": seed}
+    answer = {"downstream": frame, "weights": weights, "meta": meta, "warnings": verdict.messages}
+    output.end(
+        frame, answer, lambda: print_tables(tables, task.posterior, output.posterior), task.plot,
+        verdict.ok, fit=True,
+    )  # fmt: skip

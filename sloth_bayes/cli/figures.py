@@ -8,22 +8,16 @@ from typing import Annotated
 import typer
 
 from ..errors import DataError
-from .options import PosteriorName, Seed, split
-from .output import leave, no_window, not_converged, say
+from .options import Names, PosteriorName, Seed, command, split
+from .output import leave, no_window, say, unconverged
 
 
+@command
 def figures(
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the figures.")] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME[,NAME...]", help="Figures to make (by default all)."),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Make figures again that are there.")
-    ] = False,
-    contact_sheet: Annotated[
-        bool, typer.Option("--contact-sheet", help="Also all of them on one PNG.")
-    ] = False,
+    out: Annotated[Path | None, "DIR", "Folder for the figures."] = None,
+    only: Annotated[Names, "Figures to make (by default all)."] = None,
+    force: Annotated[bool, "Make figures again that are there."] = False,
+    contact_sheet: Annotated[bool, "Also all of them on one PNG."] = False,
     posterior: PosteriorName = "leaderboard",
     seed: Seed = 0,
 ) -> None:
@@ -56,6 +50,5 @@ def figures(
         typer.echo(f"{row.name:{width}}  {row.status:8}  {row.paper}")
     if contact_sheet:
         typer.echo(f"wrote {module.contact_sheet(out)}", err=True)
-    if post.known_verdict is False:
-        say("warning", not_converged(posterior))
+    say("warning", *unconverged(post, post.known_verdict, posterior))
     leave(post.known_verdict)

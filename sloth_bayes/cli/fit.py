@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import DataError
-from .options import Moves, Progress, Steps, check_folder, split
+from .options import Moves, Names, Progress, Steps, check_folder, command, given, split, table_of
 from .output import leave, say
 
 if TYPE_CHECKING:
@@ -19,49 +19,46 @@ if TYPE_CHECKING:
     from ..table.leaderboard import Leaderboard
 
 
+@dataclasses.dataclass
+class Changes:
+    """What a fit does otherwise than its recipe says."""
+
+    method: Annotated[str | None, "nuts|svi", "Inference."] = None
+    chains: Annotated[int | None, "NUTS chains."] = None
+    draws: Annotated[int | None, "Draws a chain."] = None
+    warmup: Annotated[int | None, "Warm-up iterations a chain."] = None
+    steps: Steps = None
+    moves: Moves = None
+    seed: Annotated[int | None, "Same seed, same numbers."] = None
+
+
+@command
 def fit(
+    *,
     recipe: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[RECIPE]",
-            help="A folder with a spec.toml, such as models/leaderboard, or the name of one that "
-            "ships.",
-            show_default=False,
-        ),
+        typer.Argument(show_default=False),
+        "[RECIPE]",
+        "A folder with a spec.toml, such as models/leaderboard, or the name of one that ships.",
     ] = None,
     data: Annotated[
-        str | None,
-        typer.Option(metavar="CSV|NAME", help="A table of your own, or a data set that ships."),
+        str | None, "CSV|NAME", "A table of your own, or a data set that ships."
     ] = None,
     spec: Annotated[
         Path | None,
-        typer.Option(
-            metavar="TOML",
-            help="The specification for --data (by default that of the leaderboard recipe).",
-        ),
+        "TOML",
+        "The specification for --data (by default that of the leaderboard recipe).",
     ] = None,
     benchmarks: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME[,NAME...]",
-            help="Score columns of --data (by default those of the Open LLM Leaderboard).",
-        ),
+        Names, "Score columns of --data (by default those of the Open LLM Leaderboard)."
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Where to save the posterior, .nc. Without it, posterior.nc and card.md go into "
-            "the recipe's own folder.",
-        ),
+        "FILE",
+        "Where to save the posterior, .nc. Without it, posterior.nc and card.md go into the "
+        "recipe's own folder.",
     ] = None,
-    method: Annotated[str | None, typer.Option(metavar="nuts|svi", help="Inference.")] = None,
-    chains: Annotated[int | None, typer.Option(help="NUTS chains.")] = None,
-    draws: Annotated[int | None, typer.Option(help="Draws a chain.")] = None,
-    warmup: Annotated[int | None, typer.Option(help="Warm-up iterations a chain.")] = None,
-    steps: Steps = None,
-    moves: Moves = None,
-    seed: Annotated[int | None, typer.Option(help="Same seed, same numbers.")] = None,
+    changed: Changes,
     progress: Progress = None,
 ) -> None:
     """Fit a recipe, or your own table; save the posterior; say whether it converged.
@@ -72,11 +69,7 @@ def fit(
     from ..model.arrays import design_of
     from ..publish.card import write_card
 
-    asked = {
-        "method": method, "chains": chains, "draws": draws, "warmup": warmup, "steps": steps,
-        "moves": moves, "seed": seed,
-    }  # fmt: skip
-    changes: dict[str, Any] = {k: v for k, v in asked.items() if v is not None}
+    changes = given(changed)
     plan, table = _plan(recipe, data, spec, split(benchmarks))
     target = _own_folder(recipe, plan, changes) / POSTERIOR if out is None else out
     if target.suffix != ".nc":
@@ -131,12 +124,10 @@ def _plan(
     """What to fit, and on which table."""
     from ..api import Sloth
     from ..infer.recipes import FitOptions, Recipe, load
-    from ..table.leaderboard import Leaderboard, load_dataset
 
     if recipe is not None:
-        given = {"--data": data, "--spec": spec, "--benchmarks": benchmarks}
-        clash = [name for name, value in given.items() if value]
-        if clash:
+        theirs = {"--data": data, "--spec": spec, "--benchmarks": benchmarks}
+        if clash := [name for name, value in theirs.items() if value]:
             raise DataError(
                 f"{clash[0]} does not go with a recipe, whose spec.toml says it: to fit its "
                 "specification to a table of your own, use --data CSV --spec TOML."
@@ -148,11 +139,8 @@ def _plan(
             "fit needs a recipe or --data: sloth-bayes fit models/leaderboard, or "
             "sloth-bayes fit --data mine.csv --out mine.nc"
         )
-    if data.lower().endswith(".csv") or "/" in data or os.sep in data:
-        table = Leaderboard.from_csv(data, benchmarks or None)
-    else:
-        table = load_dataset(data)
-        table = table.select(benchmarks=benchmarks) if benchmarks else table
+    file = data.lower().endswith(".csv") or "/" in data or os.sep in data
+    table = table_of(data, benchmarks, file)
     chosen = Sloth() if spec is None else Sloth.from_toml(spec)
     return Recipe(Path(data).stem, chosen, Path(), FitOptions()), table
 
@@ -160,11 +148,11 @@ def _plan(
 def _own_folder(recipe: str | None, plan: Recipe, changes: dict[str, Any]) -> Path:
     """The folder of a recipe, if the fit may be written there."""
     from ..infer.recipes import is_path
-    from ..support import shipped as _shipped
+    from ..support import shipped
 
     if recipe is None:
         raise DataError("say where to save the posterior: --out FILE.nc")
-    package = Path(_shipped.__file__).resolve().parent
+    package = Path(shipped.__file__).resolve().parent
     if not is_path(recipe) or package in plan.folder.resolve().parents:
         raise DataError(
             f"recipe {plan.name!r} ships with the package and is read-only: add --out FILE.nc "

@@ -1,60 +1,62 @@
-"""What the verbs share of their input: options, groups of options, and how values are read."""
+"""What the verbs share of their input: options, groups of options, and how values are read.
+
+An option is declared as ``Annotated[type, "help"]``, or, to name its value as well, as
+``Annotated[type, "METAVAR", "help"]``; :func:`command` makes Typer's options of them. A ``bool``
+is a flag, without its ``--no-``.
+"""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
 from ..errors import DataError, FileFormatError
+from ..support.files import read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..table.leaderboard import Leaderboard
 
 # -- options -----------------------------------------------------------------------------
 
-Families = Annotated[
-    list[str] | None, typer.Option(help="Family of the model; repeat for several.")
-]
-_LINEAGE = typer.Option(help="Base family, if the family is new but its base is not.")
-Lineage = Annotated[str | None, _LINEAGE]
-Lineages = Annotated[list[str] | None, _LINEAGE]
-Instruct = Annotated[
-    bool | None,
-    typer.Option("--instruct/--base", help="Tuned or base (by default as the family is)."),
-]
-NewFamily = Annotated[
-    bool, typer.Option("--new-family", help="Accept a family that nobody has seen.")
-]
+Strings = list[str] | None
+Names = Annotated[Strings, "NAME[,NAME...]"]
+Billions = Annotated[Strings, "B[,B...]"]
+Trillions = Annotated[Strings, "T[,T...]"]
+Span = Annotated[str | None, "LOW:HIGH"]
+
+Families = Annotated[Strings, "Family of the model; repeat for several."]
+Lineage = Annotated[str | None, "Base family, if the family is new but its base is not."]
+Instruct = Annotated[bool | None, typer.Option("--instruct/--base")]
+Tuned = Annotated[Instruct, "Tuned or base (by default as the family is)."]
+NewFamily = Annotated[bool, "Accept a family that nobody has seen."]
 Params = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="B[,B...]",
-        help="Size in billions of parameters (of a mixture of experts, the active ones).",
-    ),
+    Billions, "Size in billions of parameters (of a mixture of experts, the active ones)."
 ]
-Tokens = Annotated[
-    list[str] | None, typer.Option(metavar="T[,T...]", help="Training tokens in trillions.")
-]
-Prob = Annotated[float, typer.Option(help="Mass of the interval, between 0 and 1.")]
-Probs = Annotated[float, typer.Option(help="Mass of the intervals, between 0 and 1.")]
+Tokens = Annotated[Trillions, "Training tokens in trillions."]
+TokensHeld = Annotated[float | None, "T", "Training tokens in trillions."]
+Prob = Annotated[float, "Mass of the interval, between 0 and 1."]
+Probs = Annotated[float, "Mass of the intervals, between 0 and 1."]
 PosteriorName = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME|FILE", help="A posterior that ships, or a file (ends in .nc or has a /)."
-    ),
+    str, "NAME|FILE", "A posterior that ships, or a file (ends in .nc or has a /)."
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same numbers.")]
-Steps = Annotated[int | None, typer.Option(help="Steps of a variational fit.")]
+Steps = Annotated[int | None, "Steps of a variational fit."]
 Moves = Annotated[
-    int | None,
-    typer.Option(help="With svi: Hamiltonian trajectories that carry each draw on (20, say)."),
+    int | None, "With svi: Hamiltonian trajectories that carry each draw on (20, say)."
 ]
 Progress = Annotated[
     bool | None,
-    typer.Option("--progress/--no-progress", help="Progress bar (by default in a terminal)."),
+    typer.Option("--progress/--no-progress"),
+    "Progress bar (by default in a terminal).",
 ]
 Plot = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Also draw a figure (.png, .pdf, .svg).")
@@ -66,41 +68,68 @@ AsCsv = Annotated[bool, typer.Option("--csv", help="The table as CSV.")]
 # -- groups of options -------------------------------------------------------------------
 
 
-def with_groups(verb: Callable[..., None]) -> Callable[..., None]:
+def command(verb: Callable[..., None]) -> Callable[..., None]:
     """A verb as Typer takes it, where each parameter that is a dataclass is a group of options.
 
     The fields of the dataclass, in their place, become options of the verb; the verb gets
     the dataclass made of them. Options that several verbs share are so declared once, and
-    checked once, when the dataclass is made.
+    checked once, when the dataclass is made. What a verb has to say of such an option
+    itself goes beside the dataclass: ``Annotated[Output, {"as_csv": "One row a model."}]``.
     """
     flat: list[inspect.Parameter] = []
     groups: dict[str, Any] = {}
     for parameter in inspect.signature(verb, eval_str=True).parameters.values():
-        kind = parameter.annotation
-        if dataclasses.is_dataclass(kind):
-            groups[parameter.name] = kind
-            hints = get_type_hints(kind, include_extras=True)
-            for f in dataclasses.fields(kind):
-                default = parameter.empty if f.default is dataclasses.MISSING else f.default
-                flat.append(
-                    inspect.Parameter(
-                        f.name, parameter.KEYWORD_ONLY, default=default, annotation=hints[f.name]
-                    )
-                )
-        else:
-            flat.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
+        group, *texts = _parts(parameter.annotation)
+        if not dataclasses.is_dataclass(group):
+            flat.append(_declared(parameter, parameter.annotation))
+            continue
+        groups[parameter.name] = group
+        hints = get_type_hints(group, include_extras=True)
+        for name, text in (texts[0] if texts else {}).items():
+            hints[name] = Annotated[hints[name], text]
+        fields = inspect.signature(groups[parameter.name]).parameters.values()
+        flat += [_declared(field, hints[field.name]) for field in fields]
 
     @functools.wraps(verb)
-    def unfolded(**given: Any) -> None:
+    def unfolded(**options: Any) -> None:
         made = {
-            name: group(**{f.name: given.pop(f.name) for f in dataclasses.fields(group)})
+            name: group(**{f.name: options.pop(f.name) for f in dataclasses.fields(group)})
             for name, group in groups.items()
         }
-        verb(**given, **made)
+        verb(**options, **made)
 
     unfolded.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
     unfolded.__annotations__ = {p.name: p.annotation for p in flat}
     return unfolded
+
+
+def given(group: Any) -> dict[str, Any]:
+    """The options of a group that were given."""
+    return {name: value for name, value in vars(group).items() if value is not None}
+
+
+def changed(group: Any) -> list[str]:
+    """The names of the options of a group that differ from their defaults."""
+    return [name for name, value in vars(group).items() if value != getattr(type(group), name)]
+
+
+def _parts(annotation: Any) -> tuple[Any, ...]:
+    """A type, and what it is annotated with."""
+    return get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
+
+
+def _declared(parameter: inspect.Parameter, annotation: Any) -> inspect.Parameter:
+    """An option as Typer takes it, of a type and texts."""
+    kind, *notes = _parts(annotation)
+    if notes:
+        texts = [note for note in notes if isinstance(note, str)]
+        option = copy.copy(next((n for n in notes if n not in texts), typer.Option()))
+        for name, text in zip(("help", "metavar"), reversed(texts)):
+            setattr(option, name, text)
+        if kind is bool and option.default is ...:
+            option.param_decls = (f"--{parameter.name.replace('_', '-')}",)
+        annotation = Annotated[kind, option]
+    return parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=annotation)
 
 
 # -- values ------------------------------------------------------------------------------
@@ -142,17 +171,23 @@ def amounts(option: str, values: list[str] | None) -> list[float]:
     return numbers(option, values, "trillions of tokens")
 
 
+def named(names: list[str], what: str) -> dict[str, float] | None:
+    """NAME=NUMBER for each name, or None where one has no number; `what` is in errors."""
+    parts = [name.rpartition("=") for name in names]
+    if not all(equals for _, equals, _ in parts):
+        return None
+    return {name.strip(): number(what.format(name), value) for name, _, value in parts}
+
+
 def by_model(option: str, values: list[str] | None) -> float | dict[str, float] | None:
     """One number for all models, or numbers by model."""
     parts = split(values)
     if not parts:
         return None
-    named = [part.rpartition("=") for part in parts]
-    if all(equals for _, equals, _ in named):
-        return {name.strip(): number(f"{option} of {name}", value) for name, _, value in named}
-    if len(parts) > 1:
+    found = named(parts, f"{option} of {{}}")
+    if found is None and len(parts) > 1:
         raise DataError(f"{option} takes one number, or MODEL=NUMBER for each of several models.")
-    return number(option, parts[0])
+    return number(option, parts[0]) if found is None else found
 
 
 def ends(option: str, text: str | None) -> tuple[float, float] | None:
@@ -163,6 +198,28 @@ def ends(option: str, text: str | None) -> tuple[float, float] | None:
     if not colon:
         raise DataError(f"{option} takes two numbers, such as 0.1:100, not {text!r}")
     return number(option, low), number(option, high)
+
+
+# -- files -------------------------------------------------------------------------------
+
+
+def table_with(path: Path, *columns: str) -> pd.DataFrame:
+    """A table read from a file, which must have these columns."""
+    frame = read_table(path)
+    for column in columns:
+        if column not in frame:
+            raise DataError(f"{path} lacks the column {column!r}")
+    return frame
+
+
+def table_of(name: str, benchmarks: list[str], file: bool = False, **options: Any) -> Leaderboard:
+    """A table of your own in a file, or a data set that ships, with these benchmarks, if any."""
+    from ..table.leaderboard import Leaderboard, load_dataset
+
+    if file:
+        return Leaderboard.from_csv(name, benchmarks=benchmarks or None)
+    table = load_dataset(name, **options)
+    return table.select(benchmarks=benchmarks) if benchmarks else table
 
 
 def check_folder(path: Path) -> None:

@@ -6,9 +6,11 @@ import contextlib
 import json
 import math
 import os
+import string
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -18,6 +20,7 @@ from .options import AsCsv, AsJson, Plot, PosteriorName, Seed, check_folder
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
     from rich.console import Console
     from rich.table import Table
 
@@ -28,17 +31,53 @@ NOT_CONVERGED = 1  # exit status
 PIPED_WIDTH = 100  # columns, where there is no terminal to ask
 _FIGURES = (".png", ".pdf", ".svg")
 
+Rows = list[list[str]]
+Section = tuple[str | None, list[str], Rows]  # title, head and rows
+
+
+# -- JSON --------------------------------------------------------------------------------
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON values: NaN and infinities, which JSON lacks, become null."""
+    return [
+        {
+            str(k): None if isinstance(v, float) and not math.isfinite(v) else v
+            for k, v in row.items()
+        }
+        for row in frame.to_dict("records")
+    ]
+
+
+def rounded(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON values, to ten decimals."""
+    return json.loads(frame.to_json(orient="records"))
+
+
+def facts(keys: str, post: PosteriorDraws, name: str, **more: Any) -> dict[str, Any]:
+    """What an answer is from: of what is known of its posterior, and `more`, the `keys`."""
+    from ..support.version import __version__
+
+    known = {
+        "posterior": name,
+        "method": post.method,
+        "models": len(post.models),
+        "draws": post.n_draws,
+        "converged": post.known_verdict,
+        "data": str(post.attrs["data"]),
+        "data_fingerprint": str(post.attrs.get("data_fingerprint")),
+        "version": __version__,
+        **more,
+    }
+    return {key: known[key] for key in keys.split() if key in known}
+
 
 # -- groups of options -------------------------------------------------------------------
 
 
 @dataclass
 class Output:
-    """How a verb answers: a table for people, JSON or CSV; and a figure, if asked for.
-
-    A verb that has more to say of an option, such as of the rows of its CSV, declares it
-    again in a subclass: it keeps its place.
-    """
+    """How a verb answers: a table for people, JSON or CSV; and a figure, if asked for."""
 
     plot: Plot = None
     as_json: AsJson = False
@@ -52,41 +91,50 @@ class Output:
                 raise DataError(f"--plot {self.plot}: a figure ends in {', '.join(_FIGURES)}.")
             check_folder(self.plot)
 
-    def show(
+    def end(
         self,
-        table: Callable[[], pd.DataFrame],
-        answer: Callable[[], dict[str, Any]],
+        table: pd.DataFrame,
+        answer: dict[str, Any],
         people: Callable[[], None],
+        plot: Callable[[], Any] | None = None,
+        converged: bool | None = None,
+        *,
+        said: Sequence[str] | None = None,
+        fit: bool = False,
         indent: int | None = None,
     ) -> None:
-        """The table as CSV, the answer as JSON, or what is printed for people."""
+        """Say all that a verb has to say: its answer, warnings, a figure, and the exit status.
+
+        Parameters
+        ----------
+        table, answer, people
+            The answer as CSV, as JSON, and how it is printed for people.
+        plot
+            Makes an array of axes, for the figure.
+        converged
+            Whether the fit behind the answer has converged; None, if nobody has judged it.
+        said
+            What to say on standard error, if not the answer's warnings.
+        fit
+            Whether the verb itself has fitted: what is said are notes, after the answer, and
+            numbers in JSON are rounded.
+        indent
+            How far JSON is indented.
+        """
+        said = answer.get("warnings", ()) if said is None else said
+        if not fit:
+            say("warning", *said)
         if self.as_json:
-            typer.echo(json.dumps(answer(), indent=indent))
+            typer.echo(json.dumps(answer, indent=indent, default=rounded if fit else records))
         elif self.as_csv:
-            typer.echo(table().to_csv(index=False), nl=False)
+            typer.echo(table.to_csv(index=False), nl=False)
         else:
             people()
-
-    def draw(self, plot: Callable[[], Any]) -> None:
-        """The figure, if one is asked for; `plot` returns an array of axes."""
-        if self.plot is None:
-            return
-        from ..support.files import atomic_path
-
-        no_window()
-        figure = plot().flat[0].figure
-        try:
-            with atomic_path(self.plot) as temporary:
-                figure.savefig(temporary, dpi=160)
-        except OSError as error:
-            raise FileFormatError(f"cannot write {self.plot}: {error.strerror or error}") from None
-        typer.echo(f"wrote {self.plot}", err=True)
-
-    def end(self, notes: Iterable[str], plot: Callable[[], Any], converged: bool) -> None:
-        """Notes, the figure, and the exit status of a verb that fits."""
-        for note in notes:
-            say("note", note)
-        self.draw(plot)
+        if fit:
+            say("note", *said)
+        if plot is not None and self.plot is not None:
+            no_window()
+            _draw(plot().flat[0].figure, self.plot)
         leave(converged)
 
 
@@ -113,18 +161,32 @@ def leave(converged: bool | None) -> None:
         raise typer.Exit(NOT_CONVERGED)
 
 
+def _draw(figure: Figure, path: Path) -> None:
+    from ..support.files import atomic_path
+
+    try:
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, dpi=160)
+    except OSError as error:
+        raise FileFormatError(f"cannot write {path}: {error.strerror or error}") from None
+    typer.echo(f"wrote {path}", err=True)
+
+
+def no_window() -> None:
+    """Draw to files, on a machine without a screen as well."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+
+
 # -- text --------------------------------------------------------------------------------
 
 
-def say(kind: str, text: str) -> None:
-    """One line on standard error."""
-    with contextlib.suppress(BrokenPipeError):
-        typer.echo(f"sloth-bayes: {kind}: {' '.join(text.split())}", err=True)
-
-
-def plain(value: float, form: str = "g") -> str:
-    """A number, or a dash where there is none."""
-    return "-" if math.isnan(value) else format(value, form)
+def say(kind: str, *texts: str) -> None:
+    """Each text as one line on standard error."""
+    for text in texts:
+        with contextlib.suppress(BrokenPipeError):
+            typer.echo(f"sloth-bayes: {kind}: {' '.join(text.split())}", err=True)
 
 
 def rests_on(post: PosteriorDraws, name: str, draws: str | None = None) -> str:
@@ -139,20 +201,38 @@ def rests_on(post: PosteriorDraws, name: str, draws: str | None = None) -> str:
     )
 
 
-def not_converged(name: str) -> str:
-    """The warning that goes with every answer of such a posterior."""
-    ask = "" if name == "leaderboard" else f" --posterior {name}"
-    return f"posterior {name!r} has not converged: see sloth-bayes diagnose{ask}"
-
-
 def unconverged(post: PosteriorDraws, fitted: bool | None, name: str) -> list[str]:
-    """The warning that a forecast needs; `fitted`: the verdict before any conditioning."""
+    """The warning that an answer needs; `fitted`: the verdict before any conditioning."""
     if post.known_verdict is not False:
         return []
-    return [not_converged(name) if fitted is False else post.diagnostics().messages[0]]
+    if fitted is not False:
+        return [post.diagnostics().messages[0]]
+    ask = "" if name == "leaderboard" else f" --posterior {name}"
+    return [f"posterior {name!r} has not converged: see sloth-bayes diagnose{ask}"]
 
 
 # -- tables ------------------------------------------------------------------------------
+
+
+def plain(value: Any, form: str = "g") -> str:
+    """A value, or a dash where there is none; ``.1p`` is percent without its sign."""
+    if value != value:
+        return "-"
+    if form.endswith("p"):
+        value, form = 100 * value, form[:-1] + "f"
+    return str(format(value, form))
+
+
+class _Cells(string.Formatter):
+    def format_field(self, value: Any, form: str) -> str:
+        return plain(value, form)
+
+
+def cells(frame: pd.DataFrame, *columns: tuple[str, str]) -> tuple[list[str], Rows]:
+    """Head and rows, of columns, each a name and a format, see `plain`."""
+    form = _Cells().vformat
+    rows = [[form(text, (), row) for _, text in columns] for row in frame.to_dict("records")]
+    return [name for name, _ in columns], rows
 
 
 def console(piped: int = PIPED_WIDTH) -> Console:
@@ -164,9 +244,28 @@ def console(piped: int = PIPED_WIDTH) -> Console:
 
 
 def plain_table(
-    left: Iterable[str] = (), right: Iterable[str] = (), title: str | None = None, **options: Any
+    head: Sequence[str],
+    rows: Rows,
+    sides: str = "l",
+    title: str | None = None,
+    fixed: Iterable[int] = (),
+    **options: Any,
 ) -> Table:
-    """A table without lines: columns of words to the left, of numbers to the right."""
+    """A table without lines.
+
+    Parameters
+    ----------
+    head, rows
+        The cells.
+    sides
+        l or r for each column, to the left or right; those it does not reach are to the right.
+    title
+        Set above the table, as wide as it.
+    fixed
+        Columns that do not wrap.
+    options
+        For rich.
+    """
     from rich.table import Table
 
     if title is None:
@@ -174,55 +273,22 @@ def plain_table(
     else:
         look = {"title": title, "title_justify": "left", "pad_edge": False}
     table = Table(box=None, **look | options)
-    for name in left:
-        table.add_column(name)
-    for name in right:
-        table.add_column(name, justify="right")
+    for name, side in zip(head, sides.ljust(len(head), "r")):
+        table.add_column(name, justify="left" if side == "l" else "right")
+    for i in fixed:
+        table.columns[i].no_wrap = True
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
-def print_tables(tables: list[Any], post: PosteriorDraws, name: str) -> None:
-    """Tables, each a title, a head and rows, and the posterior that they are from."""
+def print_tables(sections: Iterable[Section], post: PosteriorDraws, name: str) -> None:
+    """Tables, each below its title, and the posterior that they are from."""
     out = console()
-    for i, (title, head, rows) in enumerate(tables):
+    for i, (title, head, rows) in enumerate(sections):
         if title:
             if i:
                 out.print()
             out.print(title, style="bold")
-        if not rows:
-            out.print(head[0])
-            continue
-        table = plain_table(head[:1], head[1:], show_header=any(head))
-        for row in rows:
-            table.add_row(*row)
-        out.print(table)
+        out.print(plain_table(head, rows, show_header=any(head)) if rows else head[0])
     out.print("\n" + rests_on(post, name), style="dim")
-
-
-# -- JSON --------------------------------------------------------------------------------
-
-
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as JSON values: NaN and infinities, which JSON lacks, become null."""
-    return [
-        {
-            str(k): None if isinstance(v, float) and not math.isfinite(v) else v
-            for k, v in row.items()
-        }
-        for row in frame.to_dict("records")
-    ]
-
-
-def rounded(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as JSON values, to ten decimals."""
-    return json.loads(frame.to_json(orient="records"))
-
-
-# -- figures -----------------------------------------------------------------------------
-
-
-def no_window() -> None:
-    """Draw to files, on a machine without a screen as well."""
-    import matplotlib
-
-    matplotlib.use("Agg")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import DataError, SpecError, unknown
+from ..errors import DataError, SpecError, check_known
 from ..support.files import read_table
-from .options import Instruct, Lineage, NewFamily, Params, Prob, sizes, split, with_groups
-from .output import PosteriorOutput, console, plain_table, rounded
+from .options import Lineage, Names, NewFamily, Params, Prob, Tuned, command, sizes, split
+from .output import PosteriorOutput, cells, console, plain_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,47 +18,31 @@ if TYPE_CHECKING:
     from ..tasks.passk import PassAtK, SamplesToMatch
 
 
-@dataclass
-class _Output(PosteriorOutput):
-    as_csv: Annotated[bool, typer.Option("--csv", help="One CSV row a model and k.")] = False
-
-
-@with_groups
+@command
 def passk(
     *,
     file: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="[FILE]",
-            help="CSV of counts: model, problem, n_samples, n_correct; family, params_b, tokens_t "
-            "of models that the posterior does not know. By default the Pythia counts that ship.",
-        ),
+        typer.Argument(),
+        "[FILE]",
+        "CSV of counts: model, problem, n_samples, n_correct; family, params_b, tokens_t of models "
+        "that the posterior does not know. By default the Pythia counts that ship.",
     ] = None,
-    family: Annotated[str | None, typer.Option(help="Family of a model to forecast.")] = None,
+    family: Annotated[str | None, "Family of a model to forecast."] = None,
     params: Params = None,
-    tokens: Annotated[
-        float | None, typer.Option(metavar="T", help="Its training tokens in trillions.")
-    ] = None,
+    tokens: Annotated[float | None, "T", "Its training tokens in trillions."] = None,
     lineage: Lineage = None,
-    instruct: Instruct = None,
+    instruct: Tuned = None,
     new_family: NewFamily = False,
-    leave_out: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME[,NAME...]", help="Models whose counts are not used."),
-    ] = None,
-    k: Annotated[
-        str, typer.Option(metavar="K[,K...]", help="Numbers of samples.")
-    ] = "1,10,100,1000,10000",
+    leave_out: Annotated[Names, "Models whose counts are not used."] = None,
+    k: Annotated[str, "K[,K...]", "Numbers of samples."] = "1,10,100,1000,10000",
     match: Annotated[
-        tuple[str, str] | None,
-        typer.Option(metavar="MODEL OTHER", help="Samples that make MODEL match OTHER at one."),
+        tuple[str, str] | None, "MODEL OTHER", "Samples that make MODEL match OTHER at one."
     ] = None,
-    new_problems: Annotated[
-        bool, typer.Option("--new-problems", help="Of other problems from the same population.")
-    ] = False,
+    new_problems: Annotated[bool, "Of other problems from the same population."] = False,
     prob: Prob = 0.9,
-    draws: Annotated[int, typer.Option(help="Draws of each of four chains.")] = 1000,
-    output: _Output,
+    draws: Annotated[int, "Draws of each of four chains."] = 1000,
+    output: Annotated[PosteriorOutput, {"as_csv": "One CSV row a model and k."}],
 ) -> None:
     """Forecast pass@k of a model that nobody has sampled from (a fit of one to three minutes).
 
@@ -76,41 +59,32 @@ def passk(
     from ..table.samples import checked_counts, load_samples
 
     counts = checked_counts(load_samples() if file is None else read_table(file))
-    known = counts["model"].unique().tolist()
     left_out = split(leave_out)
-    for name in left_out:
-        if name not in known:
-            raise unknown("model with counts", name, known)
+    check_known("model with counts", left_out, counts["model"].unique().tolist())
     counts = counts[~counts["model"].isin(left_out)]
     ahead = None
     if family is not None and params and tokens is not None:
         ahead = candidates(
             family, sizes("--params", params), tokens, lineage=lineage, instruct=instruct
         )
-    if match is not None:
-        here = [*counts["model"].unique(), *([] if ahead is None else ahead["model"])]
-        for name in match:
-            if name not in here:
-                raise unknown("model of --match", name, here)
+    here = [*counts["model"].unique(), *([] if ahead is None else ahead["model"])]
+    check_known("model of --match", match or (), here)
     found = output.load().pass_at_k(
         counts, ahead, k=tries, prob=prob, seed=seed, draws=draws, new_family=new_family
     )
     verdict = found.diagnostics()
     frame = found.curve(problems="new" if new_problems else "same")
     matched = None if match is None else found.samples_to_match(*match)
-    meta = {"models": found.models, "converged": verdict.ok, "seed": seed}
-    output.show(
-        lambda: frame,
-        lambda: {
-            "pass_at_k": rounded(frame),
-            "meta": meta,
-            **({} if matched is None else {"match": rounded(matched.frame)}),
-            "warnings": [*verdict.messages],
-        },
-        lambda: _print(found, frame, matched),
+    answer = {
+        "pass_at_k": frame,
+        "meta": {"models": found.models, "converged": verdict.ok, "seed": seed},
+        **({} if matched is None else {"match": matched.frame}),
+        "warnings": verdict.messages,
+    }
+    output.end(
+        frame, answer, lambda: _print(found, frame, matched), found.plot, verdict.ok, fit=True,
         indent=2,
-    )
-    output.end(verdict.messages, found.plot, verdict.ok)
+    )  # fmt: skip
 
 
 def _whole(text: str) -> int:
@@ -127,17 +101,16 @@ def _print(found: PassAtK, frame: pd.DataFrame, matched: SamplesToMatch | None) 
     """A row a model, in percent of the problems."""
     out = console(piped=120)
     title = f"pass@k in percent of {found.fit.sizes['problem']} problems, {found.prob:.0%} interval"
-    table = plain_table(["model"], [f"k = {tries:,}" for tries in frame["k"].unique()], title)
+    head = ["model", *[f"k = {tries:,}" for tries in frame["k"].unique()]]
     frame = frame.sort_values("k")
     best = frame.groupby("model", as_index=False).last().sort_values(["forecast", "median"])
+    rows = []
     for model in best["model"]:  # as a reader expects them: from the weakest, forecasts last
-        rows = frame[frame["model"] == model]
-        name = f"{model} (forecast)" if rows["forecast"].any() else str(model)
-        table.add_row(
-            name, *[f"{100 * r.median:.1f} ({100 * r.lower:.1f}-{100 * r.upper:.1f})"
-                    for r in rows.itertuples()],
-        )  # fmt: skip
-    out.print(table)
+        part = frame[frame["model"] == model]
+        name = f"{model} (forecast)" if part["forecast"].any() else str(model)
+        _, shares = cells(part, ("", "{median:.1p} ({lower:.1p}-{upper:.1p})"))
+        rows.append([name, *[share for (share,) in shares]])
+    out.print(plain_table(head, rows, title=title))
     if matched is not None:
         row = matched.frame.iloc[0]
         out.print(

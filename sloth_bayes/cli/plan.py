@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,48 +10,40 @@ import typer
 
 from ..errors import DataError
 from .options import (
+    Billions,
     Families,
-    Instruct,
     Lineage,
+    Names,
     NewFamily,
     Params,
     Probs,
+    Span,
+    Strings,
     Tokens,
+    TokensHeld,
+    Trillions,
+    Tuned,
     amounts,
+    command,
     ends,
     numbers,
     sizes,
     split,
-    with_groups,
 )
-from .output import PosteriorOutput, leave, print_tables, records, say
-from .request import listed
+from .output import PosteriorOutput, Section, cells, facts, print_tables
+from .request import Candidates
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from ..posterior.core import PosteriorDraws
     from ..predict.answer import Answer
 
-Family = Annotated[
-    str | None, typer.Option(help="Family of the model (by default one that nobody has seen).")
-]
-Benchmarks = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME[,NAME...]", help="Benchmarks to consider (by default all)."),
-]
-Of = Annotated[
-    str, typer.Option(metavar="NAME", help="A benchmark, average, or a skill (sloth-bayes skills).")
-]
-TokensPerParam = Annotated[
-    float | None, typer.Option(help="Instead of --tokens: tokens for each parameter.")
-]
-Range = Annotated[
-    str | None,
-    typer.Option(metavar="LOW:HIGH", help="Sizes to consider, in billions of parameters."),
-]
+Family = Annotated[str | None, "Family of the model (by default one that nobody has seen)."]
+Benchmarks = Annotated[Names, "Benchmarks to consider (by default all)."]
+Of = Annotated[str, "NAME", "A benchmark, average, or a skill (sloth-bayes skills)."]
+TokensPerParam = Annotated[float | None, "Instead of --tokens: tokens for each parameter."]
+Range = Annotated[Span, "Sizes to consider, in billions of parameters."]
 
 _COMPARISON = "sloth-bayes plan compare --family qwen2,yi --params 72,34 --tokens 7,3"
+_META = "posterior method draws converged data prob seed version"
 
 
 @dataclass
@@ -61,25 +52,19 @@ class Who:
 
     family: Family = None
     lineage: Lineage = None
-    instruct: Instruct = None
+    instruct: Tuned = None
     new_family: NewFamily = False
 
 
-@with_groups
+@command
 def size(
     *,
     of: Of,
-    target: Annotated[
-        float, typer.Option(help="A score from 0 to 1, or standard deviations of a skill.")
-    ],
-    tokens: Annotated[
-        float | None, typer.Option(metavar="T", help="Training tokens in trillions.")
-    ] = None,
+    target: Annotated[float, "A score from 0 to 1, or standard deviations of a skill."],
+    tokens: TokensHeld = None,
     tokens_per_param: TokensPerParam = None,
-    probability: Annotated[float, typer.Option(help="How sure to be of the target.")] = 0.9,
-    noisy: Annotated[
-        bool, typer.Option("--noisy", help="Of a single evaluation, not of the expected score.")
-    ] = False,
+    probability: Annotated[float, "How sure to be of the target."] = 0.9,
+    noisy: Annotated[bool, "Of a single evaluation, not of the expected score."] = False,
     who: Who,
     sizes: Range = None,
     prob: Probs = 0.9,
@@ -99,40 +84,30 @@ def size(
     amount = f"{target:g} sd" if found.is_skill else f"{100 * target:g}%"
     reach = "a single evaluation of " if noisy else ""
     title = f"{row['family']}, {held}: {reach}{of} of at least {amount}"
-    mass = f"{100 * prob:g}%"
     rows = [
         [f"size that reaches it with probability {probability:g}", billions(row["required_b"])],
         ["size that just reaches it: median", billions(row["median"])],
-        [f"  {mass} interval", f"{billions(row['lower'])} - {billions(row['upper'])}"],
-        ["probability that any size considered reaches it", percent(row["p_reachable"])],
-        ["probability that the smallest one does", percent(row["p_smallest"])],
+        [f"  {interval(prob)}", f"{billions(row['lower'])} - {billions(row['upper'])}"],
+        ["probability that any size considered reaches it", f"{row['p_reachable']:.0%}"],
+        ["probability that the smallest one does", f"{row['p_smallest']:.0%}"],
     ]
     finish(found, output, [(title, ["", ""], rows)])
 
 
-@with_groups
+@command
 def saturation(
     *,
     of: Of,
-    gain: Annotated[
-        float, typer.Option(help="In score (0.01 is one point), or standard deviations of a skill.")
-    ] = 0.01,
-    per: Annotated[str, typer.Option(metavar="size|tokens", help="What is doubled.")] = "size",
-    tokens: Annotated[
-        float | None, typer.Option(metavar="T", help="Training tokens in trillions, held fixed.")
-    ] = None,
-    params: Annotated[
-        float | None, typer.Option(metavar="B", help="Billions of parameters, where tokens double.")
-    ] = None,
+    gain: Annotated[float, "In score (0.01 is one point), or standard deviations of a skill."] = (
+        0.01
+    ),
+    per: Annotated[str, "size|tokens", "What is doubled."] = "size",
+    tokens: Annotated[float | None, "T", "Training tokens in trillions, held fixed."] = None,
+    params: Annotated[float | None, "B", "Billions of parameters, where tokens double."] = None,
     tokens_per_param: TokensPerParam = None,
-    at: Annotated[
-        list[str] | None,
-        typer.Option(metavar="X[,X...]", help="Sizes (or tokens) to ask about."),
-    ] = None,
+    at: Annotated[Strings, "X[,X...]", "Sizes (or tokens) to ask about."] = None,
     who: Who,
-    within: Annotated[
-        str | None, typer.Option(metavar="LOW:HIGH", help="Sizes (or tokens) to consider.")
-    ] = None,
+    within: Annotated[Span, "Sizes (or tokens) to consider."] = None,
     prob: Probs = 0.9,
     output: PosteriorOutput,
 ) -> None:
@@ -147,52 +122,46 @@ def saturation(
         at=numbers("--at", at, unit) or None, within=ends("--within", within), prob=prob,
         seed=output.seed, **vars(who),
     )  # fmt: skip
-    row, mass = found.frame.iloc[0], f"{100 * prob:g}%"
-    points = "sd" if found.is_skill else "points"
-    factor = 1 if found.is_skill else 100
+    row = found.frame.iloc[0]
+    points, form = ("sd", ".2f") if found.is_skill else ("points", ".2p")
+    least = gain if found.is_skill else 100 * gain
 
     def amount(value: float) -> str:
         return f"{value:.3g}{row['unit']}" if math.isfinite(value) else "beyond"
 
-    title = (
-        f"{of}, {row['family']}: where a {row['per']} gains less than {factor * gain:g} {points}"
-    )
+    title = f"{of}, {row['family']}: where a {row['per']} gains less than {least:g} {points}"
     rows = [
         ["median", amount(row["median"])],
-        [f"{mass} interval", f"{amount(row['lower'])} - {amount(row['upper'])}"],
-        ["probability: saturated over the whole range", percent(row["p_throughout"])],
-        ["probability: not saturated in the range", percent(row["p_never"])],
+        [interval(prob), f"{amount(row['lower'])} - {amount(row['upper'])}"],
+        ["probability: saturated over the whole range", f"{row['p_throughout']:.0%}"],
+        ["probability: not saturated in the range", f"{row['p_never']:.0%}"],
     ]
-    tables: list[Any] = [(title, ["", ""], rows)]
+    tables: list[Section] = [(title, ["", ""], rows)]
     if at:
-        head = ["at", "saturated there", f"gain of a doubling ({points})", f"{mass} interval"]
-        asked = [
-            [
-                f"{r['at']:g}{r['unit']}", percent(r["p_saturated"]),
-                f"{factor * r['gain_median']:.2f}",
-                f"{factor * r['gain_lower']:.2f} - {factor * r['gain_upper']:.2f}",
-            ]
-            for r in found.frame.to_dict("records")
-        ]  # fmt: skip
-        tables.append((None, head, asked))
+        asked = cells(
+            found.frame,
+            ("at", "{at:g}{unit}"),
+            ("saturated there", "{p_saturated:.0%}"),
+            (f"gain of a doubling ({points})", f"{{gain_median:{form}}}"),
+            (interval(prob), f"{{gain_lower:{form}}} - {{gain_upper:{form}}}"),
+        )
+        tables.append((None, *asked))
     finish(found, output, tables)
 
 
-@with_groups
+@command
 def compare(
     *,
     family: Families = None,
     params: Params = None,
     tokens: Tokens = None,
-    lineage: Annotated[list[str] | None, typer.Option(help="Base families, likewise.")] = None,
+    lineage: Annotated[Strings, "Base families, likewise."] = None,
     new_family: NewFamily = False,
     benchmarks: Benchmarks = None,
     of: Annotated[
         str,
-        typer.Option(
-            metavar="expected|score",
-            help="Which model is better, or which a single evaluation will show as better.",
-        ),
+        "expected|score",
+        "Which model is better, or which a single evaluation will show as better.",
     ] = "expected",
     prob: Probs = 0.9,
     output: PosteriorOutput,
@@ -202,52 +171,42 @@ def compare(
     Example: [bold]sloth-bayes plan compare --family qwen2,yi --params 72,34 --tokens 7,3[/bold]
     """
     post = output.load()
-    rows = listed("a comparison", _COMPARISON, family, params, tokens, lineage)
+    models = Candidates(family, params, tokens, lineage=lineage)
+    rows = models.rows("a comparison", _COMPARISON, crossed=False)
     if len(rows) < 2:
         raise DataError("a comparison needs two models or more: give lists, such as --params 7,70")
     found = post.compare(
         rows.iloc[[0]], rows.iloc[1:], benchmarks=split(benchmarks) or None, of=of,
         new_family=new_family, prob=prob, seed=output.seed,
     )  # fmt: skip
-    head = ["benchmark", "P(a better)", "gap", f"{100 * prob:g}% interval"]
-    tables = []
-    for (a, b), part in found.frame.groupby(["a", "b"], sort=False):  # type: ignore[misc]
-        cells = [
-            [
-                r["benchmark"], percent(r["p_a"]), f"{100 * r['mean']:+.1f}",
-                f"{100 * r['lower']:+.1f} to {100 * r['upper']:+.1f}",
-            ]
-            for r in part.to_dict("records")
-        ]  # fmt: skip
-        what = "expected score" if of == "expected" else "score"
-        tables.append((f"{a} (a) against {b} (b): {what}, gap in points", head, cells))
+    what = "expected score" if of == "expected" else "score"
+    columns = [
+        ("benchmark", "{benchmark}"),
+        ("P(a better)", "{p_a:.0%}"),
+        ("gap", "{mean:+.1p}"),
+        (interval(prob), "{lower:+.1p} to {upper:+.1p}"),
+    ]
+    tables: list[Section] = [
+        (f"{a} (a) against {b} (b): {what}, gap in points", *cells(part, *columns))
+        for (a, b), part in found.frame.groupby(["a", "b"], sort=False)  # type: ignore[misc]
+    ]
     finish(found, output, tables)
 
 
-@with_groups
+@command
 def next_(
     *,
     family: Family = None,
-    params: Annotated[
-        float | None, typer.Option(metavar="B", help="Size of the model to be forecast.")
-    ] = None,
-    tokens: Annotated[
-        float | None, typer.Option(metavar="T", help="Its training tokens, in trillions.")
-    ] = None,
-    option_params: Annotated[
-        list[str] | None,
-        typer.Option(metavar="B[,B...]", help="Sizes that could be trained and measured."),
-    ] = None,
-    option_tokens: Annotated[
-        list[str] | None,
-        typer.Option(metavar="T[,T...]", help="Their tokens (by default those of the target)."),
-    ] = None,
+    params: Annotated[float | None, "B", "Size of the model to be forecast."] = None,
+    tokens: Annotated[float | None, "T", "Its training tokens, in trillions."] = None,
+    option_params: Annotated[Billions, "Sizes that could be trained and measured."] = None,
+    option_tokens: Annotated[Trillions, "Their tokens (by default those of the target)."] = None,
     of: Of = "average",
     benchmarks: Benchmarks = None,
     lineage: Lineage = None,
-    instruct: Instruct = None,
+    instruct: Tuned = None,
     new_family: NewFamily = False,
-    top: Annotated[int, typer.Option(min=1, help="Measurements to show.")] = 10,
+    top: Annotated[int, typer.Option(min=1), "Measurements to show."] = 10,
     output: PosteriorOutput,
 ) -> None:
     """Which cheap measurement would narrow the forecast of a large model most?
@@ -275,51 +234,30 @@ def next_(
     )  # fmt: skip
     now = 100 * found.frame["sd_now"].iloc[0]
     title = f"Forecast of the {found.target}: standard deviation {now:.1f} points now"
-    head = ["train", "tokens", "measure", "variance that goes", "sd after", "cost (FLOPs)"]
-    rows = [
-        [
-            billions(r["params_b"]), f"{r['tokens_t']:g}T", r["benchmark"],
-            percent(r["reduction"]), f"{100 * r['sd_after']:.1f}", f"{r['cost']:.2g}",
-        ]
-        for r in found.frame.head(top).to_dict("records")
-    ]  # fmt: skip
-    finish(found, output, [(title, head, rows)])
+    best = cells(
+        found.frame.head(top),
+        ("train", "{params_b:.3g}B"),
+        ("tokens", "{tokens_t:g}T"),
+        ("measure", "{benchmark}"),
+        ("variance that goes", "{reduction:.0%}"),
+        ("sd after", "{sd_after:.1p}"),
+        ("cost (FLOPs)", "{cost:.2g}"),
+    )
+    finish(found, output, [(title, *best)])
 
 
 # -- shared ------------------------------------------------------------------------------
 
 
-def finish(found: Answer, output: PosteriorOutput, tables: list[Any]) -> None:
+def finish(found: Answer, output: PosteriorOutput, tables: list[Section]) -> None:
     """Print an answer, as the user wants it."""
-    for message in found.messages:
-        say("warning", message)
-    post = found.posterior
-    about = {"prob": found.prob, "seed": output.seed}
-    output.show(
-        lambda: found.frame,
-        lambda: answer(found.frame, post, output.posterior, about, found.messages),
-        lambda: print_tables(tables, post, output.posterior),
+    post, name = found.posterior, output.posterior
+    meta = facts(_META, post, name, prob=found.prob, seed=output.seed)
+    answer = {"plan": found.frame, "meta": meta, "warnings": found.messages}
+    plot = found.plot  # type: ignore[attr-defined]  # each kind of answer has its own
+    output.end(
+        found.frame, answer, lambda: print_tables(tables, post, name), plot, post.known_verdict
     )
-    output.draw(found.plot)  # type: ignore[attr-defined]  # each kind of answer has its own
-    leave(post.known_verdict)
-
-
-def answer(
-    frame: pd.DataFrame,
-    post: PosteriorDraws,
-    name: str,
-    about: dict[str, Any],
-    messages: Iterable[str],
-) -> dict[str, Any]:
-    """An answer, and what it is from."""
-    from ..support.version import __version__
-
-    meta = {
-        "posterior": name, "method": post.method, "draws": post.n_draws,
-        "converged": post.known_verdict, "data": str(post.attrs["data"]), **about,
-        "version": __version__,
-    }  # fmt: skip
-    return {"plan": records(frame), "meta": meta, "warnings": list(messages)}
 
 
 def billions(value: float) -> str:
@@ -327,6 +265,6 @@ def billions(value: float) -> str:
     return f"{value:.3g}B" if math.isfinite(value) else "not reached"
 
 
-def percent(value: float) -> str:
-    """A probability."""
-    return f"{100 * value:.0f}%"
+def interval(prob: float) -> str:
+    """The head of a column of intervals."""
+    return f"{100 * prob:g}% interval"

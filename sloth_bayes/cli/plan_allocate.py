@@ -5,42 +5,29 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from ..errors import DataError
-from .options import Probs, ends, number, numbers, split, with_groups
-from .output import PosteriorOutput, leave, not_converged, print_tables, say
-from .plan import Range, Who, answer, billions, finish, percent
+from .options import Names, Probs, Span, Strings, command, ends, named, numbers, split
+from .output import PosteriorOutput, Section, cells, facts, print_tables, unconverged
+from .plan import Range, Who, finish, interval
 
 if TYPE_CHECKING:
     from ..posterior.core import PosteriorDraws
 
 
-@with_groups
+@command
 def allocate(
     *,
-    flops: Annotated[
-        list[str] | None, typer.Option(metavar="F[,F...]", help="Budget of training, in FLOPs.")
-    ] = None,
+    flops: Annotated[Strings, "F[,F...]", "Budget of training, in FLOPs."] = None,
     objective: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME[,NAME...]",
-            help="Benchmarks, average or skills; NAME=WEIGHT,... is one weighted mean.",
-        ),
+        Names, "Benchmarks, average or skills; NAME=WEIGHT,... is one weighted mean."
     ] = None,
     served: Annotated[
-        float,
-        typer.Option(metavar="T", help="Trillions of tokens to be served, at 2 FLOPs a parameter."),
+        float, "T", "Trillions of tokens to be served, at 2 FLOPs a parameter."
     ] = 0.0,
     params_range: Range = None,
-    tokens_range: Annotated[
-        str | None, typer.Option(metavar="LOW:HIGH", help="Tokens to consider, in trillions.")
-    ] = None,
-    beyond: Annotated[bool, typer.Option("--beyond", help="Look beyond the data.")] = False,
-    paper: Annotated[
-        bool, typer.Option("--paper", help="Table 2 of the Sloth paper beside ours instead.")
-    ] = False,
+    tokens_range: Annotated[Span, "Tokens to consider, in trillions."] = None,
+    beyond: Annotated[bool, "Look beyond the data."] = False,
+    paper: Annotated[bool, "Table 2 of the Sloth paper beside ours instead."] = False,
     who: Who,
     prob: Probs = 0.9,
     output: PosteriorOutput,
@@ -76,76 +63,63 @@ def allocate(
         tokens_range=ends("--tokens-range", tokens_range), beyond=beyond, prob=prob,
         seed=output.seed, **vars(who),
     )  # fmt: skip
-    mass = f"{100 * prob:g}%"
-    tables: list[Any] = []
-    for name, part in found.frame.groupby("objective", sort=False):
-        head = ["budget", "size", f"{mass} interval", "tokens", f"{mass} interval", "where",
-                "interior", "value", "regret"]  # fmt: skip
+    frame = found.frame.assign(star=found.frame["beyond_data"].map({True: " *", False: ""}))
+    tables: list[Section] = []
+    for name, part in frame.groupby("objective", sort=False):
         skill = name in found.skill_names
-        rows = [
-            [
-                f"{r['budget']:.4g}", billions(r["params_b"]),
-                f"{r['size_lower']:.3g} - {r['size_upper']:.3g}", f"{r['tokens_t']:.3g}T",
-                f"{r['tokens_lower']:.3g} - {r['tokens_upper']:.3g}",
-                r["edge"] + (" *" if r["beyond_data"] else ""), percent(r["p_interior"]),
-                f"{r['value']:.2f}" if skill else f"{100 * r['value']:.1f}",
-                f"{r['regret']:.3f}" if skill else f"{100 * r['regret']:.2f}",
-            ]
-            for r in part.to_dict("records")
-        ]  # fmt: skip
+        best = cells(
+            part,
+            ("budget", "{budget:.4g}"),
+            ("size", "{params_b:.3g}B"),
+            (interval(prob), "{size_lower:.3g} - {size_upper:.3g}"),
+            ("tokens", "{tokens_t:.3g}T"),
+            (interval(prob), "{tokens_lower:.3g} - {tokens_upper:.3g}"),
+            ("where", "{edge}{star}"),
+            ("interior", "{p_interior:.0%}"),
+            ("value", "{value:.2f}" if skill else "{value:.1p}"),
+            ("regret", "{regret:.3f}" if skill else "{regret:.2p}"),
+        )
         first = part.iloc[0]
         unit = "standard deviations" if skill else "percent"
-        title = f"{name} in {unit}, {first['family']}; * beyond the data"
-        tables.append((title, head, rows))
-        falls = f"size {percent(first['p_falls_size'])}, tokens {percent(first['p_falls_tokens'])}"
+        tables.append((f"{name} in {unit}, {first['family']}; * beyond the data", *best))
+        falls = f"size {first['p_falls_size']:.0%}, tokens {first['p_falls_tokens']:.0%}"
         tables.append((None, [f"probability that it falls in the range with {falls}"], []))
     finish(found, output, tables)
 
 
 def _paper(post: PosteriorDraws, output: PosteriorOutput, prob: float) -> None:
     """Table 2 of the paper beside ours."""
-    from ..plan.budget import paper_table
+    from ..publish.paper_budgets import paper_table
 
-    frame = paper_table(post, prob)
-    mass = f"{100 * prob:g}%"
-    head = ["budget", "paper", "ours", f"{mass} interval of size", "interior", "regret", "paper's"]
-    tables = []
-
-    def amount(value: float, points: bool) -> str:
-        return f"{100 * value:.1f} points" if points else f"{value:.2f} sd"
-
+    frame, name = paper_table(post, prob), output.posterior
+    tables: list[Section] = []
     for objective, part in frame.groupby("objective", sort=False):
+        amount = ":.1p} points" if objective in post.benchmarks else ":.2f} sd"
+        both = cells(
+            part,
+            ("budget", "{budget:.4g}"),
+            ("paper", "{paper_params_b:g}B, {paper_tokens_t:g}T"),
+            ("ours", "{params_b:.3g}B, {tokens_t:.3g}T"),
+            (f"{interval(prob)} of size", "{size_lower:.3g} - {size_upper:.3g}"),
+            ("interior", "{p_interior:.0%}"),
+            ("regret", "{regret" + amount),
+            ("paper's", "{paper_regret" + amount),
+        )
         skill = part["paper_skill"].iloc[0]
-        points = objective in post.benchmarks
-        rows = [
-            [
-                f"{r['budget']:.4g}", f"{r['paper_params_b']:g}B, {r['paper_tokens_t']:g}T",
-                f"{r['params_b']:.3g}B, {r['tokens_t']:.3g}T",
-                f"{r['size_lower']:.3g} - {r['size_upper']:.3g}", percent(r["p_interior"]),
-                amount(r["regret"], points), amount(r["paper_regret"], points),
-            ]
-            for r in part.to_dict("records")
-        ]  # fmt: skip
-        tables.append((f"{objective}; in the paper: {skill}", head, rows))
-    notes = [not_converged(output.posterior)] if post.known_verdict is False else []
-    for note in notes:
-        say("warning", note)
-    output.show(
-        lambda: frame,
-        lambda: answer(frame, post, output.posterior, {"prob": prob}, notes),
-        lambda: print_tables(tables, post, output.posterior),
+        tables.append((f"{objective}; in the paper: {skill}", *both))
+    meta = facts("posterior method draws converged data prob version", post, name, prob=prob)
+    answer = {"plan": frame, "meta": meta, "warnings": unconverged(post, post.known_verdict, name)}
+    output.end(
+        frame, answer, lambda: print_tables(tables, post, name), converged=post.known_verdict
     )
-    leave(post.known_verdict)
 
 
 def _goals(names: list[str]) -> list[Any]:
     """Objectives by name; where all have a weight, one weighted mean."""
     if not names:
         return ["average"]
-    parts = [name.rpartition("=") for name in names]
-    weighted = [bool(equals) for _, equals, _ in parts]
-    if not any(weighted):
-        return list(names)
-    if not all(weighted):
+    if weights := named(names, "the weight of {}"):
+        return [weights]
+    if any("=" in name for name in names):
         raise DataError("--objective takes names, or NAME=WEIGHT for all of them, not a mixture")
-    return [{name.strip(): number(f"the weight of {name}", w) for name, _, w in parts}]
+    return list(names)

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from ..errors import DataError, FileFormatError
-from .options import PosteriorName, Prob, Seed, check_folder, with_groups
-from .output import leave, no_window, say, unconverged
-from .request import Benchmarks, Candidates, Files, asked, make, said_elsewhere
+from .options import PosteriorName, Seed, check_folder, command
+from .output import leave, no_window, say
+from .request import Files, Request, made, said_elsewhere
 
 _EXAMPLE = (
     "sloth-bayes report --family meta-llama-3 --params 405 --tokens 15 --out report.html, or "
@@ -18,15 +18,11 @@ _EXAMPLE = (
 )
 
 
-@with_groups
+@command
 def report(
     *,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The report to write, .html.")
-    ] = None,
-    who: Candidates,
-    benchmarks: Benchmarks = None,
-    prob: Prob = 0.9,
+    out: Annotated[Path | None, "FILE", "The report to write, .html."] = None,
+    request: Request,
     files: Files,
     posterior: PosteriorName = "leaderboard",
     seed: Seed = 0,
@@ -40,16 +36,12 @@ def report(
     if out.suffix.lower() not in (".html", ".htm"):
         raise FileFormatError(f"--out {out}: a report ends in .html.")
     check_folder(out)
-    found, rows = asked("a report", _EXAMPLE, who, files)
+    fc, notes = made("a report", _EXAMPLE, request, files, posterior, seed)
     no_window()
-    from ..api import load
     from ..publish.report import write
 
-    post = load(posterior)
     with said_elsewhere():  # the report says them
-        fc = make(post, found, rows, who, benchmarks=benchmarks, prob=prob, seed=seed)
         path = write(fc, out)
-    for note in (*fc.warnings, *unconverged(fc.posterior, post.known_verdict, posterior)):
-        say("warning", note)
+    say("warning", *notes)
     typer.echo(f"wrote {path}", err=True)
     leave(fc.posterior.known_verdict)

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError, unknown
+from ..errors import DataError, check_known
 from ..infer import recipes
 from ..law.spec import Spec
 from ..table.leaderboard import Leaderboard
-from .evaluation import Evaluation, by_setting, point_evaluation
+from .evaluation import Evaluation, of_rows
 from .protocols import Fold, Hide, published
+from .scored import score_fold
 
 HUBER_DELTA = 0.01  # theirs: errors within a point count quadratically
 
@@ -103,7 +104,8 @@ def evaluate(
     UnknownNameError
         If there is no such baseline or protocol.
     DataError
-        If the table does not support the protocol.
+        If the table does not support the protocol, or a fold has test models with missing
+        scores among its benchmarks, or fewer complete rows than components.
 
     Examples
     --------
@@ -112,40 +114,42 @@ def evaluate(
     >>> found = sb.baselines.evaluate("PCA+FLOPs d=2 (Ruan)", table)
     >>> float(found.summary().loc[("lb_v1", 1), "mae"].round(1))
     6.0
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no such baseline.
-    DataError
-        If a fold has test models with missing scores among its benchmarks, or fewer
-        complete rows than components.
     """
-    known = names()
-    if name not in known:
-        raise unknown("baseline", name, known)
+    check_known("baseline", [name], names())
     folds = tuple(published(data, hide) if isinstance(protocol, str) else protocol)
-    forecasts: dict[str, tuple[np.ndarray, float]] = {}
-    laws = _laws()
-    for group in by_setting(folds):
-        if name in laws:
-            found = fit_law(laws[name], data, group, steps, starts, rate, seed)
+    law = _laws().get(name)
+    parts: dict[str, pd.DataFrame] = {}  # by fold
+    groups: dict[tuple[str, int], list[Fold]] = {}
+    for fold in folds:
+        groups.setdefault((fold.setting, fold.n_observed), []).append(fold)
+    for group in groups.values():
+        if law is not None:
+            found = fit_law(law, data, group, steps, starts, rate, seed)
         else:
             components = int(name.split("d=")[1].split()[0])
             found = [(pca_flops(data, fold, components), np.nan) for fold in group]
-        forecasts |= {fold.key: f for fold, f in zip(group, found)}
-    options = {"steps": steps, "starts": starts, "rate": rate} if name in laws else {}
+        parts |= {f.key: _scored(f, data, *forecast) for f, forecast in zip(group, found)}
     about = {
         "label": name,
-        "spec": laws[name].to_toml() if name in laws else "",
+        "spec": "" if law is None else law.to_toml(),
         "method": "point",
         "hide": hide,
         "seed": seed,
-        "options": options,
+        "options": {} if law is None else {"steps": steps, "starts": starts, "rate": rate},
         "data": data.name,
         "data_fingerprint": data.fingerprint,
     }
-    return point_evaluation(data, folds, forecasts, about)
+    return of_rows(pd.concat([parts[f.key] for f in folds], ignore_index=True), about)
+
+
+def _scored(fold: Fold, data: Leaderboard, values: np.ndarray, loss: float) -> pd.DataFrame:
+    """Rows of one fold, of forecasts ``(test models, benchmarks)``."""
+
+    def forecast(i: int, there: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:
+        return values[i][there][None], np.nan
+
+    table, exact = data.frame.set_index("model"), np.zeros(len(fold.benchmarks))
+    return score_fold(fold, table, forecast, exact, np.random.default_rng(0)).assign(loss=loss)
 
 
 def fit_law(
@@ -164,15 +168,13 @@ def fit_law(
     """
     import jax
 
-    from ..model import scores as model
     from ..model.arrays import design
+    from ..model.scores import sizes
 
     benchmarks = folds[0].benchmarks
     rows = {m for f in folds for m in (*f.complete, *f.test)}
-    frame = data.frame
-    table = data.select(models=[m for m in frame["model"] if m in rows], benchmarks=benchmarks)
+    table = data.select(models=[m for m in data.models if m in rows], benchmarks=benchmarks)
     laid_out = design(table, spec.inputs)
-    score = np.asarray(laid_out.arrays.score)
     missing = np.asarray(laid_out.arrays.observed) == 0
     if missing.any():
         row, column = np.argwhere(missing)[0]
@@ -180,18 +182,14 @@ def fit_law(
             f"{laid_out.models[row]} has no score on {benchmarks[column]}: a published law needs "
             "complete rows"
         )
-    observed = np.stack(
-        [np.isin(laid_out.models, f.complete)[:, None] & ~missing for f in folds]
-    ).astype(np.float32)
-    n = model.sizes(spec, laid_out.arrays)
+    shown = [np.isin(laid_out.models, f.complete)[:, None] & ~missing for f in folds]
     keys = jax.random.split(jax.random.PRNGKey(seed), (len(folds), starts))
-    run = _optimiser(spec, n, steps, rate)
-    loss, mu = (np.asarray(v) for v in run(keys, laid_out.arrays._replace(score=score), observed))
-    best = np.nanargmin(loss, axis=1)
-    at = {m: i for i, m in enumerate(laid_out.models)}
+    run = _optimiser(spec, sizes(spec, laid_out.arrays), steps, rate)
+    observed = np.stack(shown).astype(np.float32)
+    loss, mu = (np.asarray(v) for v in run(keys, laid_out.arrays, observed))
     return [
-        (mu[i, b][[at[m] for m in fold.test]], float(loss[i, b]))
-        for i, (fold, b) in enumerate(zip(folds, best))
+        (mu[i, best][[laid_out.models.index(m) for m in fold.test]], float(loss[i, best]))
+        for i, (fold, best) in enumerate(zip(folds, np.nanargmin(loss, axis=1)))
     ]
 
 
@@ -204,18 +202,17 @@ def _optimiser(spec: Spec, n: Any, steps: int, rate: float) -> Callable[..., Any
     from jax.flatten_util import ravel_pytree
     from numpyro.infer.util import constrain_fn
 
-    from ..infer import compiled as programs
-    from ..model import scores as model
+    from ..infer.compiled import unconstrained_sites
+    from ..model import scores
     from ..model.arrays import showing
 
-    law = functools.partial(model.model, spec, n)
-    sites = programs.unconstrained_sites(spec, n)
-    flat, unravel = ravel_pytree(sites)
+    law = functools.partial(scores.model, spec, n)
+    flat, unravel = ravel_pytree(unconstrained_sites(spec, n))
     optimiser = optax.adam(optax.cosine_decay_schedule(rate, steps, alpha=0.01))
 
     def expected(x: Any, arrays: Any) -> Any:
         constrained = constrain_fn(law, (arrays,), {}, unravel(x))
-        return model.draw_cells(spec, n, arrays, constrained)[0]
+        return scores.draw_cells(spec, n, arrays, constrained)[0]
 
     def loss(x: Any, arrays: Any) -> Any:
         error = expected(x, arrays) - arrays.score

@@ -8,12 +8,13 @@ import jax
 import numpy as np
 
 from ..errors import DataError, SpecError
-from ..infer.compiled import COMPILING, SCORES, Law, Program, program
-from ..infer.nuts import LEAST_WARMUP, sample
-from ..infer.variational import NOT_FINITE, RANK, moved, oriented, refined, start
+from ..infer.compiled import COMPILING, SCORES, Functions, Target, functions_of
+from ..infer.nuts import sample
+from ..infer.settings import LEAST_WARMUP, RANK
+from ..infer.variational import NOT_FINITE, moved, oriented, refined, start
 from ..law.spec import Spec
-from ..model import scores as model
 from ..model.arrays import Arrays
+from ..model.scores import Sizes
 from ..support.checks import whole
 
 _HIDDEN: dict[str, dict[str, Any]] = {
@@ -47,31 +48,31 @@ def hidden_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def common_coordinates(
-    spec: Spec, n: model.Sizes, arrays: Arrays, method: str, seed: int, options: dict[str, Any]
-) -> dict[str, np.ndarray]:
-    """What :func:`~sloth_bayes.variational.oriented` finds in the scores that `arrays` shows."""
-    o = hidden_options(method, options)
-    p = _program(spec, n, o, SCORES)
-    rng = np.random.default_rng(seed)
-    [(guide, _)] = start(p, arrays, [rng], o["steps"])
-    return oriented(spec, p, guide, rng, arrays)
+    spec: Spec, n: Sizes, arrays: Arrays, seed: int, options: dict[str, Any]
+) -> dict[str, Any]:
+    """What :func:`~sloth_bayes.infer.variational.oriented` finds in what `arrays` shows.
+
+    `options` are all options of :func:`forecast_hidden`.
+    """
+    p, rng = _functions(spec, n, options, SCORES), np.random.default_rng(seed)
+    [(guide, _)] = start(p, arrays, [rng], options["steps"])
+    return oriented(p, guide, rng, arrays)
 
 
-def _program(spec: Spec, n: model.Sizes, o: dict[str, Any], which: Law) -> Program:
+def _functions(spec: Spec, n: Sizes, o: dict[str, Any], which: Target) -> Functions:
+    nuts = (o["max_tree_depth"], o["target_accept"]) if "max_tree_depth" in o else ()
     with COMPILING:
-        if "max_tree_depth" not in o:
-            return program(spec, n, which=which)
-        return program(spec, n, o["max_tree_depth"], o["target_accept"], which)
+        return functions_of(spec, n, *nuts, target=which)
 
 
 def forecast_hidden(
     spec: Spec,
-    n: model.Sizes,
+    n: Sizes,
     arrays: Arrays,
     rows: list[int],
     method: str = "svi",
     seed: int = 0,
-    which: Law = SCORES,
+    which: Target = SCORES,
     **options: Any,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
     """Fit what `arrays` shows and forecast some of its models: one fold.
@@ -94,7 +95,7 @@ def forecast_hidden(
         ``"svi"``: ``steps`` of each optimisation, ``starts`` (each is refined, and the
         draws are shared out among them: an average over where optimisations end),
         ``rank`` of the guide, ``draws`` in all, ``moves`` that carry each of them on (see
-        :func:`sloth_bayes.variational.moved`). ``"nuts"``: ``steps``, ``chains``,
+        :func:`sloth_bayes.infer.variational.moved`). ``"nuts"``: ``steps``, ``chains``,
         ``warmup``, ``draws`` of each chain, ``target_accept``, ``max_tree_depth``.
 
     Returns
@@ -112,7 +113,7 @@ def forecast_hidden(
         If no optimisation found a finite density.
     """
     o = hidden_options(method, options)
-    p = _program(spec, n, o, which)
+    p = _functions(spec, n, o, which)
     rng = np.random.default_rng(seed)
     notes: dict[str, float] = {}
     if method == "svi":
@@ -135,7 +136,7 @@ def forecast_hidden(
     else:
         [(guide, _)] = start(p, arrays, [rng], o["steps"])
         arrays, chains = sample(
-            spec, p, guide, arrays, rng, o["chains"], o["warmup"], o["draws"], progress=False
+            p, guide, arrays, rng, o["chains"], o["warmup"], o["draws"], progress=False
         )
         x = chains[0].reshape(-1, p.size)
     key = jax.random.PRNGKey(rng.integers(2**31))

@@ -16,9 +16,10 @@ from scipy.special import logsumexp
 
 from ..errors import DataError, FileFormatError, SpecError
 from ..law.spec import Spec
+from ..posterior.base import merge_chains
 from ..support.files import atomic_path
 from ..table.leaderboard import Leaderboard, load_dataset
-from . import evaluation, protocols
+from . import protocols
 
 _LOO = "loo.csv"
 _K_BAD = 0.7  # PSIS k-hat above which a leave-one-out term is not to be relied upon
@@ -124,6 +125,8 @@ def how_many_skills(
     >>> found.table.index.tolist()
     [1]
     """
+    from .cross_validate import cross_validate
+
     data = load_dataset() if data is None else data
     spec = Spec() if spec is None else spec
     numbers = _checked(n_skills, spec, len(data.benchmark_names))
@@ -136,15 +139,15 @@ def how_many_skills(
             )
         folds = protocols.leave_group_out(data, groups, 1, setting="never tested")
     folds = tuple(folds)
+    asked: dict[str, Any] = {"method": method, "seed": seed}
     inside, outside, rows = {}, {}, {}  # by number of skills
     for d in numbers:
         one = spec.replace(n_skills=d)
         folder = None if out is None else Path(out) / f"{d}-skills"
-        inside[d] = _leave_one_out(one, data, method, seed, folder, progress, fit or {})
-        found = evaluation.cross_validate(
-            one, data, folds, method=method, seed=seed, out=folder, progress=progress,
-            **(hidden or {}),
-        )  # fmt: skip
+        about = {"spec": one.to_toml(), "data": data.fingerprint, **asked, "options": fit or {}}
+        inside[d] = _leave_one_out(one, data, folder, progress, about)
+        options = asked | (hidden or {})
+        found = cross_validate(one, data, folds, out=folder, progress=progress, **options)
         outside[d] = found.frame.set_index(["fold", "model", "benchmark"])
         rows[d] = {
             "p_loo": (inside[d]["log_score"] - inside[d]["value"]).sum(),
@@ -152,18 +155,15 @@ def how_many_skills(
             "mae": 100 * found.frame["error"].mean(),
             "cover_90": found.frame["covered_90"].mean(),
         }
+    first, others = outside[numbers[0]], pd.DataFrame(rows).T
     loo = _against_best({d: f["value"] for d, f in inside.items()}, inside[numbers[0]]["family"])
-    first = outside[numbers[0]]
     lfo = _against_best({d: f["log_score"] for d, f in outside.items()}, first["family"])
-    table = pd.concat(
-        [
-            loo.add_prefix("loo").rename(columns={"loo_value": "loo"}),
-            pd.DataFrame(rows).T[["p_loo", "bad_k"]],
-            lfo.add_prefix("lfo").rename(columns={"lfo_value": "lfo"}),
-            pd.DataFrame(rows).T[["mae", "cover_90"]],
-        ],
-        axis=1,
-    ).rename_axis("n_skills")
+    parts = [
+        loo.add_prefix("loo"), others[["p_loo", "bad_k"]],
+        lfo.add_prefix("lfo"), others[["mae", "cover_90"]],
+    ]  # fmt: skip
+    table = pd.concat(parts, axis=1).rename(columns={"loo_value": "loo", "lfo_value": "lfo"})
+    table = table.rename_axis("n_skills")
     return SkillCount(table, method, _words(table, method, len(first)))
 
 
@@ -182,14 +182,12 @@ def _checked(n_skills: Sequence[int], spec: Spec, benchmarks: int) -> list[int]:
 
 
 def _leave_one_out(
-    spec: Spec, data: Leaderboard, method: str, seed: int, folder: Path | None,
-    progress: bool | None, options: dict[str, Any],
-) -> pd.DataFrame:  # fmt: skip
-    """PSIS leave-one-out of every observed score: value, k_hat, log_score with it, family."""
-    about = {
-        "spec": spec.to_toml(), "data": data.fingerprint, "method": method, "seed": seed,
-        "options": options,
-    }  # fmt: skip
+    spec: Spec, data: Leaderboard, folder: Path | None, progress: bool | None, about: dict[str, Any]
+) -> pd.DataFrame:
+    """PSIS leave-one-out of every observed score: value, k_hat, log_score with it, family.
+
+    `about` says what they depend on, method, seed and options of the fit among it.
+    """
     done = _kept(folder, about)
     if done is not None:
         return done
@@ -197,15 +195,14 @@ def _leave_one_out(
 
     from ..infer.fit import fit
 
-    post = fit(spec, data, method=method, seed=seed, progress=progress, **options)
-    tree = post.data_tree
+    asked = {"method": about["method"], "seed": about["seed"], **about["options"]}
+    tree = fit(spec, data, progress=progress, **asked).data_tree
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # k-hat is in the table
         found = loo(tree, pointwise=True)
-    models = tree["observed_data"].to_dataset()["obs_model"].values
+    models = tree["observed_data"]["obs_model"].values
     family_of = tree["constant_data"].to_dataset()["family_of_model"]
-    inside = tree["log_likelihood"].to_dataset()["score"].values.astype(float)
-    inside = inside.reshape(-1, inside.shape[-1])
+    inside = merge_chains(tree["log_likelihood"]["score"]).astype(float)
     frame = pd.DataFrame(
         {
             "family": family_of.sel(model=models).values.astype(str),
@@ -243,42 +240,40 @@ def _against_best(scores: dict[int, pd.Series], family: pd.Series) -> pd.DataFra
     rows = {}
     for d, values in scores.items():
         difference = (values - scores[best]).to_numpy()
-        total = pd.Series(difference).groupby(family.to_numpy()).sum()
-        n = len(total)
+        total = pd.Series(difference).groupby(family.to_numpy()).agg(["sum", "size"])
+        n, mean = len(total), difference.mean()
         # the error of a mean of clusters of different sizes: of the sums around their share
-        size = pd.Series(np.ones(len(difference))).groupby(family.to_numpy()).sum()
-        off = total - size * difference.mean()
+        off = total["sum"] - total["size"] * mean
         error = np.sqrt(n / (n - 1) * (off**2).sum()) / len(difference) if n > 1 else np.nan
-        rows[d] = {"_value": values.mean(), "_less_best": difference.mean(), "_se": error}
+        rows[d] = {"_value": values.mean(), "_less_best": mean, "_se": error}
     return pd.DataFrame(rows).T
 
 
 def _words(table: pd.DataFrame, method: str, cells: int) -> str:
     """What the comparison supports."""
-    out = []
+    out, best, close = [], {}, {}
     for name, what in (
         ("loo", "Inside the table (PSIS leave-one-out)"),
         ("lfo", f"On families left out ({cells} scores)"),
     ):
-        best = int(table[name].idxmax())
-        close = _close(table, name)
-        text = f"{what} the best number of skills is {best}"
-        others = [str(d) for d in close if d != best]
+        best[name] = table[name].idxmax()
+        gap, error = table[f"{name}_less_best"], table[f"{name}_se"].fillna(0.0)
+        close[name] = list(table.index[gap >= -2 * error])
+        text = f"{what} the best number of skills is {best[name]}"
+        others = [d for d in close[name] if d != best[name]]
         if others:
             text += f"; {_listed(others)} cannot be told from it (within two standard errors)"
         elif len(table) > 1:
             text += ", by more than two standard errors"
         out.append(text + ".")
-    both = [d for d in _close(table, "loo") if d in _close(table, "lfo")]
-    if len(table) > 1:
-        if both:
-            out.append(f"Both support {_listed([str(d) for d in both], 'or')}.")
-        else:
-            few, many = int(table["lfo"].idxmax()), int(table["loo"].idxmax())
-            out.append(
-                f"They disagree: the table is described better with {many}, new families are "
-                f"forecast better with {few}."
-            )
+    both = [d for d in close["loo"] if d in close["lfo"]]
+    if len(table) > 1 and both:
+        out.append(f"Both support {_listed(both, 'or')}.")
+    elif len(table) > 1:
+        out.append(
+            f"They disagree: the table is described better with {best['loo']}, new families are "
+            f"forecast better with {best['lfo']}."
+        )
     bad = table["bad_k"].max()
     if method == "svi":
         out.append(
@@ -293,11 +288,6 @@ def _words(table: pd.DataFrame, method: str, cells: int) -> str:
     return " ".join(out)
 
 
-def _close(table: pd.DataFrame, name: str) -> list[int]:
-    """Numbers of skills within two standard errors of the best."""
-    gap, error = table[f"{name}_less_best"], table[f"{name}_se"]
-    return [int(d) for d in table.index if gap[d] >= -2 * np.nan_to_num(error[d])]
-
-
-def _listed(items: list[str], last: str = "and") -> str:
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}"
+def _listed(items: list[int], last: str = "and") -> str:
+    *first, end = map(str, items)
+    return f"{', '.join(first)} {last} {end}" if first else end

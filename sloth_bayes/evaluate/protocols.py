@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from itertools import chain
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError, unknown
+from ..errors import DataError, check_known, unknown
 from ..support.shipped import shipped
 from ..table.leaderboard import Leaderboard
 
@@ -103,8 +104,7 @@ def named(
     >>> [fold.key for fold in sb.protocols.named(sb.load_dataset(), "2024-03")]
     ['time split/1/2024-03']
     """
-    if hide not in _HIDE:
-        raise unknown("way to hide", hide, list(_HIDE))
+    check_known("way to hide", [hide], _HIDE)
     if name == "published":
         if n_observed != 1:
             raise DataError("the published protocol says itself how many models are observed")
@@ -115,8 +115,7 @@ def named(
         if hide != "strict":
             raise DataError("a time split hides all that came later: it has no other way to hide")
         return time_split(data, name, n_observed)
-    known = ["published", "lineage", "family"]
-    raise unknown("protocol", name, known, "Or a month, YYYY-MM.")
+    raise unknown("protocol", name, ["published", "lineage", "family"], "Or a month, YYYY-MM.")
 
 
 def published(data: Leaderboard, hide: Hide = "strict") -> tuple[Fold, ...]:
@@ -149,27 +148,27 @@ def published(data: Leaderboard, hide: Hide = "strict") -> tuple[Fold, ...]:
     >>> len(folds), folds[0].key
     (73, 'lb_v1/1/bloom')
     """
-    protocol = json.loads((shipped("data") / "protocol.json").read_text(encoding="utf-8"))
+    protocol = _protocol()
     folds = []
-    for n_text, settings in protocol["test_families"].items():
-        for setting, groups in settings.items():
-            benchmarks = tuple(protocol["benchmarks"][setting])
-            missing = [b for b in benchmarks if b not in data.benchmark_names]
-            if missing:
-                raise DataError(
-                    f"table {data.name!r} lacks {', '.join(missing)} of the published protocol"
-                )
-            rows = _complete(data, benchmarks)
-            rows = rows[rows.groupby("family")["model"].transform("size") > int(n_text)]
-            for group in groups:
-                name, n = "+".join(group), int(n_text)
-                folds.append(
-                    _smallest_observed(
-                        data, rows, setting, name, group, n, benchmarks, hide, spare=True
-                    )
-                )
-    order = {name: i for i, name in enumerate(protocol["benchmarks"])}
-    return tuple(sorted(folds, key=lambda f: (order[f.setting], f.n_observed)))
+    for setting, names in protocol["benchmarks"].items():
+        missing = [b for b in names if b not in data.benchmark_names]
+        if missing:
+            raise DataError(
+                f"table {data.name!r} lacks {', '.join(missing)} of the published protocol"
+            )
+        complete = _rows(data, names, "all")
+        of_family = complete.groupby("family")["model"].transform("size")
+        for n, settings in protocol["test_families"].items():
+            rows = complete[of_family > int(n)]
+            folds += [
+                _fold(data, rows, setting, "+".join(group), group, int(n), tuple(names), hide, True)
+                for group in settings[setting]
+            ]
+    return tuple(folds)
+
+
+def _protocol() -> Any:
+    return json.loads((shipped("data") / "protocol.json").read_text(encoding="utf-8"))
 
 
 def leave_group_out(
@@ -217,29 +216,24 @@ def leave_group_out(
     """
     names = _benchmarks(data, benchmarks)
     if isinstance(groups, str):
-        if groups not in ("lineage", "family"):
-            raise unknown("grouping", groups, ["lineage", "family"])
+        check_known("grouping", [groups], ["lineage", "family"])
         of_family = dict(zip(data.frame["family"], data.frame[groups]))
     else:
         of_family = dict(groups)
-        for family in of_family:
-            if family not in data.families:
-                raise unknown("family", family, data.families)
+        check_known("family", of_family, data.families)
     if n_observed < 0:
         raise DataError(f"n_observed must be at least 0, not {n_observed}")
-    rows = _usable(data, names)
+    rows = _rows(data, names, "any")
     rows = rows[rows.groupby("family")["model"].transform("size") > n_observed]
     by_group: dict[str, list[str]] = {}
-    for family in dict.fromkeys(rows["family"]):
+    for family in rows["family"].unique():
         if family in of_family:
             by_group.setdefault(str(of_family[family]), []).append(family)
     if not by_group:
         raise DataError(f"no family has more than {n_observed} usable models: nothing to forecast")
     return tuple(
-        _smallest_observed(
-            data, rows, setting, group, by_group[group], n_observed, names, hide, spare=False
-        )
-        for group in sorted(by_group)
+        _fold(data, rows, setting, group, families, n_observed, names, hide)
+        for group, families in sorted(by_group.items())
     )
 
 
@@ -256,14 +250,8 @@ def never_tested(data: Leaderboard) -> dict[str, str]:
     >>> "llama-2" in sb.protocols.never_tested(sb.load_dataset())
     False
     """
-    protocol = json.loads((shipped("data") / "protocol.json").read_text(encoding="utf-8"))
-    tested = {
-        family
-        for settings in protocol["test_families"].values()
-        for groups in settings.values()
-        for group in groups
-        for family in group
-    }
+    settings = _protocol()["test_families"].values()
+    tested = {f for folds in settings for groups in folds.values() for f in chain(*groups)}
     frame = data.frame
     return {f: ln for f, ln in zip(frame["family"], frame["lineage"]) if f not in tested}
 
@@ -320,23 +308,14 @@ def time_split(
     if not later or len(later) == len(data.families):
         side = "later" if not later else "earlier"
         raise DataError(f"no family of the table is {side} than {month}: choose another month")
-    rows = _usable(data, names)
+    rows = _rows(data, names, "any")
     rows = rows[rows["family"].isin(later)]
     observed = _smallest(rows, n_observed)
     test = tuple(m for m in rows["model"] if m not in observed)
     frame = data.frame
     hidden = tuple(frame.loc[frame["family"].isin(later) & ~frame["model"].isin(observed), "model"])
-    fold = Fold(
-        setting="time split",
-        n_observed=n_observed,
-        name=month,
-        test=test,
-        observed=observed,
-        hidden=hidden,
-        benchmarks=names,
-        complete=_complete_training(data, names, hidden),
-    )
-    return (fold,)
+    complete = _complete_training(data, names, hidden)
+    return (Fold("time split", n_observed, month, test, observed, hidden, names, complete),)
 
 
 # -- building them -----------------------------------------------------------------------
@@ -344,31 +323,22 @@ def time_split(
 
 def _benchmarks(data: Leaderboard, asked: Iterable[str] | None) -> tuple[str, ...]:
     names = tuple(data.benchmark_names if asked is None else asked)
-    for name in names:
-        if name not in data.benchmark_names:
-            raise unknown("benchmark", name, data.benchmark_names)
+    check_known("benchmark", names, data.benchmark_names)
     return names
 
 
-def _known_inputs(data: Leaderboard) -> pd.DataFrame:
-    frame = data.frame
-    return frame[frame["params_b"].notna() & frame["tokens_t"].notna()]
-
-
-def _complete(data: Leaderboard, benchmarks: Iterable[str]) -> pd.DataFrame:
-    frame = _known_inputs(data)
-    return frame[frame[list(benchmarks)].notna().all(axis=1)]
-
-
-def _usable(data: Leaderboard, benchmarks: Iterable[str]) -> pd.DataFrame:
-    frame = _known_inputs(data)
-    return frame[frame[list(benchmarks)].notna().any(axis=1)]
+def _rows(
+    data: Leaderboard, benchmarks: Iterable[str], scored: Literal["any", "all"]
+) -> pd.DataFrame:
+    """Rows of known size and tokens with a score on any, or all, of the benchmarks."""
+    frame = data.frame.dropna(subset=["params_b", "tokens_t"])
+    return frame.dropna(subset=list(benchmarks), how="all" if scored == "any" else "any")
 
 
 def _complete_training(
     data: Leaderboard, benchmarks: tuple[str, ...], hidden: Iterable[str]
 ) -> tuple[str, ...]:
-    rows = _complete(data, benchmarks)
+    rows = _rows(data, benchmarks, "all")
     return tuple(rows.loc[~rows["model"].isin(hidden), "model"])
 
 
@@ -378,38 +348,34 @@ def _smallest(rows: pd.DataFrame, n: int) -> tuple[str, ...]:
     return tuple(ordered.groupby("family", sort=False).head(n)["model"])
 
 
-def _smallest_observed(
+def _fold(
     data: Leaderboard,
     rows: pd.DataFrame,
     setting: str,
     name: str,
-    families: list[str],
+    families: Iterable[str],
     n_observed: int,
     benchmarks: tuple[str, ...],
     hide: Hide,
-    spare: bool,
+    spare: bool = False,
 ) -> Fold:
     """The fold that tests `families`, given the rows that the protocol keeps.
 
     `spare` keeps visible the relatives that the protocol itself trains on.
     """
-    if hide not in _HIDE:
-        raise unknown("way to hide", hide, list(_HIDE))
+    check_known("way to hide", [hide], _HIDE)
     mine = rows[rows["family"].isin(families)]
     absent = sorted(set(families) - set(mine["family"]))
     if absent:
         raise DataError(f"the table has too few complete models of {', '.join(absent)}")
     observed = _smallest(mine, n_observed)
     test = tuple(m for m in mine["model"] if m not in observed)
-    frame = data.frame
+    frame, spared = data.frame, rows.loc[~rows["model"].isin(test), "model"]
     if hide == "strict":
-        kept = set(rows["model"]) - set(test) if spare else set(observed)
+        kept = spared if spare else observed
         hide_these = frame["lineage"].isin(mine["lineage"]) & ~frame["model"].isin(kept)
     else:
         hide_these = frame["model"].isin(test)
     hidden = tuple(frame.loc[hide_these, "model"])
-    if spare:
-        complete = tuple(m for m in rows["model"] if m not in test)
-    else:
-        complete = _complete_training(data, benchmarks, hidden)
+    complete = tuple(spared) if spare else _complete_training(data, benchmarks, hidden)
     return Fold(setting, n_observed, name, test, observed, hidden, benchmarks, complete)

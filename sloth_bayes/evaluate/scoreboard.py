@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -17,12 +17,30 @@ from ..law.spec import Spec
 from ..support.files import new_file
 from ..table.leaderboard import load_dataset
 from . import baselines
-from .evaluation import Evaluation, cross_validate, fold_errors, paired, published_errors
+from .evaluation import KEY, Evaluation, fold_errors, paired, published_errors
 from .protocols import Hide
 
 BEST_PUBLISHED = "Sloth d=4, family intercept, trained link"
 MONTHS = ("2023-09", "2024-03")  # time splits: about half and a quarter of the families come later
-PARTS = ("strict", "loose", "lineages", *(f"since-{m}" for m in MONTHS))
+
+
+class Part(NamedTuple):
+    """One of our evaluations: what it is in words, and what is hidden."""
+
+    words: str
+    protocol: str
+    hide: Hide = "strict"
+
+
+PARTS = {
+    "strict": Part("the published protocol, relatives hidden", "published"),
+    "loose": Part("the published protocol, tuned twins visible", "published", "family"),
+    "lineages": Part("every lineage in turn, smallest model of each family visible", "lineage"),
+}
+PARTS |= {
+    f"since-{month}": Part("families released since then, smallest model visible", month)
+    for month in MONTHS
+}
 # Whether a shared intercept is enough, benchmark by benchmark (Maia Polo et al., 2024, figure 3)
 BY_BENCHMARK = (
     "FLOPs, shared intercept, logistic (Owen)",
@@ -88,32 +106,26 @@ def run(
     -------
     Scoreboard
     """
+    from .cross_validate import cross_validate
+
     out = Path(out)
     as_published, corrected = load_dataset(corrected=False), load_dataset()
     parts: dict[str, Evaluation] = {}
-    for name in PARTS:
-        say(f"{name}: {_DESCRIBED[name.split('-')[0]]}")
-        data, hide = as_published, cast("Hide", "strict")
-        protocol = "published"
-        if name == "loose":
-            hide = "family"
-        elif name != "strict":
-            data = corrected
-            protocol = "lineage" if name == "lineages" else name.removeprefix("since-")
+    options |= {"method": method, "seed": seed, "progress": progress}
+    for name, (words, protocol, hide) in PARTS.items():
+        say(f"{name}: {words}")
+        data = as_published if protocol == "published" else corrected
+        label = "sloth_bayes" if name == "strict" else f"sloth_bayes, {name}"
         parts[name] = cross_validate(
-            spec, data, protocol, hide=hide, method=method, seed=seed, out=out / name,
-            progress=progress, label="sloth_bayes" if name == "strict" else f"sloth_bayes, {name}",
-            **options,
-        )  # fmt: skip
-    rows = []
-    kept = _kept(out / "baselines.csv")
-    for i, name in enumerate(baselines.names() if only is None else only):
-        if name not in kept:
-            say(f"baseline {i + 1}: {name}")
-            found = baselines.evaluate(name, as_published, seed=seed)
-            kept[name] = _fold_errors(found, name, "computed here")
-            _write(pd.concat(kept.values(), ignore_index=True), out / "baselines.csv")
-        rows.append(kept[name])
+            spec, data, protocol, hide=hide, out=out / name, label=label, **options
+        )
+
+    def errors(i: int, name: str) -> pd.DataFrame:
+        say(f"baseline {i + 1}: {name}")
+        found = baselines.evaluate(name, as_published, seed=seed)
+        return _fold_errors(found, name, "computed here")
+
+    rows = _each(out / "baselines.csv", baselines.names() if only is None else only, errors)
     if only is None:
         by_benchmark(out / "baselines_by_benchmark.csv", seed=seed, say=say)
     board = assemble(parts, pd.concat(rows, ignore_index=True) if rows else None)
@@ -145,24 +157,29 @@ def by_benchmark(
     pandas.DataFrame
         setting, n_observed, fold, benchmark, mae (points), method.
     """
-    kept, data = _kept(path), load_dataset(corrected=False)
-    for name in methods:
-        if name in kept:
-            continue
+    data = load_dataset(corrected=False)
+
+    def errors(i: int, name: str) -> pd.DataFrame:
         say(f"by benchmark: {name}")
         frame = baselines.evaluate(name, data, seed=seed).frame
-        key = ["setting", "n_observed", "fold", "benchmark"]
-        mae = (100 * frame.groupby(key, sort=False)["error"].mean()).rename("mae")
-        kept[name] = mae.reset_index().assign(method=name)
-        _write(pd.concat(kept.values(), ignore_index=True), path)
-    return pd.concat([kept[name] for name in methods], ignore_index=True)
+        mean = 100 * frame.groupby([*KEY, "benchmark"], sort=False)["error"].mean()
+        return mean.rename("mae").reset_index().assign(method=name)
+
+    return pd.concat(_each(path, methods, errors), ignore_index=True)
 
 
-def _kept(path: Path) -> dict[str, pd.DataFrame]:
-    """Baselines that an earlier run has finished."""
-    if not path.exists():
-        return {}
-    return {str(k): v for k, v in pd.read_csv(path).groupby("method", sort=False)}
+def _each(
+    path: Path, methods: Sequence[str], errors: Callable[[int, str], pd.DataFrame]
+) -> list[pd.DataFrame]:
+    """Errors of each method; a file keeps them as they come, and an earlier run's are read."""
+    kept: dict[str, pd.DataFrame] = {}
+    if path.exists():
+        kept = {str(k): v for k, v in pd.read_csv(path).groupby("method", sort=False)}
+    for i, name in enumerate(methods):
+        if name not in kept:
+            kept[name] = errors(i, name)
+            _write(pd.concat(kept.values(), ignore_index=True), path)
+    return [kept[name] for name in methods]
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:
@@ -170,47 +187,34 @@ def _write(frame: pd.DataFrame, path: Path) -> None:
         frame.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
 
 
-_DESCRIBED = {
-    "strict": "the published protocol, relatives hidden",
-    "loose": "the published protocol, tuned twins visible",
-    "lineages": "every lineage in turn, smallest model of each family visible",
-    "since": "families released since then, smallest model visible",
-}
+_OURS = {"strict": "sloth_bayes", "loose": "sloth_bayes, twins visible"}  # rows of the table
 
 
 def assemble(parts: dict[str, Evaluation], refits: pd.DataFrame | None) -> Scoreboard:
     """The tables of a scoreboard from its parts and the baselines' errors by fold."""
-    ours = [
-        _fold_errors(parts[name], label, "sloth_bayes")
-        for name, label in (("strict", "sloth_bayes"), ("loose", "sloth_bayes, twins visible"))
-        if name in parts
-    ]
+    ours = {name: label for name, label in _OURS.items() if name in parts}
+    tables = [_fold_errors(parts[name], label, "sloth_bayes") for name, label in ours.items()]
     authors = published_errors().assign(source="published")
-    folds = pd.concat([*ours, authors, *([] if refits is None else [refits])], ignore_index=True)
-    mean = folds.groupby(["source", "method", "setting", "n_observed"], sort=False)["mae"].mean()
-    wide = mean.unstack(["setting", "n_observed"])
+    folds = pd.concat([*tables, authors, refits], ignore_index=True)  # None is left out
+    mean = folds.groupby(["source", "method", *KEY[:2]], sort=False)["mae"].mean()
+    wide = mean.unstack(KEY[:2])
     wide = wide[sorted(wide.columns, key=lambda c: (len(c[0]), c[0], c[1]))]
     wide.columns = [f"{setting}/{n}" for setting, n in wide.columns]
     wide.insert(len(wide.columns), "mean", wide.mean(axis=1))
     wide = wide.sort_values("mean").reset_index()
-    for name, label in (("strict", "sloth_bayes"), ("loose", "sloth_bayes, twins visible")):
-        if name not in parts:
-            continue
+    columns = ["crps", "interval_score", "cover_90", "cover_50", "width_90"]
+    for name, label in ours.items():
         last = parts[name].summary().iloc[-1]
-        here = wide["method"] == label
-        for column in ("crps", "interval_score", "cover_90", "cover_50", "width_90"):
-            wide.loc[here, column] = last[column]
-    point = wide["method"].str.startswith("sloth_bayes")
-    wide.loc[~point, "crps"] = wide.loc[~point, "mean"]
-    key = ["setting", "n_observed", "fold"]
-    mine = ours[0].set_index(key)["mae"]
-    best = authors[authors["method"] == BEST_PUBLISHED].set_index(key)["mae"]
+        wide.loc[wide["method"] == label, columns] = last[columns].to_numpy()
+    point = ~wide["method"].str.startswith("sloth_bayes")
+    wide.loc[point, "crps"] = wide.loc[point, "mean"]
+    mine = tables[0].set_index(KEY)["mae"]
+    best = authors[authors["method"] == BEST_PUBLISHED].set_index(KEY)["mae"]
     return Scoreboard(wide, folds, paired((mine - best).dropna()), parts)
 
 
 def _fold_errors(found: Evaluation, method: str, source: str) -> pd.DataFrame:
     out = fold_errors(found.frame)
     if "loss" in found.frame:
-        key = ["setting", "n_observed", "fold"]
-        out["loss"] = found.frame.groupby(key, sort=False)["loss"].first().to_numpy()
+        out["loss"] = found.frame.groupby(KEY, sort=False)["loss"].first().to_numpy()
     return out.assign(method=method, source=source)

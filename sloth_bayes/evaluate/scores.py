@@ -53,10 +53,14 @@ def central_interval(
     draws: np.ndarray, prob: float, rounding: np.ndarray | float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ends of the central interval, rounded as the scores are that it is compared with."""
-    lower, upper = lower_and_upper(draws, prob)
-    step = np.broadcast_to(np.asarray(rounding, float), lower.shape)
-    safe = np.where(step > 0, step, 1.0)
-    return tuple(np.where(step > 0, np.round(e / safe) * safe, e) for e in (lower, upper))  # type: ignore[return-value]
+    lower, upper = _published(lower_and_upper(draws, prob), rounding)
+    return lower, upper
+
+
+def _published(values: np.ndarray, rounding: np.ndarray | float) -> np.ndarray:
+    """Values rounded as scores are published, where a step is known."""
+    step = np.where(np.asarray(rounding) > 0, rounding, 1.0)
+    return np.where(np.asarray(rounding) > 0, np.round(values / step) * step, values)
 
 
 def covers(
@@ -90,9 +94,7 @@ def pit(
     same number; its rank is then uniform within the tie, so that calibrated forecasts
     give uniform values.
     """
-    step = np.broadcast_to(np.asarray(rounding, float), y.shape)
-    safe = np.where(step > 0, step, 1.0)
-    published = np.where(step > 0, np.round(draws / safe) * safe, draws)
+    published = _published(draws, rounding)
     below = (published < y - 1e-9).sum(0)
     same = (np.abs(published - y) <= 1e-9).sum(0)
     return np.asarray((below + rng.random(y.shape) * (same + 1)) / (len(draws) + 1))

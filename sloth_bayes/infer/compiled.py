@@ -1,8 +1,8 @@
 """The functions of one specification and table shape, each compiled once.
 
 Pure functions of one flat parameter vector and the table's arrays, shared by seeds, chains,
-starts and folds. The model is traced from :mod:`sloth_bayes.model`, or from the law of
-another layer (:class:`Law`).
+starts and folds. The model is traced from :mod:`sloth_bayes.model.scores`, or from the law of
+another layer (:class:`Target`).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from numpyro.infer import hmc
 from numpyro.infer.util import ParamInfo, constrain_fn, potential_energy, unconstrain_fn
 
 from ..law.spec import Spec
-from ..model import scores as model
-from ..model.arrays import Arrays, Unknown
+from ..model import scores
+from ..model.arrays import Arrays
 from ..support import interrupt
 from ..support.threads import workers
-from .metric import Coordinates, stretched
+from .metric import Metric
 
 CHUNK = 25  # NUTS iterations between two looks at the progress bar and at Ctrl-C
 BLOCK = 50  # draws that one call of a compiled function of draws takes
@@ -37,29 +37,30 @@ _COMPILER = {name: {"xla_backend_optimization_level": 1} for name in ("values", 
 COMPILING = threading.Lock()  # tracing is not thread-safe in numpyro
 
 
-class Law(NamedTuple):
-    """What is fitted: functions of ``(spec, n, arrays)``, as :mod:`sloth_bayes.model` has them.
+class Target(NamedTuple):
+    """What is fitted: functions of ``(spec, n, arrays)``, as in :mod:`sloth_bayes.model.scores`.
 
     Another layer may fit a law of its own with what is here, provided that it samples what
-    :func:`sloth_bayes.model.parameters` does, among other things.
+    :func:`sloth_bayes.model.scores.parameters` does, among other things. What else it reads
+    is in ``arrays.extra``.
     """
 
-    density: Callable[..., None] = model.model
-    values: Callable[..., dict[str, Any]] = model.draw_values
-    cells: Callable[..., tuple[Any, Any]] = model.draw_cells
-    extra: tuple[Any, ...] = ()  # type and shapes of ``arrays.extra``, where the law reads it
+    density: Callable[..., None] = scores.model
+    values: Callable[..., dict[str, Any]] = scores.draw_values
+    cells: Callable[..., tuple[Any, Any]] = scores.draw_cells
 
 
-SCORES = Law()
+SCORES = Target()
 
 
-class Program(NamedTuple):
+class Functions(NamedTuple):
     """The functions of one specification and table shape.
 
-    Those over draws take a block of them (see :meth:`over`), so that one program serves any
-    number of draws, within a bounded memory.
+    Those over draws take a block of them (see :meth:`over`), so that one compiled program
+    serves any number of draws, within a bounded memory.
     """
 
+    spec: Spec
     size: int  # number of parameters D
     potential: Callable[..., Any]  # the potential and its gradient, at a pair of draws
     outline: Callable[..., Any]  # loadings, residuals and their scales of draws
@@ -106,50 +107,61 @@ class Program(NamedTuple):
 
 
 @functools.lru_cache(maxsize=32)
-def program(
-    spec: Spec, n: model.Sizes, depth: int = 10, accept: float = 0.8, which: Law = SCORES
-) -> Program:
+def functions_of(
+    spec: Spec, n: scores.Sizes, depth: int = 10, accept: float = 0.8, target: Target = SCORES
+) -> Functions:
     """Trace the model once and define the functions that ``jit`` compiles at first use."""
-    law = functools.partial(which.density, spec, n)
-    size, unravel = _flat(unconstrained_sites(spec, n, which))
+    density = functools.partial(target.density, spec, n)
+    size, unravel = _flat(unconstrained_sites(spec, n, target))
 
     def potential_at(x: Any, arrays: Arrays) -> Any:
-        return potential_energy(law, (arrays,), {}, unravel(x))
+        return potential_energy(density, (arrays,), {}, unravel(x))
 
-    @jax.jit
-    def outline(x: Any, first: Any, arrays: Arrays) -> dict[str, Any]:
-        def one(x: Any) -> dict[str, Any]:
-            sites = constrain_fn(law, (arrays,), {}, unravel(x))
-            values = model.sampled(spec, n, arrays, sites)
-            out = {name: values[name] for name in ("residual", "residual_scale") if name in values}
-            return out | {"loading": values["loading"] @ values["unit"]}
+    def sites_at(x: Any, arrays: Arrays) -> dict[str, Any]:
+        return constrain_fn(density, (arrays,), {}, unravel(x))
 
-        return jax.vmap(one)(x)
+    def over_rows(of: Callable[..., Any]) -> Callable[..., Any]:
+        """A function of one draw and its number, for a block of draws from number `first`."""
 
-    @jax.jit
-    def reanchor(x: Any, first: Any, new: Arrays, arrays: Arrays) -> Any:
-        def one(x: Any) -> Any:
-            sites = constrain_fn(law, (arrays,), {}, unravel(x))
-            sites = model.reanchored(spec, n, arrays, new, sites)
-            return ravel_pytree(unconstrain_fn(law, (new,), {}, sites))[0]
+        @jax.jit
+        def block(x: Any, first: Any, *args: Any) -> Any:
+            return jax.vmap(lambda x, i: of(x, i, *args))(x, first + jnp.arange(len(x)))
 
-        return jax.vmap(one)(x)
+        return block
 
-    @jax.jit
-    def potential(x: Any, first: Any, arrays: Arrays) -> tuple[Any, Any]:
-        return jax.vmap(jax.value_and_grad(potential_at), (0, None))(x, arrays)
+    def of_sites(of: Callable[..., Any]) -> Callable[..., Any]:
+        """A function of one draw's sites and a key of its own, likewise."""
+        return over_rows(
+            lambda x, i, key, arrays: of(
+                spec, n, arrays, sites_at(x, arrays), jax.random.fold_in(key, i)
+            )
+        )
 
-    def potential_of(at: Coordinates, arrays: Arrays) -> Callable[[Any], Any]:
-        return lambda y: potential_at(at.to_x(y), arrays)
+    @over_rows
+    def potential(x: Any, i: Any, arrays: Arrays) -> tuple[Any, Any]:
+        return jax.value_and_grad(potential_at)(x, arrays)
+
+    @over_rows
+    def outline(x: Any, i: Any, arrays: Arrays) -> dict[str, Any]:
+        values = scores.sampled(spec, n, arrays, sites_at(x, arrays))
+        out = {name: values[name] for name in ("residual", "residual_scale") if name in values}
+        return out | {"loading": values["loading"] @ values["unit"]}
+
+    @over_rows
+    def reanchor(x: Any, i: Any, new: Arrays, arrays: Arrays) -> Any:
+        sites = scores.reanchored(spec, n, arrays, new, sites_at(x, arrays))
+        return ravel_pytree(unconstrain_fn(density, (new,), {}, sites))[0]
+
+    def potential_of(metric: Metric, arrays: Arrays) -> Callable[[Any], Any]:
+        return lambda y: potential_at(metric.traced_x(y), arrays)
 
     init, sample = hmc.hmc(potential_fn_gen=potential_of, algo="NUTS")
 
     @jax.jit
-    def nuts_init(key: Any, x: Any, value: Any, slope: Any, at: Coordinates, arrays: Arrays) -> Any:
-        """State of a chain at `x`, where the potential and its gradient are known."""
-        slope = stretched(at.scale * slope, at.vectors, at.transposed, at.stretch)
+    def nuts_init(key: Any, y: Any, value: Any, slope: Any, metric: Metric, arrays: Arrays) -> Any:
+        """State of a chain at `y`, where the potential and its gradient are known."""
         state = init(
-            ParamInfo(at.to_y(x), value, slope),
+            ParamInfo(y, value, slope),
             num_warmup=FOREVER,
             step_size=0.1,
             adapt_mass_matrix=False,
@@ -157,7 +169,7 @@ def program(
             # that are about to change are wasted.
             max_tree_depth=(min(depth, 7), depth),
             target_accept_prob=accept,
-            model_args=(at, arrays),
+            model_args=(metric, arrays),
             rng_key=key,
         )
         # NumPyro begins the step size anew after each window in which it adapts a mass
@@ -166,11 +178,11 @@ def program(
         return state._replace(adapt_state=state.adapt_state._replace(window_idx=last))
 
     @jax.jit
-    def nuts_chunk(state: Any, at: Coordinates, arrays: Arrays) -> Any:
+    def nuts_chunk(state: Any, metric: Metric, arrays: Arrays) -> Any:
         def step(state: Any, _: Any) -> Any:
-            state = sample(state, (at, arrays), {})
+            state = sample(state, (metric, arrays), {})
             return state, (
-                at.to_x(state.z),
+                metric.traced_x(state.z),
                 state.num_steps,
                 state.diverging,
                 state.potential_energy,
@@ -181,28 +193,16 @@ def program(
 
         return jax.lax.scan(step, state, None, length=CHUNK)
 
-    def over_draws(of: Callable[..., Any]) -> Callable[..., Any]:
-        """A function of one draw's sites, for a block of rows of parameters."""
-
-        @jax.jit
-        def block(x: Any, first: Any, key: Any, arrays: Arrays) -> Any:
-            def one(x: Any, i: Any) -> Any:
-                sites = constrain_fn(law, (arrays,), {}, unravel(x))
-                return of(spec, n, arrays, sites, jax.random.fold_in(key, i))
-
-            return jax.vmap(one)(x, first + jnp.arange(len(x)))
-
-        return block
-
-    return Program(
+    return Functions(
+        spec=spec,
         size=size,
         potential=potential,
         outline=outline,
         reanchor=reanchor,
         nuts_init=nuts_init,
         nuts_chunk=nuts_chunk,
-        values=over_draws(which.values),
-        cells=over_draws(which.cells),
+        values=of_sites(target.values),
+        cells=of_sites(target.cells),
         compiled={},
     )
 
@@ -239,50 +239,15 @@ def _flat(sites: dict[str, Any]) -> tuple[int, Callable[[Any], dict[str, Any]]]:
     return jax.eval_shape(flatten).size, found[0]  # shapes alone: nothing is compiled
 
 
-def unconstrained_sites(spec: Spec, n: model.Sizes, which: Law = SCORES) -> dict[str, Any]:
+def unconstrained_sites(spec: Spec, n: scores.Sizes, target: Target = SCORES) -> dict[str, Any]:
     """Zeros in the shapes of all unconstrained parameters."""
-    law, dummy = functools.partial(which.density, spec, n), _dummy(n)
-    if which.extra:
-        kind, *shapes = which.extra
-        dummy = dummy._replace(extra=kind(*(np.zeros(s, d) for s, d in shapes)))
+    density = functools.partial(target.density, spec, n)
 
-    def unconstrained() -> dict[str, Any]:
-        seeded = handlers.seed(law, jax.random.PRNGKey(0))
-        trace = handlers.trace(seeded).get_trace(dummy)
-        sites = {k: v["value"] for k, v in trace.items() if v["type"] == "sample"}
-        sites = {k: v for k, v in sites.items() if not trace[k]["is_observed"]}
-        return unconstrain_fn(law, (dummy,), {}, sites)
+    def unconstrained(arrays: Arrays) -> dict[str, Any]:
+        seeded = handlers.seed(density, jax.random.PRNGKey(0))
+        trace = handlers.trace(seeded).get_trace(arrays).items()
+        found = {k: v for k, v in trace if v["type"] == "sample" and not v["is_observed"]}
+        return unconstrain_fn(density, (arrays,), {}, {k: v["value"] for k, v in found.items()})
 
-    return {k: np.zeros(v.shape, np.float32) for k, v in jax.eval_shape(unconstrained).items()}
-
-
-def _dummy(n: model.Sizes) -> Arrays:
-    """Arrays of the right shapes, to trace the model without data."""
-    m, j, f = n.models, n.benchmarks, n.families
-    return Arrays(
-        inputs=np.zeros((m, n.inputs), np.float32),
-        instruct=np.zeros(m, np.float32),
-        family_of_model=np.zeros(m, np.int32),
-        lineage_of_model=np.zeros(m, np.int32),
-        members=np.ones((n.lineages, f), np.float32),
-        score=np.full((m, j), 0.5, np.float32),
-        observed=np.zeros((m, j), np.float32),
-        count=np.zeros((f, j), np.float32),
-        cell_family=np.zeros(n.cells, np.int32),
-        cell_benchmark=np.zeros(n.cells, np.int32),
-        cell_position=np.zeros((f, j), np.int32),
-        chance=np.zeros(j, np.float32),
-        inverse_n=np.zeros(j, np.float32),
-        rounding=np.zeros(j, np.float32),
-        anchor=np.eye(j, dtype=np.float32),
-        information=np.ones(j, np.float32),
-        unknown=None if n.unknown == (0, 0) else Unknown(
-            size=np.zeros(n.unknown[0], np.int32),
-            tokens=np.zeros(n.unknown[1], np.int32),
-            log_size=np.zeros(m, np.float32),
-            log_tokens=np.zeros(m, np.float32),
-            of_size=np.ones(2, np.float32),
-            of_tokens=np.ones(3, np.float32),
-            centre=np.zeros(2, np.float32),
-        ),
-    )  # fmt: skip
+    found = jax.eval_shape(unconstrained, n.shapes)
+    return {name: np.zeros(site.shape, np.float32) for name, site in found.items()}

@@ -1,8 +1,8 @@
-"""Linear coordinates in which a posterior is nearly round, learned from draws and gradients.
+"""Low-rank metric: linear coordinates in which a posterior is nearly round.
 
 Hierarchies leave ridges between shared and local parameters that no scale of single
 parameters follows. The variational guide keeps correlations, and NUTS mixes, because both
-work in coordinates that :func:`follow_gradients` has learned.
+work in coordinates that :func:`follow_gradients` has learned from draws and gradients.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 
-class Coordinates(NamedTuple):
-    """Linear coordinates ``y`` of the parameters.
+class Metric(NamedTuple):
+    """A scale of each parameter and a few stretched directions: coordinates ``y``.
 
     ``x = mean + scale * (y + vectors (stretch * vectors' y))``. The vectors are kept with
     their transpose: inside a compiled program each product is then a sum over the long rows
@@ -28,61 +28,56 @@ class Coordinates(NamedTuple):
     transposed: np.ndarray  # (k, D)
     stretch: np.ndarray  # (k,)
 
-    def to_x(self, y: Any) -> Any:
-        """Parameters (D,) from coordinates (D,), in JAX."""
-        return self.mean + self.scale * stretched(y, self.vectors, self.transposed, self.stretch)
+    @classmethod
+    def of(cls, mean: Any, scale: Any, vectors: Any, stretch: Any) -> Metric:
+        """A metric in single precision."""
+        arrays = (mean, scale, vectors, np.asarray(vectors).T, stretch)
+        return cls(*(np.ascontiguousarray(a, np.float32) for a in arrays))
 
-    def to_y(self, x: Any) -> Any:
-        """Coordinates (D,) from parameters (D,), in JAX: the inverse of :meth:`to_x`."""
-        y = (x - self.mean) / self.scale
-        return stretched(y, self.vectors, self.transposed, 1 / (1 + self.stretch) - 1)
+    @classmethod
+    def identity(cls, size: int) -> Metric:
+        """That of the parameters themselves."""
+        return cls.of(np.zeros(size), np.ones(size), np.zeros((size, 0)), np.zeros(0))
 
-    def rows_to_x(self, y: np.ndarray) -> np.ndarray:
-        """Rows of parameters (n, D) from rows of coordinates."""
-        return self.mean + self.scale * self._rows(y, self.stretch)
+    def traced_x(self, y: Any) -> Any:
+        """Parameters (D,) from coordinates (D,), inside a compiled program."""
+        return self.mean + self.scale * _stretched(y, self.vectors, self.transposed, self.stretch)
 
-    def rows_to_y(self, x: np.ndarray) -> np.ndarray:
-        """Rows of coordinates (n, D) from rows of parameters."""
-        return self._rows((x - self.mean) / self.scale, 1 / (1 + self.stretch) - 1)
+    def to_x(self, y: np.ndarray) -> np.ndarray:
+        """Parameters (..., D) from coordinates."""
+        return self.mean + self.scale * self._stretch(y, self.stretch)
+
+    def to_y(self, x: np.ndarray) -> np.ndarray:
+        """Coordinates (..., D) from parameters: the inverse of :meth:`to_x`."""
+        return self._stretch((x - self.mean) / self.scale, 1 / (1 + self.stretch) - 1)
 
     def slopes(self, gradients: np.ndarray) -> np.ndarray:
-        """Gradients (n, D) with respect to coordinates, from those with respect to parameters."""
-        return self._rows(gradients * self.scale, self.stretch)
+        """Gradients (..., D) with respect to coordinates, from those with respect to parameters."""
+        return self._stretch(gradients * self.scale, self.stretch)
 
     def log_det(self) -> float:
         """Log of the volume of parameters per volume of coordinates."""
         return float(np.log(self.scale, dtype=float).sum() + np.log1p(self.stretch).sum())
 
-    def _rows(self, y: np.ndarray, stretch: np.ndarray) -> np.ndarray:
+    def _stretch(self, y: np.ndarray, stretch: np.ndarray) -> np.ndarray:
         return y + (y @ self.vectors * stretch) @ self.transposed
 
 
-def coordinates(mean: Any, scale: Any, vectors: Any, stretch: Any) -> Coordinates:
-    """Coordinates in single precision."""
-    arrays = (mean, scale, vectors, np.asarray(vectors).T, stretch)
-    return Coordinates(*(np.ascontiguousarray(a, np.float32) for a in arrays))
-
-
-def plain(size: int) -> Coordinates:
-    """The parameters themselves."""
-    return coordinates(np.zeros(size), np.ones(size), np.zeros((size, 0)), np.zeros(0))
-
-
 @jax.custom_vjp
-def stretched(y: Any, vectors: Any, transposed: Any, stretch: Any) -> Any:
+def _stretched(y: Any, vectors: Any, transposed: Any, stretch: Any) -> Any:
     """``y + vectors (stretch * vectors' y)``: symmetric in y, hence its own derivative."""
     along = stretch * (vectors * y[:, None]).sum(0)
     return y + (transposed * along[:, None]).sum(0)
 
 
-stretched.defvjp(
-    lambda y, *rest: (stretched(y, *rest), rest),
-    lambda rest, g: (stretched(g, *rest), *(None,) * 3),
+_stretched.defvjp(
+    lambda y, *rest: (_stretched(y, *rest), rest),
+    lambda rest, g: (_stretched(g, *rest), *(None,) * 3),
 )
 
 
-def follow_gradients(draws: np.ndarray, gradients: np.ndarray, rank: int) -> Coordinates:
-    """Coordinates in which draws, and the gradients there, look like a standard normal's.
+def follow_gradients(draws: np.ndarray, gradients: np.ndarray, rank: int) -> Metric:
+    """The metric in which draws, and the gradients there, look like a standard normal's.
 
     For a normal density with covariance ``S`` the gradients of the potential have
     covariance ``S^-1``, so ``S`` is the geometric mean of the covariance of the draws and
@@ -121,4 +116,4 @@ def follow_gradients(draws: np.ndarray, gradients: np.ndarray, rank: int) -> Coo
     half = solve_triangular(root, vectors * np.maximum(values, 1e-12) ** 0.25, lower=True, trans=1)
     values, vectors = np.linalg.eigh(half @ half.T)
     keep = np.argsort(-np.abs(np.log(values)))[:rank]
-    return coordinates(centre, scale, basis @ vectors[:, keep], np.sqrt(values[keep]) - 1)
+    return Metric.of(centre, scale, basis @ vectors[:, keep], np.sqrt(values[keep]) - 1)

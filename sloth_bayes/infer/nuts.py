@@ -2,9 +2,9 @@
 
 Hierarchies leave ridges between shared and local parameters that no diagonal mass matrix
 follows, so the warm-up goes in rounds, each in linear coordinates learned from draws and
-gradients of the last (:func:`sloth_bayes.coordinates.follow_gradients`). An early round
+gradients of the last (:func:`sloth_bayes.infer.metric.follow_gradients`). An early round
 also chooses the anchor of the skills again, from draws instead of the guide
-(:func:`sloth_bayes.model.reanchored`).
+(:func:`sloth_bayes.model.scores.reanchored`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import functools
 import itertools
 import math
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -20,37 +21,40 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from ..law.spec import Spec
 from ..model.arrays import Arrays
 from ..support.threads import gather, progress_bar
-from .compiled import CHUNK, FOREVER, Program, places
-from .metric import Coordinates, follow_gradients
-from .variational import Guide, anchor, learned
+from .compiled import CHUNK, FOREVER, Functions, places
+from .metric import follow_gradients
+from .variational import Guide, Rng, anchor, learned
 
-LEAST_WARMUP = 20  # iterations, of which some learn coordinates and the last settle the step
-RANK = 64  # directions that coordinates stretch: more would cost each step more than they save
+RANK = 64  # directions that the metric stretches: more would cost each step more than they save
 _ROUNDS = (3, 5, 8, 12, 20, 10)  # shares of the rounds of warm-up; the last settles the step
 _REANCHOR = 1  # after this round of warm-up (of those numbered from 0) the anchor is chosen again
 
 
 def sample(
-    spec: Spec, p: Program, guide: Guide, arrays: Arrays, rng: np.random.Generator, chains: int,
-    warmup: int, draws: int, progress: bool | None,
-) -> tuple[Arrays, list[np.ndarray]]:  # fmt: skip
+    f: Functions,
+    guide: Guide,
+    arrays: Arrays,
+    rng: Rng,
+    chains: int,
+    warmup: int,
+    draws: int,
+    progress: bool | None,
+) -> tuple[Arrays, list[np.ndarray]]:
     """Rounds of warm-up, then sampling: arrays of shape (chains, draws, ...)."""
-    rank = min(RANK, p.size)
+    rank = min(RANK, f.size)
     on = list(itertools.islice(itertools.cycle(places()), chains))  # the device of each chain
     key = jax.random.PRNGKey(rng.integers(2**31))
-    at = learned(p, arrays, guide, rng, rank)
+    metric = learned(f, arrays, guide, rng, rank)
     x, _ = guide.draw(rng, chains)
     *rounds, settle = _schedule(warmup)
     with progress_bar(chains * (warmup + draws), "NUTS", progress) as advance:
 
-        def run(
-            stop: threading.Event, place: Any, state: Any, at: Coordinates, length: int
-        ) -> tuple[Any, list[np.ndarray]]:
-            state, *given = jax.device_put((state, at, arrays), place)
-            chunk, parts = p.ready("nuts_chunk", state, *given, place=place), []
+        def run(state: Any, stop: threading.Event, place: Any, length: int) -> Any:
+            """The last state of a chain, and what it gave."""
+            state, *given = jax.device_put((state, metric, arrays), place)
+            chunk, parts = f.ready("nuts_chunk", state, *given, place=place), []
             for done in range(0, length, CHUNK):
                 if stop.is_set():
                     break
@@ -59,43 +63,35 @@ def sample(
                 advance(min(CHUNK, length - done))
             return state, [np.concatenate(column)[:length] for column in zip(*parts)]
 
-        def chain(
-            stop: threading.Event, place: Any, state: Any, at: Coordinates
-        ) -> list[np.ndarray]:
-            state, _ = run(stop, place, state, at, settle)
-            return run(stop, place, _settled(state), at, draws)[1]
+        def last(state: Any, stop: threading.Event, place: Any) -> Any:
+            state, _ = run(state, stop, place, settle)
+            return run(_settled(state), stop, place, draws)
 
-        def states(x: np.ndarray, at: Coordinates, key: Any) -> list[Any]:
-            value, slope = p.over("potential", x, arrays)
-            rows = zip(jax.random.split(key, chains), x, value, slope)
-            inputs = [(*row, at, arrays) for row in rows]
-            return [p.ready("nuts_init", *given)(*given) for given in inputs]
+        def each(of: Callable[..., Any], key: Any) -> list[list[np.ndarray]]:
+            """What all chains give, each from its row of `x`."""
+            value, slope = f.over("potential", x, arrays)
+            keys = jax.random.split(key, chains)
+            tasks = []
+            for place, *row in zip(on, keys, metric.to_y(x), value, metric.slopes(slope)):
+                state = f.ready("nuts_init", *row, metric, arrays)(*row, metric, arrays)
+                tasks.append(functools.partial(of, state, place=place))
+            return [out for _, out in gather(tasks)]
 
         for number, length in enumerate(rounds):
             key, here = jax.random.split(key)
-            results = gather(
-                [
-                    functools.partial(run, place=place, state=state, at=at, length=length)
-                    for place, state in zip(on, states(x, at, here))
-                ]
-            )
-            late = np.concatenate([out[0][length // 3 :] for _, out in results])
-            x = np.stack([out[0][-1] for _, out in results])
-            if number == _REANCHOR and spec.loadings == "free":
+            found = each(functools.partial(run, length=length), here)
+            late = np.concatenate([out[0][length // 3 :] for out in found])
+            x = np.stack([out[0][-1] for out in found])
+            if number == _REANCHOR and f.spec.loadings == "free":
                 # The guide's weakest skill may be none of the posterior's: its anchor would
                 # make a posterior that chains cross in hundreds of iterations.
-                all_loadings = p.over("outline", late, arrays)["loading"].swapaxes(0, 1)
+                all_loadings = f.over("outline", late, arrays)["loading"].swapaxes(0, 1)
                 new = arrays._replace(anchor=anchor(all_loadings.reshape(len(arrays.anchor), -1)))
-                late, x = (p.over("reanchor", rows, new, arrays) for rows in (late, x))
+                late, x = (f.over("reanchor", rows, new, arrays) for rows in (late, x))
                 arrays = new
-            at = follow_gradients(late, p.over("potential", late, arrays)[1], rank)
-        results = gather(
-            [
-                functools.partial(chain, place=place, state=state, at=at)
-                for place, state in zip(on, states(x, at, key))
-            ]
-        )
-    return arrays, [np.stack(column) for column in zip(*results)]
+            metric = follow_gradients(late, f.over("potential", late, arrays)[1], rank)
+        found = each(last, key)
+    return arrays, [np.stack(column) for column in zip(*found)]
 
 
 def _schedule(warmup: int) -> list[int]:

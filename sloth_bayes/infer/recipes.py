@@ -11,22 +11,20 @@ import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..errors import FileFormatError, SpecError, near, unknown
-from ..law.spec import Spec, read_toml
+from ..errors import FileFormatError, SpecError, unknown
+from ..law.spec import Spec, check_keys, read_toml
 from ..posterior.core import PosteriorDraws
 from ..support.shipped import shipped
 from ..table.leaderboard import Leaderboard, load_dataset
-
-if TYPE_CHECKING:
-    pass
+from .settings import Settings, check_method
 
 SPEC, POSTERIOR, CARD = "spec.toml", "posterior.nc", "card.md"
 
 
 @dataclass(frozen=True)
-class FitOptions:
+class FitOptions(Settings):
     """The table ``[fit]`` of a recipe: what to fit on, and how.
 
     Attributes
@@ -38,8 +36,7 @@ class FitOptions:
     benchmarks
         Benchmarks to keep; empty for all.
     method, chains, draws, warmup, steps, starts, rank, moves, target_accept, max_tree_depth, seed
-        As :func:`sloth_bayes.inference.fit` takes them, with its defaults (stated again: that
-        module imports JAX, which reading a recipe does not need).
+        As :func:`sloth_bayes.infer.fit.fit` takes them, with its defaults.
     slim_draws
         Draws, over all chains, of the posterior that is kept in the folder.
     """
@@ -47,17 +44,6 @@ class FitOptions:
     dataset: str = "open_llm_leaderboard"
     corrected: bool = True
     benchmarks: tuple[str, ...] = ()
-    method: str = "nuts"
-    chains: int = 4
-    draws: int = 1500
-    warmup: int = 1000
-    steps: int = 1000
-    starts: int = 4
-    rank: int = 512
-    moves: int = 0
-    target_accept: float = 0.8
-    max_tree_depth: int = 10
-    seed: int = 0
     slim_draws: int = 1000
 
     def __post_init__(self) -> None:
@@ -72,15 +58,13 @@ class FitOptions:
                 raise SpecError(
                     f"[fit] {f.name} must be {wanted.get(kind, 'a number')}, not {value!r}"
                 )
-        if self.method not in ("nuts", "svi"):
-            raise SpecError(f"method={self.method!r} is not a choice; method takes nuts, svi")
+        check_method(self.method)
         if self.slim_draws < 1:
             raise SpecError(f"[fit] slim_draws must be at least 1, not {self.slim_draws}")
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of :meth:`sloth_bayes.Sloth.fit`."""
-        about_data = ("dataset", "corrected", "benchmarks", "slim_draws")
-        return {k: v for k, v in dataclasses.asdict(self).items() if k not in about_data}
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(Settings)}
 
 
 @dataclass(frozen=True)
@@ -148,7 +132,7 @@ class Recipe:
         >>> owen.run(method="svi", steps=20, starts=1, draws=25, benchmarks=["MMLU"]).n_draws
         100
         """
-        _check_keys(changes)
+        check_keys(FitOptions, changes, "[fit]")
         fit = dataclasses.replace(self.fit, **changes)
         data = dataclasses.replace(self, fit=fit).data()
         from .fit import fit as fit_table  # needs JAX
@@ -210,7 +194,7 @@ def load(name_or_path: str | Path) -> Recipe:
     try:
         if not isinstance(table, dict):
             raise SpecError("fit must be a table, [fit]")
-        _check_keys(table)
+        check_keys(FitOptions, table, "[fit]")
         return Recipe(folder.resolve().name, Spec.from_toml(source), folder, FitOptions(**table))
     except SpecError as error:
         raise SpecError(f"{source}: {error}") from None
@@ -227,15 +211,3 @@ def _shipping() -> list[str]:
         return recipe_names()
     except FileFormatError:
         return []
-
-
-def _check_keys(table: dict[str, Any]) -> None:
-    known = [f.name for f in dataclasses.fields(FitOptions)]
-    for key in table:
-        if key not in known:
-            close = near(key, known)
-            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
-            raise SpecError(f"[fit] has no setting {key!r}: {hint}")
-
-
-# -- the card ----------------------------------------------------------------------------

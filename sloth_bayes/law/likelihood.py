@@ -80,16 +80,13 @@ def student_t_logcdf(z: Array, df: float, xp: Any) -> Array:
     cos2 = 1.0 / (1.0 + near**2 / df)
     sin = near / math.sqrt(df) * xp.sqrt(cos2)
     term, total = xp.ones_like(near), xp.zeros_like(near)
-    if df % 2 == 0:
-        for k in range(df // 2):
-            total = total + term
-            term = term * cos2 * (2 * k + 1) / (2 * k + 2)
-        inner = sin * total
-    else:
-        for k in range((df - 1) // 2):
-            total = total + term
-            term = term * cos2 * (2 * k + 2) / (2 * k + 3)
-        inner = 2 / math.pi * (xp.arctan(near / math.sqrt(df)) + sin * xp.sqrt(cos2) * total)
+    odd = df % 2
+    for k in range(df // 2):
+        total = total + term
+        term = term * cos2 * (2 * k + 1 + odd) / (2 * k + 2 + odd)
+    inner = sin * total
+    if odd:
+        inner = 2 / math.pi * (xp.arctan(near / math.sqrt(df)) + inner * xp.sqrt(cos2))
     centre = xp.log(0.5 + 0.5 * inner)
 
     half = df / 2

@@ -251,9 +251,9 @@ class Spec:
         >>> sb.Sloth().replace(priors={"doubling": 1.0}).priors.doubling
         1.0
         """
-        _check_keys(type(self), changes, "Sloth")
+        check_keys(type(self), changes, "Sloth")
         if isinstance(changes.get("priors"), dict):
-            _check_keys(Priors, changes["priors"], "Priors")
+            check_keys(Priors, changes["priors"], "Priors")
             changes["priors"] = dataclasses.replace(self.priors, **changes["priors"])
         return dataclasses.replace(self, **changes)
 
@@ -272,16 +272,11 @@ class Spec:
                 return f'"{v}"'
             return "inf" if isinstance(v, float) and math.isinf(v) else repr(v)
 
-        lines = [
-            f"{f.name} = {value(getattr(self, f.name))}"
-            for f in dataclasses.fields(self)
-            if f.name != "priors"
-        ]
-        lines += ["", "[priors]"]
-        lines += [
-            f"{f.name} = {value(getattr(self.priors, f.name))}" for f in dataclasses.fields(Priors)
-        ]
-        text = "\n".join(lines) + "\n"
+        def lines(of: Spec | Priors) -> list[str]:
+            named = {f.name: getattr(of, f.name) for f in dataclasses.fields(of)}
+            return [f"{name} = {value(v)}" for name, v in named.items() if name != "priors"]
+
+        text = "\n".join([*lines(self), "", "[priors]", *lines(self.priors), ""])
         if path is not None:
             with atomic_path(Path(path)) as tmp:
                 tmp.write_text(text, encoding="utf-8")
@@ -292,7 +287,7 @@ class Spec:
         """Read a specification from a TOML file, or from TOML text.
 
         A file may also hold a ``[fit]`` table (what to fit it on, and how), which is the
-        concern of :func:`sloth_bayes.recipes.load` and is ignored here. Choices that the
+        concern of :func:`sloth_bayes.infer.recipes.load` and is ignored here. Choices that the
         file does not mention keep their defaults.
 
         Raises
@@ -332,7 +327,8 @@ def read_toml(source: str | Path) -> dict[str, Any]:
         raise FileFormatError(f"{where} is not valid TOML: {error}") from None
 
 
-def _check_keys(kind: type, table: dict[str, Any], where: str) -> None:
+def check_keys(kind: type, table: dict[str, Any], where: str) -> None:
+    """Raise `SpecError` if a table has a key that is no field of a dataclass."""
     known = [f.name for f in dataclasses.fields(kind)]
     for key in table:
         if key not in known:
@@ -342,5 +338,5 @@ def _check_keys(kind: type, table: dict[str, Any], where: str) -> None:
 
 
 def _from_table(kind: type, table: dict[str, Any], where: str) -> Any:
-    _check_keys(kind, table, where)
+    check_keys(kind, table, where)
     return kind(**table)

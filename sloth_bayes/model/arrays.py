@@ -39,7 +39,7 @@ class Arrays(NamedTuple):
 
     A plain tuple of arrays, so that it passes through ``jax.jit`` and ``jax.vmap``:
     hiding scores (for a fold, say) is a change of numbers (:func:`showing`), never of a
-    shape (take :func:`sloth_bayes.model.sizes` of the full table for all folds).
+    shape (take :func:`sloth_bayes.model.scores.sizes` of the full table for all folds).
     """
 
     inputs: Any  # (M, P) doublings from the reference point
@@ -56,10 +56,10 @@ class Arrays(NamedTuple):
     chance: Any  # (J,)
     inverse_n: Any  # (J,) 1 / number of questions, 0 if unknown
     rounding: Any  # (J,) step of the published scores, 0 if not rounded
-    anchor: Any  # (J, J) orthogonal: the coordinates that skills are sampled in (model.py)
-    information: Any  # (J,) how much a score tells of a residual, its prior being 1 (model.py)
+    anchor: Any  # (J, J) orthogonal: the coordinates that skills are sampled in (scores.py)
+    information: Any  # (J,) how much a score tells of a residual, its prior being 1 (scores.py)
     unknown: Unknown | None = None  # None if every input is known: nothing is added
-    extra: Any = None  # what a law of another layer reads besides (programs.Law)
+    extra: Any = None  # what a law of another layer reads besides (infer.compiled.Target)
 
 
 def showing(arrays: Arrays, observed: Any) -> Arrays:
@@ -119,62 +119,56 @@ def design(data: Leaderboard, inputs: str = "translog", latent: bool = False) ->
     tokens = np.log(frame["tokens_t"].to_numpy(float))
     if "tokens_t" not in needed:  # not read by the law
         tokens = np.nan_to_num(tokens, nan=0.0)
-    unknown = None
+    unknown, centre = None, (float(size.mean()), float(tokens.mean()))
     if not (np.isfinite(size) & np.isfinite(tokens)).all():
         unknown = _unknown(size, tokens, data.name)
         size, tokens = unknown.log_size, unknown.log_tokens
         centre = (float(unknown.centre[0]), float(unknown.centre[1]))
-    else:
-        centre = (float(size.mean()), float(tokens.mean()))
 
     families, family_of_model = np.unique(frame["family"].to_numpy(str), return_inverse=True)
     lineages, lineage_of_model = np.unique(frame["lineage"].to_numpy(str), return_inverse=True)
     lineage_of_family = np.zeros(len(families), int)
     lineage_of_family[family_of_model] = lineage_of_model
 
-    members = lineage_of_family == np.arange(len(lineages))[:, None]
-
     score = frame[names].to_numpy(float)
     observed = np.isfinite(score)
-    count = np.zeros((len(families), len(names)), np.float32)
+    count = np.zeros((len(families), len(names)))
     np.add.at(count, family_of_model, observed)
     cell_family, cell_benchmark = np.nonzero(count)
-    cell_position = np.full(count.shape, cell_family.size, np.int32)
+    cell_position = np.full(count.shape, cell_family.size)
     cell_position[cell_family, cell_benchmark] = np.arange(cell_family.size)
     meta = data.benchmarks
     arrays = Arrays(
-        inputs=equations.raw_inputs(inputs, size, tokens, np.asarray(centre), np).astype(
-            np.float32
-        ),
-        instruct=frame["instruct"].to_numpy(bool).astype(np.float32),
-        family_of_model=family_of_model.astype(np.int32),
-        lineage_of_model=lineage_of_model.astype(np.int32),
-        members=members.astype(np.float32),
-        score=np.where(observed, score, 0.5).astype(np.float32),
-        observed=observed.astype(np.float32),
+        inputs=equations.raw_inputs(inputs, size, tokens, np.asarray(centre), np),
+        instruct=frame["instruct"].to_numpy(bool),
+        family_of_model=family_of_model,
+        lineage_of_model=lineage_of_model,
+        members=lineage_of_family == np.arange(len(lineages))[:, None],
+        score=np.where(observed, score, 0.5),
+        observed=observed,
         count=count,
-        cell_family=cell_family.astype(np.int32),
-        cell_benchmark=cell_benchmark.astype(np.int32),
+        cell_family=cell_family,
+        cell_benchmark=cell_benchmark,
         cell_position=cell_position,
-        chance=np.array([b.chance for b in meta], np.float32),
-        inverse_n=np.array([1 / b.n_questions if b.n_questions else 0.0 for b in meta], np.float32),
-        rounding=np.array([b.rounding for b in meta], np.float32),
-        anchor=np.eye(len(meta), dtype=np.float32),
-        information=np.ones(len(meta), np.float32),
-        unknown=unknown,
+        chance=np.array([b.chance for b in meta]),
+        inverse_n=np.array([1 / b.n_questions if b.n_questions else 0.0 for b in meta]),
+        rounding=np.array([b.rounding for b in meta]),
+        anchor=np.eye(len(meta)),
+        information=np.ones(len(meta)),
     )
-    names_of = frame["model"].to_numpy(str)
+    models = frame["model"].to_numpy(str)
     of_unknown = ((), ()) if unknown is None else (unknown.size, unknown.tokens)
+    without_size, without_tokens = (tuple(map(str, models[list(rows)])) for rows in of_unknown)
     return Design(
-        arrays=arrays,
-        models=tuple(frame["model"].astype(str)),
+        arrays=Arrays(*map(_single, arrays))._replace(unknown=unknown),
+        models=tuple(map(str, models)),
         families=tuple(map(str, families)),
         lineages=tuple(map(str, lineages)),
         benchmarks=tuple(names),
         centre=centre,
         table=frame,
         left_out=left_out,
-        of_unknown=tuple(tuple(map(str, names_of[list(rows)])) for rows in of_unknown),  # type: ignore[arg-type]
+        of_unknown=(without_size, without_tokens),
     )
 
 
@@ -197,14 +191,21 @@ def _unknown(size: np.ndarray, tokens: np.ndarray, name: str) -> Unknown:
     rest = tokens[both] - (intercept + slope * size[both])
     spread = max(float(np.sqrt((rest**2).sum() / (both.sum() - 2))), LEAST_SPREAD)
     size_there = np.where(has_size, size, mean)
-    return Unknown(
-        size=np.flatnonzero(~has_size).astype(np.int32),
-        tokens=np.flatnonzero(~np.isfinite(tokens)).astype(np.int32),
-        log_size=size_there.astype(np.float32),
-        log_tokens=np.where(np.isfinite(tokens), tokens, intercept + slope * size_there).astype(
-            np.float32
-        ),
-        of_size=np.array([mean, sd], np.float32),
-        of_tokens=np.array([intercept, slope, spread], np.float32),
-        centre=np.array([mean, tokens[np.isfinite(tokens)].mean()], np.float32),
+    tokens_there = np.where(np.isfinite(tokens), tokens, intercept + slope * size_there)
+    found = Unknown(
+        size=np.flatnonzero(~has_size),
+        tokens=np.flatnonzero(~np.isfinite(tokens)),
+        log_size=size_there,
+        log_tokens=tokens_there,
+        of_size=np.array([mean, sd]),
+        of_tokens=np.array([intercept, slope, spread]),
+        centre=np.array([mean, tokens[np.isfinite(tokens)].mean()]),
     )
+    return Unknown(*map(_single, found))
+
+
+def _single(array: np.ndarray | None) -> np.ndarray | None:
+    """Numbers and truth values in single precision, indices in half of theirs."""
+    if array is None:
+        return None
+    return array.astype(np.int32 if array.dtype.kind == "i" else np.float32)

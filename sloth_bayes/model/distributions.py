@@ -22,10 +22,12 @@ from .arrays import Arrays
 
 
 def standard_normal(name: str, shape: tuple[int, ...]) -> Any:
+    """Sample independent standard normals."""
     return numpyro.sample(name, dist.Normal(0.0, 1.0).expand(shape).to_event(len(shape)))
 
 
 def half_normal(name: str, scale: float) -> Any:
+    """Sample a half-normal."""
     return numpyro.sample(name, dist.HalfNormal(scale))
 
 
@@ -44,9 +46,14 @@ class Triangle(NamedTuple):
         log_det = self.log_det + self.tril.shape[0] * math.log(factor)
         return Triangle(factor * self.tril, self.inverse / factor, log_det)
 
+    def dual(self) -> Triangle:
+        """The transposed inverse: an upper triangle."""
+        return Triangle(self.inverse.T, self.tril.T, -self.log_det)
+
 
 @jax.custom_jvp
 def triangle_inverse(tril: Any) -> Any:
+    """Inverse of a lower triangle, whose derivative needs no other."""
     return jax.scipy.linalg.solve_triangular(tril, jnp.eye(tril.shape[0]), lower=True)
 
 
@@ -54,27 +61,6 @@ def triangle_inverse(tril: Any) -> Any:
 def _(args: tuple[Any], tangents: tuple[Any]) -> tuple[Any, Any]:
     inverse = triangle_inverse(*args)
     return inverse, -inverse @ tangents[0] @ inverse
-
-
-class MatrixRows(dist.Distribution):
-    """Rows ``k = z L^-1`` with standard normal ``z``: `rows` of them, given the triangle."""
-
-    support = dist.constraints.independent(dist.constraints.real, 2)
-
-    def __init__(self, triangle: Triangle, rows: int) -> None:
-        self.triangle = triangle
-        super().__init__(batch_shape=(), event_shape=(rows, triangle.tril.shape[0]))
-
-    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
-        """Draw rows."""
-        return jax.random.normal(key, (*sample_shape, *self.event_shape)) @ self.triangle.inverse
-
-    def log_prob(self, value: Any) -> Any:
-        """Joint log density of all rows."""
-        z = value @ self.triangle.tril
-        rows, width = self.event_shape
-        constant = 0.5 * rows * width * math.log(2 * math.pi)
-        return rows * self.triangle.log_det - 0.5 * (z**2).sum() - constant
 
 
 class Rows(dist.Distribution):

@@ -27,7 +27,7 @@ untouched:
   law of the triangular factor of a matrix of independent normals (Bartlett's
   decomposition). ``Q``, the *anchor* of the coordinates, is therefore a choice of
   coordinates, not a prior; a fit takes it from a first approximation of ``lambda``, and
-  NUTS once more from early draws (:func:`sloth_bayes.variational.anchor`), so that no
+  NUTS once more from early draws (:func:`sloth_bayes.infer.variational.anchor`), so that no
   diagonal entry is near zero, where the sign of a skill would be undecided.
 * **Geometry**: data pin the products ``lambda alpha``, so ``lambda`` and ``alpha`` alone
   are a ridge. What is sampled are skills in *anchor units*, ``alpha L'`` (logits along the
@@ -37,10 +37,11 @@ untouched:
 * **Translation of skills against the bias**: the intercept that is sampled is the
   *average predictor of a benchmark's observed scores*; the bias ``b_j`` follows from it.
   Shifting all families by a constant then changes nothing that the data can see.
-* **Location and scale of the trained link**: see :func:`sloth_bayes.law.link`.
+* **Location and scale of the trained link**: see :func:`sloth_bayes.law.equations.link`.
 * **Effects against their scales**: each effect is centred as far as data inform it
-  (:class:`NestedResiduals`), and the lineage layer, which data reach only through the
-  families', is integrated out (:func:`nested_log_density`).
+  (:class:`~sloth_bayes.model.distributions.NestedResiduals`), and the lineage layer, which
+  data reach only through the families', is integrated out
+  (:func:`~sloth_bayes.model.distributions.nested_log_density`).
 * **Floors and ceilings** are normal quantiles of what is sampled: a value near its bound
   has no long tail of logarithms, in which chains stay for hundreds of iterations.
 * **Residual against skills**: told apart by their priors: skills move benchmarks jointly,
@@ -49,6 +50,7 @@ untouched:
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -62,7 +64,6 @@ from ..law import equations, likelihood
 from ..law.spec import Spec
 from .arrays import Arrays, Unknown
 from .distributions import (
-    MatrixRows,
     NestedResiduals,
     NestedSkills,
     Rows,
@@ -90,12 +91,13 @@ class Sizes(NamedTuple):
     skills: int
     # Whether any score is rounded, touches 0, touches 1 (see likelihood.log_likelihood).
     touched: tuple[bool, bool, bool]
-    unknown: tuple[int, int] = (0, 0)  # models of unknown size, of unknown tokens
+    unknown: tuple[int, int]  # models of unknown size, of unknown tokens
+    shapes: Arrays  # of all arrays, to trace the model without data
 
 
 def sizes(spec: Spec, arrays: Arrays) -> Sizes:
     """Static sizes of a fit of `spec` to `arrays`."""
-    models, benchmarks = arrays.score.shape
+    (models, benchmarks), unknown = arrays.score.shape, arrays.unknown
     half, seen = 0.5 * arrays.rounding, arrays.observed > 0
     touched = (
         bool((arrays.rounding > 0).any()),
@@ -111,9 +113,8 @@ def sizes(spec: Spec, arrays: Arrays) -> Sizes:
         inputs=arrays.inputs.shape[1],
         skills=n_skills(spec, benchmarks),
         touched=touched,
-        unknown=(0, 0)
-        if arrays.unknown is None
-        else (arrays.unknown.size.shape[0], arrays.unknown.tokens.shape[0]),
+        unknown=(0, 0) if unknown is None else (unknown.size.shape[0], unknown.tokens.shape[0]),
+        shapes=jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), arrays),
     )
 
 
@@ -139,7 +140,7 @@ def sample_loadings(spec: Spec, n: Sizes, anchor: Any) -> tuple[Any, Triangle]:
     triangle = Triangle(tril, triangle_inverse(tril), 0.5 * jnp.log(squared).sum())
     top = jnp.eye(d)
     if n.benchmarks > d:
-        rest = numpyro.sample("loading_rest", MatrixRows(triangle, n.benchmarks - d))
+        rest = numpyro.sample("loading_rest", Rows(triangle.dual(), (n.benchmarks - d, d)))
         top = jnp.concatenate([top, rest])
     return anchor.T @ top, triangle.times(spec.priors.loading)
 
@@ -269,28 +270,22 @@ def parameters(spec: Spec, n: Sizes, arrays: Arrays, key: Any = None) -> dict[st
     if arrays.unknown is not None:
         out |= unknown_inputs(spec, n, arrays.unknown)
 
+    of_benchmarks = functools.partial(standard_normal, shape=(n.benchmarks,))
     chance = jnp.asarray(arrays.chance)
-    out["level"] = p.level * standard_normal("level_raw", (n.benchmarks,))
+    out["level"] = p.level * of_benchmarks("level_raw")
     if spec.lower == "estimated":
-        out["lower"] = above_zero(
-            standard_normal("lower_raw", (n.benchmarks,)), chance, p.lower, jnp
-        )
+        out["lower"] = above_zero(of_benchmarks("lower_raw"), chance, p.lower, jnp)
     else:
         out["lower"] = chance
+    out["upper"] = out["link_shape"] = jnp.ones(n.benchmarks)
     if spec.upper == "estimated":
-        shortfall = shortfall_of(standard_normal("ceiling_raw", (n.benchmarks,)), p.ceiling, jnp)
+        shortfall = shortfall_of(of_benchmarks("ceiling_raw"), p.ceiling, jnp)
         out["upper"] = 1 - (1 - out["lower"]) * shortfall
-    else:
-        out["upper"] = jnp.ones(n.benchmarks)
-    out["link_shape"] = jnp.ones(n.benchmarks)
     if equations.LINKS[spec.link].trained:
-        out["link_shape"] = jnp.exp(
-            p.link_shape * standard_normal("link_shape_raw", (n.benchmarks,))
-        )
+        out["link_shape"] = jnp.exp(p.link_shape * of_benchmarks("link_shape_raw"))
 
     overall = numpyro.sample("noise_overall", dist.LogNormal(math.log(p.noise), 0.7))
-    spread = p.noise_spread * standard_normal("noise_raw", (n.benchmarks,))
-    out["noise_scale"] = overall * jnp.exp(spread)
+    out["noise_scale"] = overall * jnp.exp(p.noise_spread * of_benchmarks("noise_raw"))
     prior = dist.LogNormal(math.log(p.sampling_fraction), 0.5)
     out["sampling_fraction"] = numpyro.sample("sampling_fraction", prior)
     return out
@@ -299,7 +294,7 @@ def parameters(spec: Spec, n: Sizes, arrays: Arrays, key: Any = None) -> dict[st
 def unknown_inputs(spec: Spec, n: Sizes, unknown: Unknown) -> dict[str, Any]:
     """Sample what the table does not say, and the inputs of all models with it.
 
-    Standard normal sites, whose prior :class:`~sloth_bayes.design.Unknown` states.
+    Standard normal sites, whose prior :class:`~sloth_bayes.model.arrays.Unknown` states.
 
     Returns
     -------
@@ -332,20 +327,16 @@ def assemble(values: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
     dict
         `values`, with ``skill`` (M, d), ``bias`` (J,) and ``predictor`` (M, J) beside them.
     """
-    out = dict(values)
-    d = values["loading"].shape[1]
-    f = arrays.family_of_model
-    inputs = values.get("inputs", arrays.inputs)
-    families = arrays.members.shape[1]
-    family = out.setdefault("family", jnp.zeros((families, d)))
-
+    f, inputs = arrays.family_of_model, values.get("inputs", arrays.inputs)
+    nothing = jnp.zeros((arrays.members.shape[1], values["loading"].shape[1]))
+    out = {"family": nothing, **values}
     deviation = None
     if "slope_lineage" in values:
         deviation = values["slope_lineage"][arrays.lineage_of_model]
     elif "slope_family" in values:
         deviation = values["slope_family"][f]
     out["skill"] = equations.skills(
-        family[f],
+        out["family"][f],
         values["slope"],
         inputs,
         slope_deviation=deviation,
@@ -367,15 +358,8 @@ def cells(spec: Spec, values: dict[str, Any], arrays: Arrays) -> tuple[Any, Any]
     """Expected score and noise scale of every model x benchmark cell, each (M, J)."""
     fraction = equations.link(spec.link, values["predictor"], values["link_shape"], jnp)
     mu = equations.expected(fraction, values["lower"], values["upper"])
-    sd = likelihood.noise_sd(
-        spec.noise,
-        mu,
-        fraction,
-        values["noise_scale"],
-        values["sampling_fraction"],
-        arrays.inverse_n,
-        jnp,
-    )
+    own, sampling = values["noise_scale"], values["sampling_fraction"]
+    sd = likelihood.noise_sd(spec.noise, mu, fraction, own, sampling, arrays.inverse_n, jnp)
     return mu, sd
 
 

@@ -15,40 +15,22 @@ brackets the optimum of every draw, a golden-section search refines it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import xarray as xr
-from scipy.spatial import ConvexHull, QhullError
 
 from ..errors import DataError
 from ..posterior.core import PosteriorDraws
-from ..predict.answer import Answer
-from ..skills.find import skills as find_skills
+from ..predict.answer import Answer, central, labelled
 from ..skills.tables import Skills
-from ..support.checks import check_positive, check_prob, interval
-from ..support.intervals import lower_and_upper, median_and_ends
-from .curves import BEYOND, FLOPS, Goal, Objective, Who, goal_of, values, who_of
+from ..support.checks import check_positive, check_prob
+from ..support.intervals import lower_and_upper
+from .curves import FLOPS, Function, Goal, Objective, Who, goal_of, values, who_of
+from .region import UNIT, Cost, Region, Spend
 
-Cost = Callable[[np.ndarray, np.ndarray], Any]
-_UNIT = 1e21  # parameters times tokens, in billions times trillions
-_POINTS = 97  # along a budget
 _GOLDEN = (math.sqrt(5) - 1) / 2
-_TIGHT = 1e-9  # of a logarithm: a point on the edge counts as inside
-
-# Appendix B, table 2: budget in FLOPs, and of each skill the size (B) and tokens (T).
-PAPER_SUPPORT = {"params_range": (0.16, 72.0), "tokens_range": (0.18, 15.0)}
-PAPER_SKILLS = ("reasoning", "knowledge", "instruction following")
-PAPER_TABLE = {
-    1e21: ((0.93, 0.18), (0.16, 1.04), (0.16, 1.04)),
-    5.78e21: ((5.36, 0.18), (0.16, 6.02), (0.30, 3.24)),
-    3.346e22: ((30.98, 0.18), (0.37, 15.0), (0.72, 7.78)),
-    1.936e23: ((72.0, 0.45), (2.15, 15.0), (2.15, 15.0)),
-    1.12005e24: ((72.0, 2.59), (12.44, 15.0), (12.44, 15.0)),
-    6.48e24: ((72.0, 15.0), (72.0, 15.0), (72.0, 15.0)),
-}
 
 
 class Allocation(Answer):
@@ -75,8 +57,7 @@ class Allocation(Answer):
         """Optima over size and tokens, and what is lost beside them; see planplots."""
         from ..plots import plan as planplots
 
-        axes: np.ndarray[Any, Any] = planplots.allocation(self, ax=ax)
-        return axes
+        return planplots.allocation(self, ax=ax)
 
 
 def optimal_allocation(
@@ -125,7 +106,7 @@ def optimal_allocation(
     beyond
         Search beyond the data.
     family, lineage, instruct, new_family
-        As in :func:`sloth_bayes.planning.required_size`.
+        As in :func:`sloth_bayes.plan.size.required_size`.
     prob
         Mass of the intervals.
     seed
@@ -161,251 +142,58 @@ def optimal_allocation(
     budgets = _budgets(flops)
     goals = [goal_of(post, o, skills) for o in _objectives(objective)]
     who = who_of(post, family, lineage, instruct, new_family, seed)
-    region = _region(post, params_range, tokens_range, beyond)
-    spend = _Spend(cost, region)
+    region = Region.of(post, params_range, tokens_range, beyond)
+    spends = [Spend(cost, region, budget) for budget in budgets]
 
     rows, curves, found = [], [], []
-    falls = {goal.name: _falls(post, who, goal, region) for goal in goals}
-    for budget in budgets:
-        line = spend.line(budget)
-        for goal in goals:
-            log_size, inside, curve = _optimum(post, who, goal, spend, budget, line)
+    falls = [_falls(post, who, goal, region) for goal in goals]
+    for spend in spends:
+        line = spend.line
+        for goal, (p_falls_size, p_falls_tokens) in zip(goals, falls):
+            along = _Along(post, who, goal, spend)
+            curve = along.at(line)
+            log_size, inside = along.optimum(curve)
             size = np.exp(log_size)
-            tokens = spend.tokens(size, budget)
-            best = _best(post, who, goal, spend, budget, line, curve)
-            best_tokens = spend.tokens(np.array([best]), budget)
-            here = values(post, who, np.array([best]), best_tokens, goal)[:, 0]
-            own = values(post, who, size[:, None], tokens[:, None], goal)[:, 0]
-            low, high = line[[0, -1]]
-            of_size, of_tokens = median_and_ends(size, prob), median_and_ends(tokens, prob)
+            tokens = spend.tokens(size)
+            best = along.best(curve)
+            best_tokens = spend.tokens(best)
+            here = along.at(best)[:, 0]
+            edges = ~inside & (len(line) > 1)
+            smallest = line[0] * 1.001
             edge = (
-                "smallest" if best <= low * 1.001 else "largest" if best >= high * 0.999
+                "only" if len(line) == 1
+                else "smallest" if best[0] <= smallest
+                else "largest" if best[0] >= line[-1] * 0.999
                 else "interior"
             )  # fmt: skip
-            edges = ~inside & (len(line) > 1)
-            if len(line) == 1:
-                edge = "only"
             rows.append(
                 {
-                    "budget": budget, "objective": goal.name, "family": who.name,
-                    "params_b": best, "tokens_t": float(best_tokens[0]), "edge": edge,
-                    "size_median": of_size[0], "size_lower": of_size[1], "size_upper": of_size[2],
-                    "tokens_median": of_tokens[0], "tokens_lower": of_tokens[1],
-                    "tokens_upper": of_tokens[2], "p_interior": float(inside.mean()),
-                    "p_smallest": float((edges & (size <= low * 1.001)).mean()),
-                    "p_largest": float((edges & (size > low * 1.001)).mean()),
-                    "p_falls_size": falls[goal.name][0], "p_falls_tokens": falls[goal.name][1],
+                    "budget": spend.budget, "objective": goal.name, "family": who.name,
+                    "params_b": float(best[0]), "tokens_t": float(best_tokens[0]), "edge": edge,
+                    **central(size, prob, "size_"), **central(tokens, prob, "tokens_"),
+                    "p_interior": float(inside.mean()),
+                    "p_smallest": float((edges & (size <= smallest)).mean()),
+                    "p_largest": float((edges & (size > smallest)).mean()),
+                    "p_falls_size": p_falls_size, "p_falls_tokens": p_falls_tokens,
                     "value": here.mean(),
                     **dict(zip(("value_lower", "value_upper"), lower_and_upper(here, prob))),
-                    "regret": float(np.maximum(own - here, 0).mean()),
-                    "beyond_data": not region.hull.holds(np.array([best]), best_tokens)[0],
+                    "regret": float(np.maximum(along.own(log_size) - here, 0).mean()),
+                    "beyond_data": not region.hull.holds(best, best_tokens)[0],
                     "p_beyond": float((~region.hull.holds(size, tokens)).mean()), "prob": prob,
                 }
             )  # fmt: skip
             found.append((size, tokens, inside))
-            curves.append(_curve(budget, goal, line, spend, curve, prob))
+            curves.append(along.frame(curve, prob))
     frame = pd.DataFrame(rows)
-    draws, notes = _draws(post, budgets, goals, found), [*who.notes, *_messages(frame)]
+    labels = {"budget": budgets, "objective": [goal.name for goal in goals]}
+    shape = (-1, len(budgets), len(goals))
+    params_b, tokens_t, interior = (np.stack(each, -1).reshape(shape) for each in zip(*found))
+    draws = labelled(post, labels, params_b=params_b, tokens_t=tokens_t, interior=interior)
+    notes = [*who.notes, *_messages(frame)]
     named = [name for goal in goals for name in goal.skill_name]
     out = Allocation(post, frame, draws, prob, notes, named)
-    out.curves = pd.concat(curves, ignore_index=True)
-    out.hull = np.exp(region.hull.corners)
+    out.curves, out.hull = pd.concat(curves, ignore_index=True), np.exp(region.hull.corners)
     return out
-
-
-def paper_table(post: PosteriorDraws, prob: float = 0.9) -> pd.DataFrame:
-    """Our optima beside those of the paper's table 2, over its support and budgets.
-
-    The paper's skills are ours by their place: reasoning, knowledge, and the third, which in the
-    posterior that ships is only partly the paper's instruction following (notebook 03 has the
-    congruences); IFEval, which that skill is read by, stands beside it as a benchmark.
-
-    Parameters
-    ----------
-    post
-        The posterior, of three skills and with the benchmark IFEval.
-    prob
-        Mass of the intervals.
-
-    Returns
-    -------
-    pandas.DataFrame
-        budget, paper_skill, paper_params_b, paper_tokens_t, paper_regret (what the draw's own
-        optimum would gain over the paper's size, expected, by our posterior), and the columns of
-        :class:`Allocation`, a row a budget and objective.
-
-    Raises
-    ------
-    DataError
-        If the posterior has not three skills and IFEval.
-    """
-    skills = find_skills(post)
-    if len(skills.names) != 3 or "IFEval" not in post.benchmarks:
-        raise DataError(
-            "the paper's table has three skills: use a posterior with three, and IFEval"
-        )
-    names = dict(zip(skills.names, PAPER_SKILLS)) | {"IFEval": PAPER_SKILLS[2]}
-    support: Any = PAPER_SUPPORT
-    answer = optimal_allocation(
-        post, list(PAPER_TABLE), list(names), skills=skills, prob=prob, **support
-    )
-    found = answer.frame
-    which = found["objective"].map(names)
-    theirs = [PAPER_TABLE[b][PAPER_SKILLS.index(s)] for b, s in zip(found["budget"], which)]
-    found.insert(1, "paper_skill", which)
-    found.insert(2, "paper_params_b", [size for size, _ in theirs])
-    found.insert(3, "paper_tokens_t", [tokens for _, tokens in theirs])
-    lines = dict(list(answer.curves.groupby(["budget", "objective"])))
-    regret = []
-    for (size, _), key in zip(theirs, zip(found["budget"], found["objective"])):
-        line = lines[key]
-        regret.append(float(np.interp(np.log(size), np.log(line["params_b"]), line["loss"])))
-    found.insert(4, "paper_regret", regret)
-    return found
-
-
-# -- where a budget can go --------------------------------------------------------------------
-
-
-class Hull:
-    """Convex hull of the table's models over log size and log tokens."""
-
-    def __init__(self, post: PosteriorDraws) -> None:
-        constant = post.constant_data
-        points = np.log(np.stack([constant["params_b"].values, constant["tokens_t"].values], 1))
-        points = points[np.isfinite(points).all(1)]
-        try:
-            found = ConvexHull(points)
-        except QhullError:
-            raise DataError(
-                "the models of this fit lie on one line of sizes and tokens, which supports no "
-                "choice between them: give params_range= and tokens_range=, or beyond=True"
-            ) from None
-        self.equations, self.corners = found.equations, points[found.vertices]
-
-    def holds(self, size: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-        """Whether points lie inside, or on the edge."""
-        at = np.stack([np.log(size), np.log(tokens)], -1)
-        inside = at @ self.equations[:, :2].T + self.equations[:, 2] <= 1e-6
-        out: np.ndarray = inside.all(-1)
-        return out
-
-
-class _Region(NamedTuple):
-    """Where to search: a box, and whether only the hull within it."""
-
-    size: tuple[float, float]
-    tokens: tuple[float, float]
-    hull: Hull
-    in_hull: bool
-
-    def holds(self, size: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-        s, t = np.log(size), np.log(tokens)
-        box = (s >= np.log(self.size[0]) - _TIGHT) & (s <= np.log(self.size[1]) + _TIGHT)
-        box &= (t >= np.log(self.tokens[0]) - _TIGHT) & (t <= np.log(self.tokens[1]) + _TIGHT)
-        return box & self.hull.holds(size, tokens) if self.in_hull else box
-
-
-def _region(post: PosteriorDraws, params_range: Any, tokens_range: Any, beyond: bool) -> _Region:
-    box = params_range is not None or tokens_range is not None
-    if box and beyond:
-        raise DataError(
-            "beyond=True chooses the range itself: leave out params_range, tokens_range"
-        )
-    ends = []
-    for given, name, column in (
-        (params_range, "params_range", "params_b"),
-        (tokens_range, "tokens_range", "tokens_t"),
-    ):
-        low, high = post.extent(column)
-        wide = BEYOND if beyond else 1.0
-        ends.append(interval(given, name) if given is not None else (low / wide, high * wide))
-    return _Region(ends[0], ends[1], Hull(post), not (box or beyond))
-
-
-class _Spend:
-    """Tokens that a budget leaves to a size, and the sizes that it can be spent on."""
-
-    def __init__(self, cost: Cost | None, region: _Region) -> None:
-        self.cost, self.region = cost, region
-        if cost is not None and not callable(cost):
-            raise DataError("cost must be a function of parameters and tokens, both arrays")
-
-    def price(self, size: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-        """What models cost, checked."""
-        if self.cost is None:
-            return FLOPS * _UNIT * size * tokens
-        size, tokens = np.broadcast_arrays(size, tokens)
-        try:
-            found = np.asarray(self.cost(size * 1e9, tokens * 1e12), float)
-        except Exception as error:
-            raise DataError(f"cost fails on arrays of parameters and tokens: {error}") from None
-        if found.shape not in (size.shape, ()) or not (np.isfinite(found) & (found > 0)).all():
-            raise DataError(
-                "cost must return one positive, finite number for each model; it returned "
-                f"{np.array2string(found, threshold=4)}"
-            )
-        return np.broadcast_to(found, size.shape)
-
-    def tokens(self, size: np.ndarray, budget: float) -> np.ndarray:
-        """Trillions of tokens that spend the budget; NaN where none of the range does."""
-        if self.cost is None:
-            return budget / (FLOPS * _UNIT * size)
-        low, high = (np.full(size.shape, np.log(t)) for t in self.region.tokens)
-        least, most = self.price(size, np.exp(low)), self.price(size, np.exp(high))
-        if (most <= least).any():
-            raise DataError("cost must grow with tokens: at one size, more tokens must cost more")
-        possible = (least <= budget * (1 + _TIGHT)) & (budget <= most * (1 + _TIGHT))
-        for _ in range(45):
-            middle = 0.5 * (low + high)
-            under = self.price(size, np.exp(middle)) < budget
-            low, high = np.where(under, middle, low), np.where(under, high, middle)
-        return np.where(possible, np.exp(0.5 * (low + high)), np.nan)
-
-    def inside(self, size: np.ndarray, budget: float) -> np.ndarray:
-        """Whether the budget can be spent on these sizes, inside the range."""
-        tokens = self.tokens(size, budget)
-        known = np.isfinite(tokens)
-        return known & self.region.holds(size, np.where(known, tokens, 1.0))
-
-    def line(self, budget: float) -> np.ndarray:
-        """Sizes along the budget (billions), from end to end of what the range allows."""
-        grid = np.geomspace(*self.region.size, 800)
-        inside = np.flatnonzero(self.inside(grid, budget))
-        if not inside.size:
-            least, most = self._ends()
-            how = "" if not self.region.in_hull else ", or look beyond the data (beyond=True)"
-            raise DataError(
-                f"a budget of {budget:g} buys no model of the range, whose models cost {least:.3g} "
-                f"to {most:.3g}: ask for another budget{how}"
-            )
-        first, last = int(inside[0]), int(inside[-1])
-        if last - first + 1 > inside.size:
-            raise DataError(
-                f"the sizes that a budget of {budget:g} can be spent on have a gap: use a box "
-                "(params_range=, tokens_range=) instead of the data's hull"
-            )
-        low = self._edge(grid[first], grid[max(first - 1, 0)], budget)
-        high = self._edge(grid[last], grid[min(last + 1, 799)], budget)
-        return np.array([low]) if high <= low * (1 + 1e-6) else np.geomspace(low, high, _POINTS)
-
-    def _edge(self, inside: float, outside: float, budget: float) -> float:
-        a, b = math.log(inside), math.log(outside)
-        for _ in range(40 if a != b else 0):
-            middle = 0.5 * (a + b)
-            if self.inside(np.exp([middle]), budget)[0]:
-                a = middle
-            else:
-                b = middle
-        return math.exp(a)
-
-    def _ends(self) -> tuple[float, float]:
-        r = self.region
-        corners = r.hull.corners if r.in_hull else np.log(
-            [(s, t) for s in r.size for t in r.tokens]
-        )  # fmt: skip
-        price = self.price(*np.exp(corners).T)
-        return float(price.min()), float(price.max())
 
 
 # -- optima -----------------------------------------------------------------------------------
@@ -422,9 +210,8 @@ def coefficients(post: PosteriorDraws, who: Who, goal: Objective) -> np.ndarray 
     slope = post.merged["slope"].astype(np.float64)
     if who.deviation is not None:
         slope = slope + who.deviation
-    if goal.kind == "skill":
-        assert goal.column is not None
-        direction = goal.column
+    if goal.skill is not None:
+        direction = goal.skill[1]
     else:
         direction = post.merged["loading"][:, int(goal.weights.argmax())]
     found = np.einsum("spk,sk->sp", slope, direction)
@@ -470,31 +257,63 @@ def closed_form(
     return np.where(inside, top, end), inside
 
 
-def _optimum(
-    post: PosteriorDraws,
-    who: Who,
-    goal: Objective,
-    spend: _Spend,
-    budget: float,
-    line: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Log size at the optimum of every draw, whether it is interior, and values on the line."""
-    curve = values(post, who, line, spend.tokens(line, budget), goal)
-    if len(line) == 1:
-        return np.full(len(curve), np.log(line[0])), np.zeros(len(curve), bool), curve
-    b = coefficients(post, who, goal)
-    if b is not None and spend.cost is None:
-        centre = post.constant("centre")
-        x = (np.log(line[[0, -1]]) - centre[0]) / math.log(2)
-        total = (np.log(budget / (FLOPS * _UNIT)) - centre.sum()) / math.log(2)
-        at, inside = closed_form(b, float(total), float(x[0]), float(x[1]))
-        return at * math.log(2) + centre[0], inside, curve
-    return *search(curve, line, _along_budget(post, who, goal, spend, budget)), curve
+class _Along(NamedTuple):
+    """One objective along one budget, in every draw."""
+
+    post: PosteriorDraws
+    who: Who
+    goal: Objective
+    spend: Spend
+
+    def at(self, size: np.ndarray) -> np.ndarray:
+        """The objective at sizes ``(G,)``, ``(S, G)``."""
+        return values(self.post, self.who, size, self.spend.tokens(size), self.goal)
+
+    def own(self, log_size: np.ndarray) -> np.ndarray:
+        """The objective of each draw at a size of its own, ``(S,)``."""
+        size = np.exp(log_size)
+        each = size[:, None], self.spend.tokens(size)[:, None]
+        return values(self.post, self.who, *each, self.goal)[:, 0]
+
+    def optimum(self, curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Log size at the optimum of every draw, and whether it is interior."""
+        line = self.spend.line
+        if len(line) == 1:
+            return np.full(len(curve), np.log(line[0])), np.zeros(len(curve), bool)
+        b = coefficients(self.post, self.who, self.goal)
+        if b is None or self.spend.cost is not None:
+            return search(curve, line, self.own)
+        centre = self.post.constant("centre")
+        low, high = (np.log(line[[0, -1]]) - centre[0]) / math.log(2)
+        total = (np.log(self.spend.budget / (FLOPS * UNIT)) - centre.sum()) / math.log(2)
+        at, inside = closed_form(b, float(total), float(low), float(high))
+        return at * math.log(2) + centre[0], inside
+
+    def best(self, curve: np.ndarray) -> np.ndarray:
+        """The size ``(1,)`` that maximises the objective averaged over draws."""
+        line = self.spend.line
+        if len(line) == 1:
+            return line
+        at, _ = search(curve.mean(0)[None], line, lambda x: self.at(np.exp(x)).mean(0))
+        return np.exp(at)
+
+    def frame(self, curve: np.ndarray, prob: float) -> pd.DataFrame:
+        """The objective along the budget, and what is lost beside its best."""
+        line = self.spend.line
+        # which all draws share less of than of the level
+        lost = curve.max(1, keepdims=True) - curve
+        lost_low, lost_high = lower_and_upper(lost, prob)
+        return pd.DataFrame(
+            {
+                "budget": self.spend.budget, "objective": self.goal.name, "params_b": line,
+                "tokens_t": self.spend.tokens(line), "mean": curve.mean(0),
+                **central(curve, prob), "loss": lost.mean(0), "loss_lower": lost_low,
+                "loss_upper": lost_high,
+            }
+        )  # fmt: skip
 
 
-def search(
-    curve: np.ndarray, line: np.ndarray, value: Callable[[np.ndarray], np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
+def search(curve: np.ndarray, line: np.ndarray, value: Function) -> tuple[np.ndarray, np.ndarray]:
     """Log of where each row of `curve` is largest, refined by `value`; and whether inside."""
     last = len(line) - 1
     top = curve.argmax(1)
@@ -510,71 +329,32 @@ def search(
     return np.where(inside, exact, end), inside
 
 
-def _along_budget(
-    post: PosteriorDraws, who: Who, goal: Objective, spend: _Spend, budget: float
-) -> Callable[[np.ndarray], np.ndarray]:
-    """The objective of each draw at its own log size."""
-
-    def value(log_size: np.ndarray) -> np.ndarray:
-        size = np.exp(log_size)
-        tokens = spend.tokens(size, budget)
-        return values(post, who, size[:, None], tokens[:, None], goal)[:, 0]
-
-    return value
-
-
-def _golden(
-    low: np.ndarray, high: np.ndarray, value: Callable[[np.ndarray], np.ndarray], steps: int = 24
-) -> np.ndarray:
+def _golden(low: np.ndarray, high: np.ndarray, value: Function) -> np.ndarray:
     """Golden-section search for a maximum between `low` and `high`, elementwise."""
     a, b = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
     at_a, at_b = value(a), value(b)
-    for _ in range(steps):
+    for _ in range(24):
         left = at_a > at_b
         low, high = np.where(left, low, a), np.where(left, b, high)
         new = np.where(left, high - _GOLDEN * (high - low), low + _GOLDEN * (high - low))
         at_new = value(new)
         a, b = np.where(left, new, b), np.where(left, a, new)
         at_a, at_b = np.where(left, at_new, at_b), np.where(left, at_a, at_new)
-    out: np.ndarray = 0.5 * (low + high)
-    return out
+    return 0.5 * (low + high)
 
 
-def _best(
-    post: PosteriorDraws,
-    who: Who,
-    goal: Objective,
-    spend: _Spend,
-    budget: float,
-    line: np.ndarray,
-    curve: np.ndarray,
-) -> float:
-    """The size that maximises the objective averaged over draws."""
-    if len(line) == 1:
-        return float(line[0])
-
-    def value(log_size: np.ndarray) -> np.ndarray:
-        size = np.exp(log_size)
-        return values(post, who, size, spend.tokens(size, budget), goal).mean(0)
-
-    at, _ = search(curve.mean(0)[None], line, value)
-    return float(np.exp(at[0]))
-
-
-def _falls(post: PosteriorDraws, who: Who, goal: Objective, region: _Region) -> tuple[float, float]:
+def _falls(post: PosteriorDraws, who: Who, goal: Objective, region: Region) -> tuple[float, float]:
     """Probability that the objective falls with size, and with tokens, somewhere in the range."""
-    grid = [np.geomspace(*ends, 17) for ends in (region.size, region.tokens)]
-    size, tokens = (a.ravel() for a in np.meshgrid(*grid, indexing="ij"))
     b = coefficients(post, who, goal)
     if b is not None:
-        corners = region.hull.corners if region.in_hull else np.log(np.stack([size, tokens], 1))
-        xy = (corners - post.constant("centre")) / math.log(2)
+        xy = (region.corners - post.constant("centre")) / math.log(2)
         # The slope in one input is linear in the other: its least value is at an end.
-        ends = [xy.min(0), xy.max(0)]
-        return (
-            float(((b[:, [0]] + b[:, [2]] * [e[1] for e in ends]) < 0).any(1).mean()),
-            float(((b[:, [1]] + b[:, [2]] * [e[0] for e in ends]) < 0).any(1).mean()),
-        )
+        least, most = xy.min(0), xy.max(0)
+        slopes = (b[:, [i]] + b[:, [2]] * [least[1 - i], most[1 - i]] for i in (0, 1))
+        size, tokens = (float((slope < 0).any(1).mean()) for slope in slopes)
+        return size, tokens
+    grid = [np.geomspace(*ends, 17) for ends in (region.size, region.tokens)]
+    size, tokens = (a.ravel() for a in np.meshgrid(*grid, indexing="ij"))
     inside = region.holds(size, tokens).reshape(17, 17)
     surface = values(post, who, size, tokens, goal).reshape(-1, 17, 17)
     out = []
@@ -601,38 +381,6 @@ def _objectives(objective: Goal | list[Goal]) -> list[Goal]:
     if not found:
         raise DataError("there is no objective: give a benchmark, a skill, or 'average'")
     return found
-
-
-def _curve(
-    budget: float, goal: Objective, line: np.ndarray, spend: _Spend, curve: np.ndarray, prob: float
-) -> pd.DataFrame:
-    middle, low, high = median_and_ends(curve, prob)
-    # What is lost beside the best, which all draws share less of than of the level
-    lost = curve.max(1, keepdims=True) - curve
-    lost_low, lost_high = lower_and_upper(lost, prob)
-    return pd.DataFrame(
-        {
-            "budget": budget, "objective": goal.name, "params_b": line,
-            "tokens_t": spend.tokens(line, budget), "mean": curve.mean(0), "median": middle,
-            "lower": low, "upper": high, "loss": lost.mean(0), "loss_lower": lost_low,
-            "loss_upper": lost_high,
-        }
-    )  # fmt: skip
-
-
-def _draws(
-    post: PosteriorDraws, budgets: list[float], goals: list[Objective], found: list[Any]
-) -> xr.Dataset:
-    group = post.tree["posterior"]
-    shape = (len(budgets), len(goals), group.sizes["chain"], group.sizes["draw"])
-    dims = ("chain", "draw", "budget", "objective")
-    variables = {
-        name: (dims, np.stack([one[i] for one in found]).reshape(shape).transpose(2, 3, 0, 1))
-        for i, name in enumerate(("params_b", "tokens_t", "interior"))
-    }
-    coords: dict[str, Any] = {k: group[k].values for k in ("chain", "draw")}
-    coords |= {"budget": budgets, "objective": [goal.name for goal in goals]}
-    return xr.Dataset(variables, coords=coords)
 
 
 def _messages(frame: pd.DataFrame) -> list[str]:

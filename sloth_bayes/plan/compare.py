@@ -13,14 +13,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from ..errors import ConvergenceWarning, DataError, ExtrapolationWarning, unknown
 from ..law.likelihood import draw_scores
 from ..posterior.core import PosteriorDraws
-from ..predict import forecast
-from ..predict.answer import Answer
-from ..predict.candidates import candidates
+from ..predict.answer import Answer, labelled
+from ..predict.candidates import candidates, default_names
+from ..predict.forecast import Forecast, forecast
 from ..predict.new_effects import effects_of, identity, key_of, rng_of
 from ..support.checks import check_prob
 from ..support.intervals import median_and_ends
@@ -45,8 +44,7 @@ class Comparison(Answer):
         """Gaps with intervals, benchmark by benchmark; see planplots."""
         from ..plots import plan as planplots
 
-        axes: np.ndarray[Any, Any] = planplots.comparison(self, ax=ax)
-        return axes
+        return planplots.comparison(self, ax=ax)
 
 
 class NextEvaluation(Answer):
@@ -64,8 +62,7 @@ class NextEvaluation(Answer):
         """The most useful measurements as bars; see planplots."""
         from ..plots import plan as planplots
 
-        axes: np.ndarray[Any, Any] = planplots.next_evaluation(self, ax=ax, top=top)
-        return axes
+        return planplots.next_evaluation(self, ax=ax, top=top)
 
 
 def compare(
@@ -138,24 +135,21 @@ def compare(
         raise DataError(
             f"a has {len(one)} models and b {len(other)}: they must pair up, or one of them be one"
         )
-    fields = [c for c in _FIELDS if c != "model"]
-    notes: list[str] = []
-    scores = []
+    notes, sides, scores = [], [], []
     for rows in (one, other):
-        fc = _quiet(post, rows, benchmarks, new_family, prob, seed)
+        fc = _quiet(post, rows, benchmarks=benchmarks, new_family=new_family, prob=prob, seed=seed)
         notes += fc.warnings
-        values = fc.draws[of].transpose("chain", "draw", "model", "benchmark").values
-        scores.append(values[:, :, np.resize(np.arange(len(rows)), n)].astype(np.float64))
-        names = fc.benchmarks
-    one, other = (r.iloc[np.resize(np.arange(len(r)), n)].reset_index(drop=True)
-                  for r in (one, other))  # fmt: skip
+        at = np.resize(np.arange(len(rows)), n)
+        sides.append(rows.iloc[at].reset_index(drop=True))
+        scores.append(fc.draws[of].values[:, :, at].astype(np.float64))
+    one, other = sides
+    same = [c for c in _FIELDS if c != "model" and c in one and c in other]
     for i in range(n):
-        same = [c for c in fields if c in one and c in other]
         if all(one.loc[i, c] == other.loc[i, c] for c in same):
             raise DataError(f"{one.loc[i, 'model']} is compared with itself")
     gap = scores[0] - scores[1]
     gap = np.concatenate([gap, gap.mean(-1, keepdims=True)], -1)
-    labels = [*names, AVERAGE]
+    labels = [*fc.benchmarks, AVERAGE]
     pairs = [f"{x} - {y}" for x, y in zip(one["model"], other["model"])]
     flat = gap.reshape(-1, n * len(labels))
     middle, low, high = median_and_ends(flat, prob)
@@ -169,12 +163,8 @@ def compare(
             "upper": high, "prob": prob,
         }
     )  # fmt: skip
-    group = post.tree["posterior"]
-    draws = xr.Dataset(
-        {"gap": (("chain", "draw", "pair", "benchmark"), gap)},
-        coords={k: group[k].values for k in ("chain", "draw")}
-        | {"pair": pairs, "benchmark": labels},
-    )
+    gaps = gap.reshape(post.n_draws, n, -1)
+    draws = labelled(post, {"pair": pairs, "benchmark": labels}, gap=gaps)
     return Comparison(post, frame, draws, prob, notes)
 
 
@@ -256,14 +246,15 @@ def next_evaluation(
         raise DataError(f"the target must be one model, not {len(wanted)} rows")
     choices = _rows(options, "options")
     prices = _prices(choices, cost)
-    fc = _quiet(post, wanted, None if of == AVERAGE else of, new_family, prob, seed)
-    t = fc.draws["expected"].transpose("chain", "draw", "model", "benchmark").values
-    t = t.reshape(post.n_draws, -1).mean(1).astype(np.float64)
-    measured = _quiet(post, choices, benchmarks, new_family, prob, seed)
-    keep = [post.benchmarks.index(name) for name in measured.benchmarks]
-    names = list(measured.benchmarks)
+    given: dict[str, Any] = {"new_family": new_family, "prob": prob, "seed": seed}
+    fc = _quiet(post, wanted, benchmarks=None if of == AVERAGE else of, **given)
+    t = fc.draws["expected"].values.reshape(post.n_draws, -1).mean(1).astype(np.float64)
+    measured = _quiet(post, choices, benchmarks=benchmarks, **given)
+    names = measured.benchmarks
+    keep = [post.benchmarks.index(name) for name in names]
     rows = []
-    for i, row in enumerate(measured.candidates.itertuples()):
+    models = measured.candidates[["model", "family", "params_b", "tokens_t"]].to_dict("records")
+    for i, model in enumerate(models):
         y = _replicated(post, measured.candidates.iloc[[i]], seed)[..., keep]
         tries = [([j], name) for j, name in enumerate(names)]
         if together and len(names) > 1:
@@ -272,8 +263,7 @@ def next_evaluation(
             share, error = explained(t, y[..., columns])
             rows.append(
                 {
-                    "model": row.model, "family": row.family, "params_b": row.params_b,
-                    "tokens_t": row.tokens_t, "benchmark": name, "cost": prices[i],
+                    **model, "benchmark": name, "cost": prices[i],
                     "sd_now": t.std(ddof=1), "sd_after": t.std(ddof=1) * np.sqrt(1 - share),
                     "reduction": share, "mcse": error,
                     "reduction_per_cost": share / prices[i] if prices[i] > 0 else np.inf,
@@ -281,18 +271,14 @@ def next_evaluation(
             )  # fmt: skip
     frame = pd.DataFrame(rows).sort_values("reduction", ascending=False, kind="stable")
     frame.insert(0, "rank", np.arange(1, len(frame) + 1))
-    group = post.tree["posterior"]
-    draws = xr.Dataset(
-        {"target": (("chain", "draw"), t.reshape(group.sizes["chain"], group.sizes["draw"]))},
-        coords={k: group[k].values for k in ("chain", "draw")},
-    )
     notes = [*fc.warnings, *measured.warnings]
     first = frame.iloc[0]
     if first["reduction"] < 2 * first["mcse"] + 0.02:
         notes.append(
             "no option takes away a share of the variance that these draws can tell from 0"
         )
-    out = NextEvaluation(post, frame.reset_index(drop=True), draws, prob, notes)
+    frame, draws = frame.reset_index(drop=True), labelled(post, target=t)
+    out = NextEvaluation(post, frame, draws, prob, notes)
     out.target = f"{of} of {fc.candidates['model'][0]}"
     return out
 
@@ -354,8 +340,7 @@ def natural_spline(y: np.ndarray) -> np.ndarray:
     last, span = knots[-1], (knots[-1] - knots[0]) ** 2
 
     def cubed(knot: float) -> np.ndarray:
-        out: np.ndarray = np.clip(y - knot, 0, None) ** 3
-        return out
+        return np.clip(y - knot, 0, None) ** 3
 
     before = knots[-2]
     tail = (cubed(before) - cubed(last)) / (last - before)
@@ -386,29 +371,16 @@ def _rows(given: Any, name: str) -> pd.DataFrame:
         raise DataError(f"{name} has no rows")
     rows = given.reset_index(drop=True)
     if "model" not in rows and {"family", "params_b", "tokens_t"} <= set(rows):
-        rows["model"] = [
-            f"{r.family}-{r.params_b:g}B-{r.tokens_t:g}T" for r in rows.itertuples()
-        ]  # fmt: skip
+        rows["model"] = default_names(rows)
     return rows
 
 
-def _quiet(
-    post: PosteriorDraws,
-    rows: pd.DataFrame,
-    benchmarks: Any,
-    new_family: bool,
-    prob: float,
-    seed: int,
-) -> forecast.Forecast:
+def _quiet(post: PosteriorDraws, rows: pd.DataFrame, **options: Any) -> Forecast:
     """A forecast whose warnings are told in the answer's messages."""
-    if isinstance(benchmarks, tuple):
-        benchmarks = list(benchmarks)
     with warnings.catch_warnings():
         for kind in (ExtrapolationWarning, ConvergenceWarning):
             warnings.simplefilter("ignore", kind)
-        return forecast.forecast(
-            post, rows, prob=prob, seed=seed, new_family=new_family, benchmarks=benchmarks
-        )
+        return forecast(post, rows, **options)
 
 
 def _replicated(post: PosteriorDraws, row: pd.DataFrame, seed: int) -> np.ndarray:
@@ -421,16 +393,12 @@ def _replicated(post: PosteriorDraws, row: pd.DataFrame, seed: int) -> np.ndarra
 
 
 def _prices(rows: pd.DataFrame, cost: Callable[[np.ndarray, np.ndarray], Any] | None) -> np.ndarray:
-    size, tokens = (
-        pd.to_numeric(rows[c], errors="coerce").to_numpy(float) if c in rows else np.ones(len(rows))
-        for c in ("params_b", "tokens_t")
-    )
+    numbers = rows.reindex(columns=["params_b", "tokens_t", "cost"], fill_value=1.0)
+    size, tokens, found = numbers.apply(pd.to_numeric, errors="coerce").to_numpy(float).T
     if cost is not None:
         found = np.asarray(cost(size * 1e9, tokens * 1e12), float)
         found = np.broadcast_to(found, size.shape) if found.ndim == 0 else found
-    elif "cost" in rows:
-        found = pd.to_numeric(rows["cost"], errors="coerce").to_numpy(float)
-    else:
+    elif "cost" not in rows:
         return FLOPS * size * 1e9 * tokens * 1e12
     if found.shape != size.shape or not (np.isfinite(found) & (found >= 0)).all():
         raise DataError("the cost of every option must be a number of at least 0")

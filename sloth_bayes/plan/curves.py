@@ -8,23 +8,23 @@ One evaluation serves all draws and points.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import xarray as xr
 
 from ..errors import DataError, SpecError, unknown
 from ..law import equations
 from ..posterior.core import PosteriorDraws
 from ..posterior.effects import Effects
-from ..predict.candidates import candidates, completed
+from ..predict.candidates import candidates, completed, never_seen
 from ..predict.new_effects import effects_of, key_of, rng_of
 from ..skills.find import skills as find_skills
-from ..skills.rotated_draws import sampled
+from ..skills.rotated_draws import skill_draws
 from ..skills.tables import Skills
-from ..support.checks import check_positive
+from ..support.checks import check_positive, interval
 from ..support.intervals import bisect
 
 AVERAGE = "average"
@@ -32,9 +32,9 @@ NEW_FAMILY = "new family"
 BEYOND = 10.0  # times the largest of the data: how far a range goes by default
 FLOPS = 6.0  # of training, per parameter and token
 _PER_DOUBLING = 8  # points of a curve
-_STEPS = 40  # of bisection, halvings of a doubling's eighth: far below any reading
 
 Goal = str | Mapping[str, float]
+Function = Callable[[np.ndarray], np.ndarray]  # of sizes or tokens, or of their logs
 
 
 # -- what is asked about, of whom, and along what ----------------------------------------------
@@ -46,8 +46,7 @@ class Objective(NamedTuple):
     name: str
     kind: str  # "benchmark", "scores" or "skill"
     weights: np.ndarray  # (J,), of sum one; zeros for a skill
-    centre: np.ndarray | None = None  # (S, d), of a skill
-    column: np.ndarray | None = None  # (S, d)
+    skill: tuple[np.ndarray, np.ndarray] | None = None  # centre and column of its transform, (S, d)
 
     @property
     def skill_name(self) -> list[str]:
@@ -70,8 +69,8 @@ def goal_of(post: PosteriorDraws, of: Goal, skills: Skills | None = None) -> Obj
     if of not in found.names:
         raise unknown("benchmark or skill", of, [*names, AVERAGE, *found.names])
     k = found.names.index(of)
-    column = found.merged("transform")[..., k]
-    return Objective(of, "skill", np.zeros(len(names)), found.merged("centre"), column)
+    skill = found.merged("centre"), found.merged("transform")[..., k]
+    return Objective(of, "skill", np.zeros(len(names)), skill)
 
 
 def _weighted(names: list[str], weights: Mapping[str, float]) -> Objective:
@@ -95,11 +94,14 @@ class Who(NamedTuple):
     """Effects of one family, draw by draw, held fixed along a curve."""
 
     name: str
-    family: np.ndarray  # (S, d), the effect of the single model included
-    residual: np.ndarray | None  # (S, J)
-    deviation: np.ndarray | None  # (S, P, d)
-    instruct: float
+    effects: Effects  # of one model, whose own effect is in the family's
     notes: list[str]
+
+    @property
+    def deviation(self) -> np.ndarray | None:
+        """Deviation of its slope, ``(S, P, d)``."""
+        found = self.effects.slope_deviation
+        return None if found is None else found[:, 0]
 
 
 def who_of(
@@ -116,38 +118,23 @@ def who_of(
             "a law of training curves (residual='curve') drifts along a run: ask its forecast, "
             "not a plan"
         )
-    new = family is None
     size, tokens = np.exp(post.constant("centre"))
     row = candidates(
         NEW_FAMILY if family is None else family, size, tokens,
         lineage=lineage, instruct=instruct, model="planned",
     )  # fmt: skip
-    rows = completed(post, row, new_family or new)
+    rows = completed(post, row, new_family or family is None)
     effects = effects_of(post, rows, seed)
-    own = effects.family[:, 0]
     if effects.model_effect is not None:
-        own = own + effects.model_effect[:, 0]
-
-    def one(a: np.ndarray | None) -> np.ndarray | None:
-        return None if a is None else a[:, 0]
-
-    name = str(rows["family"][0])
-    notes = []
-    if name not in post.families:
-        known = rows["lineage"][0] in post.lineages
-        notes.append(
-            f"family {name!r} was never seen: drawn from "
-            + (f"its lineage {rows['lineage'][0]!r}" if known else "the population of lineages")
-        )
+        own = effects.family + effects.model_effect
+        effects = dataclasses.replace(effects, family=own, model_effect=None)
+    notes = never_seen(post, rows)
     if post.known_verdict is False:
         notes.append("the posterior has not converged: see its diagnostics()")
-    return Who(
-        name, own, one(effects.residual), one(effects.slope_deviation),
-        float(effects.instruct[0]), notes,
-    )  # fmt: skip
+    return Who(str(rows["family"][0]), effects, notes)
 
 
-class Path(NamedTuple):
+class Way(NamedTuple):
     """A way through sizes and tokens: one of them moves, the other is fixed or in proportion."""
 
     axis: str  # which moves, "size" or "tokens"
@@ -173,8 +160,8 @@ class Path(NamedTuple):
         return out
 
 
-def path_of(axis: str, held: float | None, ratio: float | None) -> Path:
-    """The path through sizes (or tokens) that the user has asked for."""
+def way_of(axis: str, held: float | None, ratio: float | None) -> Way:
+    """The way through sizes (or tokens) that the user has asked for."""
     name, unit = ("tokens", "trillions") if axis == "size" else ("params", "billions")
     if (held is None) == (ratio is None):
         raise DataError(f"give {name}= ({unit}) or tokens_per_param=, and not both")
@@ -182,7 +169,15 @@ def path_of(axis: str, held: float | None, ratio: float | None) -> Path:
         check_positive(held, name, unit)
     if ratio is not None:
         check_positive(ratio, "tokens_per_param", "tokens for each parameter, such as 20")
-    return Path(axis, held, ratio)
+    return Way(axis, held, ratio)
+
+
+def range_of(
+    post: PosteriorDraws, given: Any, name: str, column: str, below: float = 1, above: float = 1
+) -> tuple[float, float]:
+    """The range that is given, or that of the data, wider by factors below and above."""
+    low, high = post.extent(column)
+    return (low / below, high * above) if given is None else interval(given, name)
 
 
 def values(
@@ -211,11 +206,10 @@ def values(
     out = np.empty((post.n_draws, size.shape[-1]))
     for block in post.blocks(size.shape[-1]):
         effects = _along(post, who, size[..., block], tokens[..., block])
-        if goal.kind == "skill":
-            assert goal.centre is not None
-            assert goal.column is not None
-            theta = sampled(post, effects) - goal.centre[:, None]
-            out[:, block] = (theta * goal.column[:, None]).sum(-1)
+        if goal.skill is not None:
+            centre, column = goal.skill
+            theta = skill_draws(post, effects) - centre[:, None]
+            out[:, block] = (theta * column[:, None]).sum(-1)
             continue
         mu, fraction = post.expected(effects)
         if noise is not None:
@@ -228,17 +222,10 @@ def _along(post: PosteriorDraws, who: Who, size: np.ndarray, tokens: np.ndarray)
     """The effects of one family at many sizes: it broadcasts over them."""
     centre = post.constant("centre")
     x = equations.raw_inputs(post.spec.inputs, np.log(size), np.log(tokens), centre, np)
-    family = who.family[:, None].astype(np.float64)
+    family = who.effects.family.astype(np.float64)
     if who.deviation is not None:
         family = family + x @ who.deviation
-    return Effects(
-        inputs=x,
-        instruct=np.array([who.instruct]),
-        family=family,
-        residual=None if who.residual is None else who.residual[:, None],
-        slope_deviation=None,
-        model_effect=None,
-    )
+    return dataclasses.replace(who.effects, inputs=x, family=family, slope_deviation=None)
 
 
 def standard_noise(post: PosteriorDraws, who: Who, seed: int) -> np.ndarray:
@@ -261,27 +248,13 @@ def points_between(low: float, high: float) -> int:
 def first_crossing(
     grid: np.ndarray,
     reached: np.ndarray,
-    test: Callable[[np.ndarray], np.ndarray],
+    test: Function,
     missing: float = math.inf,
 ) -> tuple[np.ndarray, float]:
     """Where each draw is first reached along the grid, and how often at its very start."""
-    at = reached.argmax(1)
-    any_ = reached.any(1)
+    at, any_ = reached.argmax(1), reached.any(1)
     ends = np.stack([grid[np.maximum(at - 1, 0)], grid[at]], axis=1)
     exact = bisect(ends, test)
     start = any_ & (at == 0)
     out = np.where(any_, np.where(start, grid[0], exact), missing)
     return out, float(start.mean())
-
-
-# -- small things ---------------------------------------------------------------------------
-
-
-def labelled(post: PosteriorDraws, **arrays: np.ndarray) -> xr.Dataset:
-    """One number a draw, in the posterior's chains."""
-    group = post.tree["posterior"]
-    shape = (group.sizes["chain"], group.sizes["draw"])
-    coords = {k: group[k].values for k in ("chain", "draw")}
-    return xr.Dataset(
-        {k: (("chain", "draw"), v.reshape(shape)) for k, v in arrays.items()}, coords=coords
-    )

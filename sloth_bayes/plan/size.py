@@ -1,8 +1,8 @@
 """Decisions about size: how large a model must be, and where growing it stops to pay.
 
-Every question is one of a curve along sizes or tokens (:mod:`sloth_bayes.curves`, which says what
-is held fixed and what is random). Nothing is refitted. The same curves serve
-:mod:`sloth_bayes.allocation`; :mod:`sloth_bayes.choices` compares single models.
+Every question is one of a curve along sizes or tokens (:mod:`sloth_bayes.plan.curves`, which says
+what is held fixed and what is random). Nothing is refitted. The same curves serve
+:mod:`sloth_bayes.plan.budget`; :mod:`sloth_bayes.plan.compare` compares single models.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import pandas as pd
 
 from ..errors import DataError, unknown
 from ..posterior.core import PosteriorDraws
-from ..predict.answer import Answer
+from ..predict.answer import Answer, central, labelled
 from ..skills.tables import Skills
-from ..support.checks import check_prob, check_probability, interval
-from ..support.intervals import median_and_ends, order_statistics
+from ..support.checks import check_positive, check_prob, check_probability
+from ..support.intervals import order_statistics
 from . import curves
-from .curves import Goal, Objective, Path, goal_of, values, who_of
+from .curves import Goal, Objective, Way, goal_of, values, who_of
 
 
 class RequiredSize(Answer):
@@ -42,8 +42,7 @@ class RequiredSize(Answer):
         """The curve with its target, and the probability of reaching it; see planplots."""
         from ..plots import plan as planplots
 
-        axes: np.ndarray[Any, Any] = planplots.required_size(self, ax=ax)
-        return axes
+        return planplots.required_size(self, ax=ax)
 
 
 class Saturation(Answer):
@@ -64,8 +63,7 @@ class Saturation(Answer):
         """The gain of a doubling, and the probability of saturation; see planplots."""
         from ..plots import plan as planplots
 
-        axes: np.ndarray[Any, Any] = planplots.saturation(self, ax=ax)
-        return axes
+        return planplots.saturation(self, ax=ax)
 
 
 # -- questions ----------------------------------------------------------------------------
@@ -155,13 +153,13 @@ def required_size(
     if noisy and goal.kind == "skill":
         raise DataError("a skill is not evaluated, and has no noise: leave noisy out")
     _check_target(post, goal, target)
-    path = curves.path_of("size", tokens, tokens_per_param)
-    low, high = _range(post, sizes, "params_b", "sizes")
+    way = curves.way_of("size", tokens, tokens_per_param)
+    low, high = curves.range_of(post, sizes, "sizes", "params_b", above=curves.BEYOND)
     who = who_of(post, family, lineage, instruct, new_family, seed)
     noise = curves.standard_noise(post, who, seed) if noisy else None
 
     def value(x: np.ndarray) -> np.ndarray:
-        return values(post, who, *path.at(x), goal, noise)
+        return values(post, who, *way.at(x), goal, noise)
 
     grid = np.geomspace(low, high, curves.points_between(low, high))
     curve = value(grid)
@@ -170,26 +168,20 @@ def required_size(
         grid, reached, lambda x: value(x[:, None])[:, 0] >= target
     )
     p = reached.mean(0)
-    required = math.inf
-    if (p >= probability).any():
-        at = int((p >= probability).argmax())
-        required = grid[at]
-        if at:
-            need = grid[at - 1 : at + 1][None]
-            required = float(
-                curves.bisect(need, lambda x: (value(x) >= target).mean(0) >= probability)[0]
-            )
+    sure, _ = curves.first_crossing(
+        grid, p[None] >= probability, lambda x: (value(x) >= target).mean(0) >= probability
+    )
+    required = float(sure[0])
     falls = (np.maximum.accumulate(reached, 1) & ~reached).any(1).mean()
-    middle, lower, upper = order_statistics(size, prob)
-    beyond = math.isfinite(required) and bool(path.beyond(post, np.array([required]))[0])
+    beyond = math.isfinite(required) and bool(way.beyond(post, np.array([required]))[0])
     frame = pd.DataFrame(
         {
             "of": goal.name, "target": float(target), "family": who.name,
             "required_b": required,
-            "tokens_t": float(path.at(np.array([required]))[1][0]),
+            "tokens_t": float(way.at(np.array([required]))[1][0]),
             "probability": probability, "p_reachable": float(reached.any(1).mean()),
-            "p_smallest": p_smallest, "p_falls": float(falls), "median": middle, "lower": lower,
-            "upper": upper, "beyond_data": beyond, "prob": prob,
+            "p_smallest": p_smallest, "p_falls": float(falls), **_exact(size, prob),
+            "beyond_data": beyond, "prob": prob,
         },
         index=[0],
     )  # fmt: skip
@@ -206,8 +198,8 @@ def required_size(
             f"in {falls:.0%} of the draws {goal.name} falls below the target again at some larger "
             "size: the exact size is where it is first reached"
         )
-    out = RequiredSize(post, frame, curves.labelled(post, size=size), prob, notes, goal.skill_name)
-    out.curve = _curve_frame(grid, path, curve, prob).assign(p_reached=p)
+    out = RequiredSize(post, frame, labelled(post, size=size), prob, notes, goal.skill_name)
+    out.curve = _curve_frame(grid, way, curve, prob).assign(p_reached=p)
     return out
 
 
@@ -290,29 +282,27 @@ def saturation(
     True
     """
     prob = check_prob(prob)
-    kinds = {"doubling of size": "size", "size": "size"}
-    kinds |= {"doubling of tokens": "tokens", "tokens": "tokens"}
-    if per not in kinds:
+    axis = str(per).removeprefix("doubling of ")
+    if axis not in ("size", "tokens"):
         raise unknown("kind of doubling", per, ["doubling of size", "doubling of tokens"])
-    axis = kinds[per]
     goal = goal_of(post, of, skills)
-    curves.check_positive(
-        gain, "gain", "in score (0.01 is one point), or standard deviations of a skill"
-    )
+    check_positive(gain, "gain", "in score (0.01 is one point), or standard deviations of a skill")
     _check_gain(post, goal, gain)
     if axis == "tokens" and post.spec.inputs == "size":
         raise DataError("this law has no tokens: ask for a doubling of size")
-    if (tokens if axis == "tokens" else params) is not None:
-        held, moved = ("params", "tokens") if axis == "tokens" else ("tokens", "params")
-        raise DataError(f"a {per} moves {moved}: hold {held} fixed, or tokens_per_param")
-    path = curves.path_of(axis, tokens if axis == "size" else params, tokens_per_param)
-    column = "params_b" if axis == "size" else "tokens_t"
-    low, high = _range(post, within, column, "within")
+    if axis == "size":
+        column, unit, moves, fixed = "params_b", "B", ("params", params), ("tokens", tokens)
+    else:
+        column, unit, moves, fixed = "tokens_t", "T", ("tokens", tokens), ("params", params)
+    if moves[1] is not None:
+        raise DataError(f"a {per} moves {moves[0]}: hold {fixed[0]} fixed, or tokens_per_param")
+    way = curves.way_of(axis, fixed[1], tokens_per_param)
+    low, high = curves.range_of(post, within, "within", column, above=curves.BEYOND)
     asked = _asked(at, low, high)
     who = who_of(post, family, lineage, instruct, new_family, seed)
 
     def value(x: np.ndarray) -> np.ndarray:
-        return values(post, who, *path.at(x), goal)
+        return values(post, who, *way.at(x), goal)
 
     def gains(x: np.ndarray) -> np.ndarray:
         return value(2 * x) - value(x)
@@ -327,23 +317,19 @@ def saturation(
     ends = enough[:, -1]
     point = np.where(ends, np.inf, np.where(last == 0, low, last))
     p_throughout = float((last == 0).mean())
-    middle, lower, upper = order_statistics(point, prob)
+    exact = _exact(point, prob)
     there = gains(asked) if asked.size else np.full((len(point), 1), np.nan)
-    levels = median_and_ends(there, prob)
     frame = pd.DataFrame(
         {
             "of": goal.name, "per": f"doubling of {axis}", "gain": float(gain),
             "family": who.name, "at": asked if asked.size else [np.nan],
             "p_saturated": [float((point <= x).mean()) for x in asked] or [np.nan],
-            "gain_median": levels[0], "gain_lower": levels[1], "gain_upper": levels[2],
-            "median": middle, "lower": lower, "upper": upper,
-            "p_throughout": p_throughout, "p_never": p_never,
-            "unit": "B" if axis == "size" else "T", "prob": prob,
+            **central(there, prob, "gain_"), **exact, "p_throughout": p_throughout,
+            "p_never": p_never, "unit": unit, "prob": prob,
         }
     )  # fmt: skip
     notes = list(who.notes)
-    unit = "B" if axis == "size" else "T"
-    if goal.kind == "skill" and path.ratio is None and post.spec.inputs != "flops":
+    if goal.kind == "skill" and way.ratio is None and post.spec.inputs != "flops":
         notes.append(
             f"with {'tokens' if axis == 'size' else 'the size'} fixed, a doubling adds the same to "
             "a skill everywhere: it is saturated throughout or never"
@@ -355,26 +341,16 @@ def saturation(
             f"in {p_throughout:.0%} of the draws it is saturated already at {low:g}{unit}: those "
             "count as saturating there"
         )
-    seen = post.extent(column)
-    if math.isfinite(middle) and middle > seen[1] * 1.0001:
+    middle, largest = exact["median"], post.extent(column)[1]
+    if math.isfinite(middle) and middle > largest * 1.0001:
         notes.append(f"the median, {middle:.3g}{unit}, lies beyond the data: it relies on the law")
-    out = Saturation(
-        post, frame, curves.labelled(post, saturation=point), prob, notes, goal.skill_name
-    )
-    out.curve = _curve_frame(grid, path, curve, prob).assign(
-        p_saturated=(point[:, None] <= grid).mean(0)
-    )
+    out = Saturation(post, frame, labelled(post, saturation=point), prob, notes, goal.skill_name)
+    p = (point[:, None] <= grid).mean(0)
+    out.curve = _curve_frame(grid, way, curve, prob).assign(p_saturated=p)
     return out
 
 
 # -- small things ---------------------------------------------------------------------------
-
-
-def _range(post: PosteriorDraws, given: Any, column: str, name: str) -> tuple[float, float]:
-    if given is not None:
-        return interval(given, name)
-    low, high = post.extent(column)
-    return low, curves.BEYOND * high
 
 
 def _asked(at: Any, low: float, high: float) -> np.ndarray:
@@ -421,9 +397,11 @@ def _check_gain(post: PosteriorDraws, goal: Objective, gain: float) -> None:
         )
 
 
-def _curve_frame(grid: np.ndarray, path: Path, curve: np.ndarray, prob: float) -> pd.DataFrame:
-    middle, low, high = median_and_ends(curve, prob)
-    size, tokens = path.at(grid)
-    return pd.DataFrame(
-        {"params_b": size, "tokens_t": tokens, "median": middle, "lower": low, "upper": high}
-    )
+def _exact(x: np.ndarray, prob: float) -> dict[str, float]:
+    """Median and ends of where each draw reaches something, which may be infinite."""
+    return dict(zip(("median", "lower", "upper"), order_statistics(x, prob)))
+
+
+def _curve_frame(grid: np.ndarray, way: Way, curve: np.ndarray, prob: float) -> pd.DataFrame:
+    size, tokens = way.at(grid)
+    return pd.DataFrame({"params_b": size, "tokens_t": tokens, **central(curve, prob)})

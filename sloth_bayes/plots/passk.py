@@ -1,22 +1,24 @@
-"""The figure of pass@k; also to be had as :meth:`sloth_bayes.PassAtK.plot`."""
+"""The figure of pass@k; also to be had as :meth:`sloth_bayes.tasks.passk.PassAtK.plot`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from ..errors import DataError, unknown
 from ..table.samples import K, empirical
-from .style import COLOURS, STYLE
+from .panels import drawing, key
+from .style import COLOURS
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+
+_PLAIN = "#8a8a8a"  # models with counts
 
 
 def pass_at_k(
@@ -35,7 +37,8 @@ def pass_at_k(
     Parameters
     ----------
     found
-        What :meth:`sloth_bayes.Posterior.pass_at_k` returned.
+        What :meth:`sloth_bayes.Posterior.pass_at_k` returned, a
+        :class:`sloth_bayes.tasks.passk.PassAtK`.
     truth
         Counts of candidates that did not enter the fit.
     models
@@ -64,56 +67,40 @@ def pass_at_k(
         raise DataError("a curve needs at least two values of k")
     curves, points = found.curve(tries), empirical(found.counts, K)
     held = None if truth is None else empirical(truth, K)
-    figure = None
-    if ax is None:
-        figure = plt.figure(figsize=(6.0, 4.2), layout="constrained")
-    with plt.rc_context(STYLE):
-        axis = figure.add_subplot() if figure is not None else ax
-        assert axis is not None
-        ends = []
-        ahead = [n for n in names if n in found.candidates]
-        colour = dict(zip(ahead, COLOURS))
+    colour = dict(zip([n for n in names if n in found.candidates], COLOURS))
+    with drawing(ax, (6.0, 4.2)) as (_, axes):
+        axis, ends = axes[0], []
         for name in names:
-            rows, new = curves[curves["model"] == name], name in ahead
-            shade = colour.get(name, "#8a8a8a")
-            axis.plot(rows["k"], 100 * rows["median"], color=shade, lw=1.8 if new else 0.9,
-                      zorder=2 + new)  # fmt: skip
+            rows, new = curves[curves["model"] == name], name in found.candidates
+            shade = colour.get(name, _PLAIN)
+            x, middle = rows["k"], 100 * rows["median"]
+            axis.plot(x, middle, color=shade, lw=1.8 if new else 0.9, zorder=2 + new)
             if new:
-                axis.fill_between(rows["k"], 100 * rows["lower"], 100 * rows["upper"],
-                                  color=shade, alpha=0.2, lw=0)  # fmt: skip
-                seen = None if held is None else held[held["model"] == name]
-            else:
-                seen = points[points["model"] == name]
-            if seen is not None:
+                low, high = 100 * rows["lower"], 100 * rows["upper"]
+                axis.fill_between(x, low, high, color=shade, alpha=0.2, lw=0)
+            counted = held if new else points
+            if counted is not None:
+                seen = counted[counted["model"] == name]
                 axis.plot(
-                    seen["k"], 100 * seen["empirical"], "o", ms=4 if new else 2.5,
-                    color=shade, mfc="white" if new else shade, mew=1.0, zorder=4,
+                    seen["k"], 100 * seen["empirical"], "o", ms=4 if new else 2.5, color=shade,
+                    mfc="white" if new else shade, mew=1.0, zorder=4,
                 )  # fmt: skip
-            ends.append((float(100 * rows["median"].iloc[-1]), name, shade))
-        axis.set_xscale("log")
-        axis.set_yscale("log")
+            ends.append((float(middle.iloc[-1]), name, shade))
         low = max(100 * float(curves["median"].min()) / 2, 1e-3)
-        axis.set_ylim(low, 115)
-        axis.set_xlim(min(tries), max(tries) * 1.05)
+        axis.set(xlabel="samples k", ylabel="pass@k (% of problems)", xscale="log", yscale="log")
+        axis.set(xlim=(min(tries), max(tries) * 1.05), ylim=(low, 115))
         axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
         axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
-        axis.set_xlabel("samples k")
-        axis.set_ylabel("pass@k (% of problems)")
         _names_at_the_end(axis, ends, max(tries), low)
         grey = "#555555"
-        handles: list[Line2D | Patch] = [
-            Line2D([], [], color="#8a8a8a", marker="o", ms=3, lw=0.9, label="has counts")
-        ]
-        if ahead:
-            handles.append(
-                Patch(color=grey, alpha=0.25, label=f"forecast, {found.prob:.0%} interval")
-            )
+        handles: list[Any] = [key("has counts", _PLAIN, "o", ls="-", ms=3, lw=0.9)]
+        if colour:
+            band = f"forecast, {found.prob:.0%} interval"
+            handles.append(Patch(color=grey, alpha=0.25, label=band))
         if held is not None:
-            handles.append(
-                Line2D([], [], color=grey, marker="o", ms=4, mfc="white", ls="", label="held out")
-            )
+            handles.append(key("held out", grey, "o", mfc="white", ms=4))
         axis.legend(handles=handles, loc="lower right")
-    return np.array([axis])
+    return axes
 
 
 def _names_at_the_end(axis: Axes, ends: list[tuple[float, str, str]], x: float, low: float) -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from .panels import legend, new_figure, outer_labels, panels, plain_ticks
-from .style import COLOURS, STYLE
+from .panels import band, drawing, key, legend, outer_labels, plain_ticks
+from .style import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,17 +18,13 @@ if TYPE_CHECKING:
 _TICKS = (1, 3, 7, 13, 30, 70)
 
 
-def _label(skill: str) -> str:
-    return skill.replace("_", " ")
-
-
 def saturation(found: Any, ax: Axes | np.ndarray | None = None) -> np.ndarray:
     """Gain of a doubling along sizes, a panel a skill, and P(saturated) at the sizes asked about.
 
     Parameters
     ----------
     found
-        The answer.
+        The answer, :class:`sloth_bayes.ratings.saturation.RatingsSaturation`.
     ax
         Axes, one a skill; a new figure by default.
 
@@ -44,39 +38,31 @@ def saturation(found: Any, ax: Axes | np.ndarray | None = None) -> np.ndarray:
         If the number of axes is not that of skills.
     """
     skills = list(dict.fromkeys(found.frame["skill"]))
-    columns = min(3, len(skills))
-    rows = -(-len(skills) // columns)
-    figure = new_figure(ax, (2.6 * columns + 0.4, 1.9 * rows + 0.9))
+    ncols = min(3, len(skills))
+    size = (2.6 * ncols + 0.4, 1.9 * -(-len(skills) // ncols) + 0.9)
     gain = found.frame["gain"].iloc[0]
-    with plt.rc_context(STYLE):
-        axes = panels(figure, ax, len(skills), (rows, columns), sharex=True, sharey=True)
+    shared = {"sharex": True, "sharey": True}
+    with drawing(ax, size, len(skills), ncols, **shared) as (figure, axes):
         for axis, skill in zip(axes, skills):
-            rows_of = found.curve[found.curve["skill"] == skill]
-            axis.fill_between(
-                rows_of["params_b"], rows_of["lower"], rows_of["upper"], color=COLOURS[0],
-                alpha=0.2, lw=0,
-            )  # fmt: skip
-            axis.plot(rows_of["params_b"], rows_of["median"], color=COLOURS[0])
+            curve, asked = (f[f["skill"] == skill] for f in (found.curve, found.frame))
+            band(axis, curve["params_b"], curve, COLOURS[0], factor=1)
             axis.axhline(gain, color=COLOURS[1], ls="--", lw=1)
-            asked = found.frame[found.frame["skill"] == skill]
             for row in asked.itertuples():
                 axis.annotate(
                     f"{100 * row.p_saturated:.0f}%", (row.at, 0.02), fontsize=7, ha="center",
                     xycoords=("data", "axes fraction"), color="#333333",
                 )  # fmt: skip
-            axis.set_title(_label(skill))
-            axis.set_xscale("log")
+            axis.set(title=_label(skill), xscale="log")
             plain_ticks(axis.xaxis, _TICKS)
-        across = None if figure is None else columns
-        outer_labels(axes, across, "parameters (B)", "points a doubling")
-        if figure is not None:
-            handles = [
-                Line2D([], [], color=COLOURS[0], label="median"),
-                Patch(color=COLOURS[0], alpha=0.2, label=f"{100 * found.prob:g}% interval"),
-                Line2D([], [], color=COLOURS[1], ls="--", label=f"{gain:g} points"),
-                Line2D([], [], ls="", label="below: P(saturated)"),
-            ]
-            legend(figure, handles)
+        columns = None if figure is None else ncols
+        outer_labels(axes, columns, "parameters (B)", "points a doubling")
+        handles = [
+            key("median", COLOURS[0]),
+            Patch(color=COLOURS[0], alpha=0.2, label=f"{100 * found.prob:g}% interval"),
+            key(f"{gain:g} points", COLOURS[1], ls="--"),
+            key("below: P(saturated)", COLOURS[0], ls=""),
+        ]
+        legend(figure, handles)
     return axes
 
 
@@ -86,7 +72,7 @@ def gaps(found: pd.DataFrame, ax: Axes | np.ndarray | None = None, title: str = 
     Parameters
     ----------
     found
-        What :meth:`sloth_bayes.RatingsPosterior.gaps` returned.
+        What :meth:`sloth_bayes.ratings.posterior.RatingsPosterior.gaps` returned.
     ax
         One axis; a new figure by default.
     title
@@ -97,17 +83,15 @@ def gaps(found: pd.DataFrame, ax: Axes | np.ndarray | None = None, title: str = 
     numpy.ndarray of matplotlib.axes.Axes
     """
     rows = found.sort_values("gap")
-    figure = new_figure(ax, (5.2, 0.3 * len(rows) + 1.1))
-    with plt.rc_context(STYLE):
-        (axis,) = axes = panels(figure, ax, 1)
+    with drawing(ax, (5.2, 0.3 * len(rows) + 1.1)) as (_, axes):
+        axis = axes[0]
         y = np.arange(len(rows))
         colours = [COLOURS[0] if c else COLOURS[6] for c in rows["certain"]]
         axis.hlines(y, rows["lower"], rows["upper"], color=colours, lw=2)
         axis.scatter(rows["gap"], y, color=colours, s=22, zorder=3)
         axis.axvline(0, color="#555555", lw=0.8)
-        axis.set_yticks(y, [_label(s) for s in rows["skill"]])
-        axis.set_xlabel("gap (rating points of 1-5)")
-        axis.set_title(title)
+        axis.set_yticks(y, rows["skill"].map(_label))
+        axis.set(xlabel="gap (rating points of 1-5)", title=title)
     return axes
 
 
@@ -117,7 +101,7 @@ def judges(found: pd.DataFrame, ax: Axes | np.ndarray | None = None) -> np.ndarr
     Parameters
     ----------
     found
-        What :meth:`sloth_bayes.RatingsPosterior.judged` returned.
+        What :meth:`sloth_bayes.ratings.posterior.RatingsPosterior.judged` returned.
     ax
         Two axes; a new figure by default.
 
@@ -127,30 +111,27 @@ def judges(found: pd.DataFrame, ax: Axes | np.ndarray | None = None) -> np.ndarr
     """
     skills = list(dict.fromkeys(found["skill"]))[::-1]
     names = list(dict.fromkeys(found["judge"]))
-    figure = new_figure(ax, (7.4, 0.32 * len(skills) + 1.3))
+    place = np.arange(len(skills))
     sides = (
         ("severity", "lower", "upper", "severity (points below an average judge)"),
         ("noise", "noise_lower", "noise_upper", "own noise (points)"),
     )
-    with plt.rc_context(STYLE):
-        axes = panels(figure, ax, 2, sharey=True)
+    with drawing(ax, (7.4, 0.32 * len(skills) + 1.3), 2, sharey=True) as (figure, axes):
         for axis, (middle, low, high, label) in zip(axes, sides):
             for g, judge in enumerate(names):
                 rows = found[found["judge"] == judge].set_index("skill").loc[skills]
-                y = np.arange(len(skills)) + 0.16 * (g - (len(names) - 1) / 2)
+                y = place + 0.16 * (g - (len(names) - 1) / 2)
                 colour = COLOURS[g % len(COLOURS)]
                 axis.hlines(y, rows[low], rows[high], color=colour, lw=2)
                 axis.scatter(rows[middle], y, color=colour, s=20, zorder=3)
             axis.set_xlabel(label)
-            axis.set_yticks(np.arange(len(skills)), [_label(s) for s in skills])
+            axis.set_yticks(place, [_label(s) for s in skills])
         axes[0].axvline(0, color="#555555", lw=0.8)
         axes[1].set_xlim(left=0)
-        if figure is not None:
-            legend(
-                figure,
-                [
-                    Line2D([], [], color=COLOURS[g % len(COLOURS)], marker="o", label=name)
-                    for g, name in enumerate(names)
-                ],
-            )
+        shades = [COLOURS[g % len(COLOURS)] for g in range(len(names))]
+        legend(figure, [key(n, c, "o", ls="-") for n, c in zip(names, shades)])
     return axes
+
+
+def _label(skill: str) -> str:
+    return skill.replace("_", " ")

@@ -1,7 +1,7 @@
 """Figures of skills. Each draws on given axes or makes its own figure, and returns the axes.
 
 All are to be had from :mod:`sloth_bayes.plots` too, and from
-:meth:`sloth_bayes.Skills.plot`.
+:meth:`sloth_bayes.skills.tables.Skills.plot`.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.colors import Normalize
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from scipy.spatial import ConvexHull, QhullError
 
 from ..errors import DataError, unknown
-from .panels import legend, new_figure, panels, plain_ticks
-from .style import COLOURS, STYLE
+from .panels import dots, drawing, key, legend, plain_rows, plain_ticks, ticks_between
+from .style import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from .given import Skills
 
 
 FIGURES = (
@@ -40,7 +41,7 @@ _FLOPS = 6e21  # of a billion parameters and a trillion tokens
 
 
 def loadings(
-    skills: Any, ax: Axes | np.ndarray | None = None, prob: float | None = None
+    skills: Skills, ax: Axes | np.ndarray | None = None, prob: float | None = None
 ) -> np.ndarray:
     """Heat map of loadings, with their intervals: what each benchmark needs.
 
@@ -51,7 +52,7 @@ def loadings(
     Parameters
     ----------
     skills
-        The skills.
+        The skills, :class:`sloth_bayes.skills.tables.Skills`.
     ax
         Axes to draw on; a new figure by default.
     prob
@@ -70,42 +71,25 @@ def loadings(
     """
     found = skills.loadings(prob)
     names, benchmarks = skills.names, skills.benchmarks
-    mass = found["prob"].iloc[0]
-
-    def wide(column: str) -> np.ndarray:
-        out: np.ndarray = (
-            found.pivot(index="benchmark", columns="skill", values=column)
-            .loc[benchmarks, names]
-            .to_numpy()
-        )
-        return out
-
-    mean, low, high, positive = (wide(c) for c in ("mean", "lower", "upper", "p_positive"))
+    table = found.pivot(index="benchmark", columns="skill").loc[benchmarks]
+    mean, low, high, positive = (
+        table[c][names].to_numpy() for c in ("mean", "lower", "upper", "p_positive")
+    )
+    sure = np.maximum(positive, 1 - positive) > _CERTAIN
     top = float(np.abs(mean).max())
-    colour = plt.get_cmap("PuOr_r")
-    scale = Normalize(-top, top)
-    size = (1.35 * len(names) + 1.9, 0.29 * len(benchmarks) + 1.1)
-    figure = new_figure(ax, size)
-    with plt.rc_context(STYLE):
-        axes = panels(figure, ax, 1)
+    scale = plt.cm.ScalarMappable(Normalize(-top, top), "PuOr_r")
+    edges = np.array([0, _STRIP, 1 - _STRIP, 1])
+    written = {"ha": "center", "va": "center", "zorder": 3, "fontsize": 8.5}
+    with drawing(ax, (1.35 * len(names) + 1.9, 0.29 * len(benchmarks) + 1.1)) as (_, axes):
         axis = axes[0]
-        for j in range(len(benchmarks)):
-            for k in range(len(names)):
-                edges = [k, k + _STRIP, k + 1 - _STRIP, k + 1]
-                for value, left, right in zip(
-                    (low[j, k], mean[j, k], high[j, k]), edges, edges[1:]
-                ):
-                    face = colour(scale(value))
-                    axis.add_patch(
-                        Rectangle((left, j), right - left, 1, facecolor=face, lw=0, zorder=1)
-                    )
-                certain = max(positive[j, k], 1 - positive[j, k]) > _CERTAIN
-                shade = abs(mean[j, k]) / top
-                ink = "white" if shade > 0.62 else "black" if certain else "#777777"
-                axis.text(
-                    k + 0.5, j + 0.5, f"{mean[j, k]:.2f}", ha="center", va="center", zorder=3,
-                    color=ink, fontsize=8.5, fontweight="bold" if certain else "normal",
-                )  # fmt: skip
+        for (j, k), value in np.ndenumerate(mean):
+            faces = scale.to_rgba(np.array([low[j, k], value, high[j, k]]))
+            axis.bar(
+                k + edges[:-1], 1, np.diff(k + edges), j, align="edge", color=faces, lw=0, zorder=1
+            )
+            ink = "white" if abs(value) / top > 0.62 else "black" if sure[j, k] else "#777777"
+            weight = "bold" if sure[j, k] else "normal"
+            axis.text(k + 0.5, j + 0.5, f"{value:.2f}", color=ink, fontweight=weight, **written)
         axis.hlines(range(len(benchmarks) + 1), 0, len(names), color="white", lw=1.6, zorder=2)
         axis.vlines(range(len(names) + 1), 0, len(benchmarks), color="white", lw=4, zorder=2)
         axis.set(xlim=(0, len(names)), ylim=(len(benchmarks), 0))
@@ -115,17 +99,16 @@ def loadings(
         axis.set_xticks(np.arange(len(names)) + 0.5, [_two_lines(n) for n in names])
         axis.xaxis.tick_top()
         axis.set_yticks(np.arange(len(benchmarks)) + 0.5, benchmarks)
-        bar = axis.figure.colorbar(
-            plt.cm.ScalarMappable(scale, colour), ax=axis, pad=0.03, fraction=0.06, aspect=30
-        )
+        bar = axis.figure.colorbar(scale, ax=axis, pad=0.03, fraction=0.06, aspect=30)
         bar.outline.set_visible(False)
         bar.ax.tick_params(length=0)
-        bar.set_label(f"logits per sd of skill\n(cell edges: {100 * mass:g}% interval)", fontsize=8)
+        mass = f"{100 * found['prob'].iloc[0]:g}%"
+        bar.set_label(f"logits per sd of skill\n(cell edges: {mass} interval)", fontsize=8)
     return axes
 
 
 def loadings_forest(
-    skills: Any, ax: Axes | np.ndarray | None = None, prob: float | None = None
+    skills: Skills, ax: Axes | np.ndarray | None = None, prob: float | None = None
 ) -> np.ndarray:
     """Loadings with intervals, a panel a skill.
 
@@ -135,7 +118,7 @@ def loadings_forest(
     Parameters
     ----------
     skills
-        The skills.
+        The skills, :class:`sloth_bayes.skills.tables.Skills`.
     ax
         Axes to draw on, one a skill.
     prob
@@ -154,9 +137,7 @@ def loadings_forest(
     outer, inner = skills.loadings(prob), skills.loadings(0.5)
     names, benchmarks = skills.names, skills.benchmarks
     size = (1.1 + 1.95 * len(names), 0.23 * len(benchmarks) + 1.3)
-    figure = new_figure(ax, size)
-    with plt.rc_context(STYLE):
-        axes = panels(figure, ax, len(names), sharey=True)
+    with drawing(ax, size, len(names), sharey=True) as (figure, axes):
         y = np.arange(len(benchmarks))
         for k, (axis, name) in enumerate(zip(axes, names)):
             wide, narrow = (f[f["skill"] == name] for f in (outer, inner))
@@ -164,34 +145,24 @@ def loadings_forest(
             axis.axvline(0, color="#777777", lw=0.9, zorder=1)
             axis.hlines(y, wide["lower"], wide["upper"], color=shade, lw=1.2)
             axis.hlines(y, narrow["lower"], narrow["upper"], color=shade, lw=3.2)
-            certain = (wide["p_positive"] - 0.5).abs() > _CERTAIN - 0.5
-            axis.scatter(
-                wide["median"], y, s=26, zorder=3, linewidths=1.3, edgecolors=shade,
-                color=[shade if c else "white" for c in certain],
-            )  # fmt: skip
-            axis.set_title(name)
-            axis.set_xlabel("logits per sd")
-            axis.set_ylim(len(benchmarks) - 0.4, -0.6)
-            axis.grid(axis="y", visible=False)
-            axis.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
+            dots(axis, wide["median"], y, shade, _sure(wide["p_positive"]), 26)
+            axis.set(title=name, xlabel="logits per sd", ylim=(len(benchmarks) - 0.4, -0.6))
+            axis.xaxis.set_major_locator(_round_ticks(4))
         axes[0].set_yticks(y, benchmarks)
-        for axis in axes:
-            axis.tick_params(axis="y", length=0)
-        if figure is not None:
-            grey = "#555555"
-            mass = f"{100 * outer['prob'].iloc[0]:g}%"
-            handles = [
-                Line2D([], [], color=grey, lw=1.2, label=f"{mass} interval"),
-                Line2D([], [], color=grey, lw=3.2, label="50%"),
-                Line2D([], [], color=grey, marker="o", ls="", ms=5, label="sign certain"),
-                Line2D([], [], color=grey, marker="o", mfc="white", ls="", ms=5, label="not"),
-            ]
-            legend(figure, handles)
+        plain_rows(*axes)
+        grey = "#555555"
+        handles = [
+            key(f"{100 * outer['prob'].iloc[0]:g}% interval", grey, lw=1.2),
+            key("50%", grey, lw=3.2),
+            key("sign certain", grey, "o", ms=5),
+            key("not", grey, "o", mfc="white", ms=5),
+        ]
+        legend(figure, handles)
     return axes
 
 
 def level_curves(
-    skills: Any,
+    skills: Skills,
     ax: Axes | np.ndarray | None = None,
     levels: int | Sequence[float] = 5,
     prob: float | None = None,
@@ -207,7 +178,7 @@ def level_curves(
     Parameters
     ----------
     skills
-        The skills.
+        The skills, :class:`sloth_bayes.skills.tables.Skills`.
     ax
         Axes to draw on, one a skill.
     levels
@@ -232,61 +203,58 @@ def level_curves(
     mass = skills.prob if prob is None else prob
     models = skills.models()
     size, tokens = models["params_b"].to_numpy(), models["tokens_t"].to_numpy()
-    x = np.geomspace(size.min() / 1.15, size.max() * 1.15, points)
-    y = np.geomspace(tokens.min() / 1.15, tokens.max() * 1.15, points)
+    x, y = (np.geomspace(v.min() / 1.15, v.max() * 1.15, points) for v in (size, tokens))
     surface = skills.surface(x, y).values
     surface = surface.reshape(-1, *surface.shape[2:])
     outside = _outside_hull(size, tokens, x, y)
-    figure = new_figure(ax, (0.5 + 2.55 * len(skills.names), 3.1))
-    with plt.rc_context(STYLE):
-        axes = panels(figure, ax, len(skills.names), sharey=True)
-        for k, (axis, name) in enumerate(zip(axes, skills.names)):
+    names = skills.names
+    with drawing(ax, (0.5 + 2.55 * len(names), 3.1), len(names), sharey=True) as (figure, axes):
+        for k, (axis, name) in enumerate(zip(axes, names)):
             shade = COLOURS[k % len(COLOURS)]
             middle = np.median(surface[..., k], axis=0).T
             chosen = _levels_of(levels, middle)
+            ends = [(1 - mass) / 2, (1 + mass) / 2]
             for level in chosen:
                 above = (surface[..., k] > level).mean(0).T
-                axis.contourf(
-                    x, y, above, levels=[(1 - mass) / 2, (1 + mass) / 2], colors=[shade], alpha=0.2,
-                    zorder=1,
-                )  # fmt: skip
+                axis.contourf(x, y, above, levels=ends, colors=[shade], alpha=0.2, zorder=1)
             if chosen.size:
                 lines = axis.contour(x, y, middle, levels=chosen, colors=[shade], zorder=3)
                 axis.clabel(lines, fmt="%g", fontsize=8)
-            axis.contourf(
-                x, y, outside, levels=[0.5, 1.5], colors="none", hatches=["////"], zorder=2
-            ).set(edgecolor="#c8c8c8", linewidth=0.0)  # fmt: skip
+            hatch = axis.contourf(x, y, outside, [0.5, 1.5], colors="none", hatches=["////"])
+            hatch.set(edgecolor="#c8c8c8", linewidth=0.0, zorder=2)
             axis.plot(size, tokens, ".", color="#444444", ms=3, zorder=4)
-            axis.set_title(name)
-            _log_axes(axis, x, y)
-            axis.set_xlabel("parameters (B)")
+            axis.set(title=name, xlabel="parameters (B)", xscale="log", yscale="log")
+            axis.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
+            for side, values in ((axis.xaxis, x), (axis.yaxis, y)):
+                low, high = values[0], values[-1]
+                decades = np.ceil(np.log10(high)) - np.floor(np.log10(low))
+                plain_ticks(side, ticks_between(low, high, (1,) if decades > 3 else (1, 3)))
             axis.grid(False)
         axes[0].set_ylabel("tokens (T)")
-        if figure is not None:
-            grey = "#777777"
-            handles = [
-                Line2D([], [], color=grey, label="level (sd of skill)"),
-                Patch(color=grey, alpha=0.25, lw=0, label=f"where it may run ({100 * mass:g}%)"),
-                Line2D([], [], color="#444444", marker=".", ls="", ms=4, label="models"),
-                Patch(facecolor="white", edgecolor="#c8c8c8", hatch="////", lw=0, label="no data"),
-            ]
-            legend(figure, handles)
+        band = f"where it may run ({100 * mass:g}%)"
+        handles = [
+            key("level (sd of skill)", "#777777"),
+            Patch(color="#777777", alpha=0.25, lw=0, label=band),
+            key("models", "#444444", ".", ms=4),
+            Patch(facecolor="white", edgecolor="#c8c8c8", hatch="////", lw=0, label="no data"),
+        ]
+        legend(figure, handles)
     return axes
 
 
 def base_and_tuned(
-    skills: Any, ax: Axes | np.ndarray | None = None, prob: float | None = None
+    skills: Skills, ax: Axes | np.ndarray | None = None, prob: float | None = None
 ) -> np.ndarray:
     """Skills of tuned models against their base models, with intervals and the diagonal.
 
-    Pairs are those of :meth:`sloth_bayes.Skills.tuning`, model by model of one size. A filled
-    point is a change whose sign is certain (probability above 0.95), which is a matter of the
-    difference and not of the two intervals: they move together.
+    Pairs are those of :meth:`sloth_bayes.skills.tables.Skills.tuning`, model by model of one
+    size. A filled point is a change whose sign is certain (probability above 0.95), which is a
+    matter of the difference and not of the two intervals: they move together.
 
     Parameters
     ----------
     skills
-        The skills.
+        The skills, :class:`sloth_bayes.skills.tables.Skills`.
     ax
         Axes to draw on, one a skill.
     prob
@@ -310,49 +278,35 @@ def base_and_tuned(
     place = {m: i for i, m in enumerate(skills.posterior.models)}
     first, second = (pairs[c].map(place).to_numpy() for c in ("base", "tuned"))
     risen = (values[:, second] > values[:, first]).mean(0)  # (pairs, skills)
-    shades = _shades(pairs["lineage"])
-    figure = new_figure(ax, (0.5 + 2.5 * len(skills.names), 3.5))
-    with plt.rc_context(STYLE):
-        axes = panels(figure, ax, len(skills.names))
-        for k, (axis, name) in enumerate(zip(axes, skills.names)):
+    # a colour for each of the six lineages with the most pairs
+    shades = dict(zip(pairs["lineage"].value_counts().index[:6], COLOURS))
+    others = "#9a9a9a"
+    ink = [shades.get(line, others) for line in pairs["lineage"]]
+    names = skills.names
+    with drawing(ax, (0.5 + 2.5 * len(names), 3.5), len(names)) as (figure, axes):
+        for k, (axis, name) in enumerate(zip(axes, names)):
             base, tuned = (found.loc[name].loc[pairs[c]] for c in ("base", "tuned"))
             ends = np.concatenate([base[["lower", "upper"]], tuned[["lower", "upper"]]])
             low, high = ends.min() - 0.15, ends.max() + 0.15
             axis.plot([low, high], [low, high], color="#777777", lw=0.9, zorder=1)
-            ink = [shades.get(line, "#9a9a9a") for line in pairs["lineage"]]
             axis.hlines(tuned["mean"], base["lower"], base["upper"], color=ink, lw=0.8, alpha=0.45)
             axis.vlines(base["mean"], tuned["lower"], tuned["upper"], color=ink, lw=0.8, alpha=0.45)
-            certain = np.abs(risen[:, k] - 0.5) > _CERTAIN - 0.5
-            axis.scatter(
-                base["mean"], tuned["mean"], s=20, linewidths=1.1, edgecolors=ink, zorder=3,
-                color=[c if sure else "white" for c, sure in zip(ink, certain)],
-            )  # fmt: skip
-            axis.set(xlim=(low, high), ylim=(low, high), aspect="equal")
-            axis.set_title(name)
-            axis.set_xlabel("base model (sd)")
+            dots(axis, base["mean"], tuned["mean"], ink, _sure(risen[:, k]), 20, lw=1.1)
+            axis.set(title=name, xlabel="base model (sd)", aspect="equal")
+            axis.set(xlim=(low, high), ylim=(low, high))
             for side in (axis.xaxis, axis.yaxis):
-                side.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+                side.set_major_locator(_round_ticks(5))
         axes[0].set_ylabel("tuned model (sd)")
-        if figure is not None:
-            handles = [
-                Line2D([], [], color=c, marker="o", ls="", ms=4.5, label=line)
-                for line, c in shades.items()
-            ]
-            if len(shades) < pairs["lineage"].nunique():
-                grey = "#9a9a9a"
-                handles.append(
-                    Line2D([], [], color=grey, marker="o", ls="", ms=4.5, label="others")
-                )
-            handles.append(
-                Line2D([], [], color="#555555", marker="o", mfc="white", ls="", ms=4.5,
-                       label="sign of change not certain")
-            )  # fmt: skip
-            legend(figure, handles)
+        handles = [key(line, c, "o", ms=4.5) for line, c in shades.items()]
+        if len(shades) < pairs["lineage"].nunique():
+            handles.append(key("others", others, "o", ms=4.5))
+        handles.append(key("sign of change not certain", "#555555", "o", mfc="white", ms=4.5))
+        legend(figure, handles)
     return axes
 
 
 def skills_and_compute(
-    skills: Any,
+    skills: Skills,
     families: Sequence[str] | None = None,
     ax: Axes | np.ndarray | None = None,
     prob: float | None = None,
@@ -362,7 +316,7 @@ def skills_and_compute(
     Parameters
     ----------
     skills
-        The skills.
+        The skills, :class:`sloth_bayes.skills.tables.Skills`.
     families
         Families to colour, at most seven; by default the three base families with the most
         models, and of the others the three that were trained with the most compute. All others
@@ -393,42 +347,36 @@ def skills_and_compute(
             raise unknown("family", name, known)
     if len(families) > len(COLOURS):
         raise DataError(f"at most {len(COLOURS)} families can be told apart, not {len(families)}")
-    figure = new_figure(ax, (0.5 + 2.55 * len(skills.names), 3.3))
-    with plt.rc_context(STYLE):
-        axes = panels(figure, ax, len(skills.names))
-        for axis, name in zip(axes, skills.names):
+    shades = list(zip(families, COLOURS))
+    joined: dict[str, Any] = {"ms": 3.6, "lw": 1.1}
+    names = skills.names
+    with drawing(ax, (0.5 + 2.55 * len(names), 3.3), len(names)) as (figure, axes):
+        for axis, name in zip(axes, names):
             here = found[found["skill"] == name]
             axis.plot(here["flops"], here["mean"], ".", color="#c4c4c4", ms=4, zorder=1)
-            for family, shade in zip(families, COLOURS):
+            for family, shade in shades:
                 mine = here[here["family"] == family].sort_values("flops")
                 axis.vlines(mine["flops"], mine["lower"], mine["upper"], color=shade, lw=1.1)
-                axis.plot(mine["flops"], mine["mean"], "o-", color=shade, ms=3.6, lw=1.1, zorder=3)
-            axis.set_xscale("log")
+                axis.plot(mine["flops"], mine["mean"], "o-", color=shade, zorder=3, **joined)
+            axis.set(title=name, xlabel="training compute (FLOPs)", xscale="log")
             axis.xaxis.set_major_locator(LogLocator(numticks=5))
             axis.xaxis.set_minor_locator(NullLocator())
-            axis.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
-            axis.set_title(name)
-            axis.set_xlabel("training compute (FLOPs)")
+            axis.yaxis.set_major_locator(_round_ticks(6))
         axes[0].set_ylabel("skill (sd)")
-        if figure is not None:
-            handles: list[Any] = [
-                Line2D([], [], color=shade, marker="o", ms=3.6, lw=1.1, label=family)
-                for family, shade in zip(families, COLOURS)
-            ]
-            handles.append(Line2D([], [], color="#c4c4c4", marker=".", ls="", label="others"))
-            legend(figure, handles)
+        handles = [key(family, c, "o", ls="-", **joined) for family, c in shades]
+        legend(figure, [*handles, key("others", "#c4c4c4", ".")])
     return axes
 
 
 def skill_correlations(
-    skills: Any, ax: Axes | np.ndarray | None = None, prob: float | None = None
+    skills: Skills, ax: Axes | np.ndarray | None = None, prob: float | None = None
 ) -> np.ndarray:
     """Posterior densities of the skills' correlations over the models of the table.
 
     Parameters
     ----------
     skills
-        The skills.
+        The skills, :class:`sloth_bayes.skills.tables.Skills`.
     ax
         Axes to draw on.
     prob
@@ -448,33 +396,38 @@ def skill_correlations(
         raise DataError("one skill has no correlation")
     found = skills.correlations(prob)
     draws = skills.merged("correlation")
-    figure = new_figure(ax, (4.6, 0.55 * len(found) + 0.9))
-    with plt.rc_context(STYLE):
-        axes = panels(figure, ax, 1)
+    edges = np.linspace(-1, 1, 101)
+    shade = COLOURS[0]
+    with drawing(ax, (4.6, 0.55 * len(found) + 0.9)) as (_, axes):
         axis = axes[0]
-        edges = np.linspace(-1, 1, 101)
-        middle = (edges[1:] + edges[:-1]) / 2
         for i, row in enumerate(found.itertuples()):
-            shade = COLOURS[0]
             pair = draws[:, skills.names.index(row.skill), skills.names.index(row.with_skill)]
             density = np.histogram(pair, edges)[0].astype(float)
             density = np.convolve(density, [0.25, 0.5, 0.25], mode="same")
             height = 0.62 * density / max(density.max(), 1e-12)
+            middle = (edges[1:] + edges[:-1]) / 2
             axis.fill_between(middle, i - height, i, color=shade, alpha=0.3, lw=0)
             axis.hlines(i + 0.12, row.lower, row.upper, color=shade, lw=1.3)
             axis.plot(row.median, i + 0.12, "o", color=shade, ms=4.5)
         axis.axvline(0, color="#777777", lw=0.9, zorder=1)
+        title = f"Skill correlations, {100 * found['prob'].iloc[0]:g}% intervals"
+        axis.set(title=title, xlabel="correlation over the models of the table")
         axis.set(xlim=(-1, 1), ylim=(len(found) - 0.55, -0.8))
-        labels = [f"{r.skill},\n{r.with_skill}" for r in found.itertuples()]
-        axis.set_yticks(range(len(found)), labels)
-        axis.tick_params(axis="y", length=0)
-        axis.grid(axis="y", visible=False)
-        axis.set_xlabel("correlation over the models of the table")
-        axis.set_title(f"Skill correlations, {100 * found['prob'].iloc[0]:g}% intervals")
+        axis.set_yticks(range(len(found)), found["skill"] + ",\n" + found["with_skill"])
+        plain_rows(axis)
     return axes
 
 
 # -- shared ---------------------------------------------------------------------------------
+
+
+def _sure(positive: Any) -> Any:
+    """Whether a sign is certain, by the probability that it is positive."""
+    return np.abs(positive - 0.5) > _CERTAIN - 0.5
+
+
+def _round_ticks(n: int) -> MaxNLocator:
+    return MaxNLocator(nbins=n, steps=[1, 2, 5, 10])
 
 
 def _two_lines(name: str) -> str:
@@ -509,17 +462,7 @@ def _outside_hull(size: np.ndarray, tokens: np.ndarray, x: np.ndarray, y: np.nda
     return (off > 1e-9).astype(float)
 
 
-def _log_axes(axis: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    axis.set(xscale="log", yscale="log", xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
-    for side, values in ((axis.xaxis, x), (axis.yaxis, y)):
-        decades = range(int(np.floor(np.log10(values[0]))), int(np.ceil(np.log10(values[-1]))) + 1)
-        mantissas = (1,) if len(decades) > 4 else (1, 3)
-        ticks = [m * 10.0**e for e in decades for m in mantissas]
-        ticks = [t for t in ticks if values[0] <= t <= values[-1]]
-        plain_ticks(side, ticks)
-
-
-def model_pairs(skills: Any) -> pd.DataFrame:
+def model_pairs(skills: Skills) -> pd.DataFrame:
     """Base and tuned models of one size: lineage, base, tuned."""
     models = skills.models().drop_duplicates("model")
     rows = []
@@ -540,8 +483,3 @@ def _telling_families(models: pd.DataFrame) -> list[str]:
     many = list(grouped.size().sort_values(ascending=False, kind="stable").index[:3])
     most = grouped.max().sort_values(ascending=False, kind="stable").index
     return many + [f for f in most if f not in many][:3]
-
-
-def _shades(lineages: pd.Series) -> dict[str, str]:
-    """A colour for each of the six lineages with the most pairs."""
-    return dict(zip(lineages.value_counts().index[:6], COLOURS))

@@ -1,20 +1,21 @@
-"""The figure of a tracked run; also to be had as :meth:`sloth_bayes.Tracking.plot`."""
+"""A tracked run; also to be had as :meth:`sloth_bayes.runs.tracking.Tracking.plot`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from .panels import chosen, new_figure, outer_labels, panels
-from .style import COLOURS, STYLE
+from .panels import band, chosen, drawing, key, legend, outer_labels
+from .style import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+_SIBLING = "#b5b5b5"
 
 
 def tracking(
@@ -33,7 +34,7 @@ def tracking(
     Parameters
     ----------
     found
-        What :func:`sloth_bayes.track` returned.
+        What :func:`sloth_bayes.track` returned, a :class:`sloth_bayes.runs.tracking.Tracking`.
     benchmarks
         Benchmarks to draw; all by default.
     ax
@@ -56,60 +57,36 @@ def tracking(
         If the number of axes is not that of benchmarks, or `ncols` is not positive.
     """
     names = chosen(benchmarks, found.forecast.benchmarks, ncols)
-    width = min(ncols or 3, len(names))
-    nrows = -(-len(names) // width)
-    figure = new_figure(ax, (2.9 * width + 0.5, 2.1 * nrows + 0.8))
+    ncols = min(ncols or 3, len(names))
+    size = (2.9 * ncols + 0.5, 2.1 * -(-len(names) // ncols) + 0.8)
     curves = {run: found.curve(run) for run in found.runs}
-    with plt.rc_context(STYLE):
-        axes = panels(figure, ax, len(names), (nrows, width))
+    others = [rows for run, rows in found.used.groupby("run") if run not in found.runs]
+    with drawing(ax, size, len(names), ncols) as (figure, axes):
         for axis, name in zip(axes, names):
-            if siblings:
-                for run, rows in found.used.groupby("run"):
-                    if run not in found.runs:
-                        axis.plot(
-                            1000 * rows["tokens_t"], 100 * rows[name], color="#b5b5b5", lw=0.8
-                        )
-            for run, colour in zip(found.runs, COLOURS):
-                _draw(axis, found, run, name, curves[run], colour)
-            axis.set_title(name)
-            axis.set_xscale("log")
+            for rows in others if siblings else []:
+                axis.plot(1000 * rows["tokens_t"], 100 * rows[name], color=_SIBLING, lw=0.8)
+            for (run, curve), colour in zip(curves.items(), COLOURS):
+                rows = curve[curve["benchmark"] == name]
+                band(axis, 1000 * rows["tokens_t"], rows, colour, alpha=0.18)
+                used, held = (t[t["run"] == run] for t in (found.used, found.held_out))
+                filled = {"color": colour, "ms": 4, "zorder": 3}
+                empty = {"mfc": "white", "mec": colour, "ms": 3, "mew": 0.8, "zorder": 2}
+                axis.plot(1000 * used["tokens_t"], 100 * used[name], "o", **filled)
+                axis.plot(1000 * held["tokens_t"], 100 * held[name], "o", **empty)
+            axis.set(title=name, xscale="log")
             axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
             axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
             axis.xaxis.set_minor_formatter(NullFormatter())
-        outer_labels(axes, None if figure is None else width, "tokens seen (B)", "score (%)")
-        handles = _legend(found, siblings)
-        if figure is not None:
-            columns = min(2 * width, len(handles))
-            figure.legend(handles=handles, loc="outside lower center", ncols=columns)
-        else:
-            axes[-1].legend(handles=handles, loc="best", fontsize=7)
+        outer_labels(axes, None if figure is None else ncols, "tokens seen (B)", "score (%)")
+        grey = "#555555"
+        handles: list[Any] = [key(run, colour) for run, colour in zip(curves, COLOURS)]
+        handles += [
+            Patch(color=grey, alpha=0.25, label=f"{found.forecast.prob:.0%} interval"),
+            key("checkpoint used", grey, "o", ms=4),
+        ]
+        if len(found.held_out):
+            handles.append(key("held out", grey, "o", mfc="white", ms=3))
+        if siblings:
+            handles.append(key("siblings", _SIBLING, lw=0.8))
+        legend(figure, handles, min(2 * ncols, len(handles)), inside=axes[-1])
     return axes
-
-
-def _draw(axis, found, run, name, curve, colour) -> None:  # type: ignore[no-untyped-def]
-    used, held = (t[t["run"] == run] for t in (found.used, found.held_out))
-    rows = curve[curve["benchmark"] == name]
-    x = 1000 * rows["tokens_t"]
-    axis.fill_between(x, 100 * rows["lower"], 100 * rows["upper"], color=colour, alpha=0.18, lw=0)
-    axis.plot(x, 100 * rows["median"], color=colour)
-    axis.plot(1000 * used["tokens_t"], 100 * used[name], "o", color=colour, ms=4, zorder=3)
-    axis.plot(
-        1000 * held["tokens_t"], 100 * held[name], "o", mfc="white", mec=colour, ms=3, mew=0.8,
-        zorder=2,
-    )  # fmt: skip
-
-
-def _legend(found: Any, siblings: bool) -> list[Line2D | Patch]:
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], color=colour, label=run) for run, colour in zip(found.runs, COLOURS)
-    ]
-    grey = "#555555"
-    handles.append(Patch(color=grey, alpha=0.25, label=f"{found.forecast.prob:.0%} interval"))
-    handles.append(Line2D([], [], color=grey, marker="o", ls="", ms=4, label="checkpoint used"))
-    if len(found.held_out):
-        handles.append(
-            Line2D([], [], marker="o", ls="", mfc="white", mec=grey, ms=3, label="held out")
-        )
-    if siblings:
-        handles.append(Line2D([], [], color="#b5b5b5", lw=0.8, label="siblings"))
-    return handles

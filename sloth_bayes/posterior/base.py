@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -50,7 +51,7 @@ class Drawn:
     def merged(self) -> dict[str, np.ndarray]:
         """Posterior variables with chain and draw merged, ``(S, ...)``."""
         data = self.tree["posterior"].to_dataset()
-        return {str(k): v.values.reshape(-1, *v.shape[2:]) for k, v in data.data_vars.items()}
+        return {str(k): merge_chains(v) for k, v in data.data_vars.items()}
 
     @property
     def attrs(self) -> dict[str, Any]:
@@ -74,14 +75,19 @@ class Drawn:
             return None
         return bool(self.tree["convergence"].attrs["ok"])
 
-    def _slimmed(self, draws: int) -> xr.DataTree:
-        """Fewer draws, thinned evenly within chains, in fewer digits; the same verdict."""
+    def thinned(self, draws: int) -> np.ndarray:
+        """Positions within a chain of `draws` of all chains, evenly. For the layers above."""
         if not 1 <= draws <= self.n_draws:
             raise DataError(f"cannot keep {draws} of {self.n_draws} draws")
+        sizes = self.tree["posterior"].sizes
+        inside = np.linspace(0, sizes["draw"] - 1, -(-draws // sizes["chain"]))
+        return inside.round().astype(int)
+
+    def _slimmed(self, draws: int) -> xr.DataTree:
+        """Fewer draws, thinned evenly within chains, in fewer digits; the same verdict."""
+        keep = self.thinned(draws)
         convergence = self.diagnostics()  # of all draws
         posterior = self.tree["posterior"].to_dataset()
-        each = posterior.sizes["draw"]
-        keep = np.linspace(0, each - 1, -(-draws // posterior.sizes["chain"])).round().astype(int)
         groups = {name: self.tree[name].to_dataset() for name in self.NEEDED}
         groups["posterior"] = posterior.isel(draw=keep).map(round_bits, keep_attrs=True)
         groups["convergence"] = convergence.to_dataset()
@@ -120,6 +126,26 @@ class Drawn:
         with new_file(path) as temporary:
             tree.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
         return path
+
+
+def merge_chains(array: xr.DataArray) -> np.ndarray:
+    """Draws with chain and draw merged, ``(S, ...)``. For the layers above."""
+    return array.values.reshape(-1, *array.shape[2:])
+
+
+def in_chains(
+    like: xr.Dataset | xr.DataTree,
+    variables: Mapping[str, tuple[tuple[str, ...], np.ndarray]],
+    **coords: Any,
+) -> xr.Dataset:
+    """Dimensions and draws ``(S, ...)``, by chain and draw as in `like`. For the layers above."""
+    shape = (like.sizes["chain"], like.sizes["draw"])
+    coords = {k: like[k].values for k in ("chain", "draw")} | coords
+    arrays = {
+        name: (("chain", "draw", *dims), values.reshape(*shape, *values.shape[1:]))
+        for name, (dims, values) in variables.items()
+    }
+    return xr.Dataset(arrays, coords=coords)
 
 
 def read(kind: type[Drawn], path: Path, *needed: str) -> xr.DataTree:

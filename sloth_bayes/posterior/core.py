@@ -17,7 +17,7 @@ import xarray as xr
 from ..law import equations, likelihood
 from ..law.likelihood import draw_scores
 from ..law.spec import Spec
-from .base import Drawn
+from .base import Drawn, in_chains
 from .diagnostics import diagnose, identified
 from .effects import Effects
 from .verdict import Diagnostics
@@ -77,50 +77,48 @@ class PosteriorDraws(Drawn):
 
     # -- what is in it -----------------------------------------------------------------
 
-    def _coord(self, name: str) -> list[str]:
-        return [str(v) for v in self.constant_data[name].values]
+    def _names(self, dim: str) -> list[str]:
+        return [str(v) for v in self.constant(dim)]
 
     @property
     def benchmarks(self) -> list[str]:
         """Names of the benchmarks, in the order of the table."""
-        return self._coord("benchmark")
+        return self._names("benchmark")
 
     @property
     def families(self) -> list[str]:
         """Families with at least one model in the fit, sorted."""
-        return self._coord("family")
+        return self._names("family")
 
     @property
     def lineages(self) -> list[str]:
         """Lineages with at least one model in the fit, sorted."""
-        return self._coord("lineage")
+        return self._names("lineage")
 
     @property
     def models(self) -> list[str]:
         """Models in the fit, sorted."""
-        return self._coord("model")
+        return self._names("model")
+
+    def model_table(self) -> pd.DataFrame:
+        """Of each model: family, lineage, instruct, params_b, tokens_t. For the layers above."""
+        import pandas as pd
+
+        columns = {
+            "family": self.constant("family_of_model").astype(str),
+            "lineage": self.constant("lineage_of_model").astype(str),
+            "instruct": self.constant("instruct").astype(bool),
+            "params_b": self.constant("params_b").astype(float),
+            "tokens_t": self.constant("tokens_t").astype(float),
+        }
+        return pd.DataFrame(columns, index=pd.Index(self.models, name="model"))
 
     def family_table(self) -> pd.DataFrame:
         """Of each family: lineage, instruct (whether most models are tuned), n_models."""
-        import pandas as pd
-
-        constant = self.constant_data
-        frame = pd.DataFrame(
-            {
-                "family": constant["family_of_model"].values.astype(str),
-                "lineage": constant["lineage_of_model"].values.astype(str),
-                "instruct": constant["instruct"].values.astype(bool),
-            }
-        )
-        grouped = frame.groupby("family")
-        out = pd.DataFrame(
-            {
-                "lineage": grouped["lineage"].first(),
-                "instruct": grouped["instruct"].mean() > 0.5,
-                "n_models": grouped.size(),
-            }
-        )
-        return out.loc[self.families]
+        columns = {"lineage": "first", "instruct": "mean", "params_b": "size"}
+        table = self.model_table().groupby("family").agg(columns)
+        table["instruct"] = table["instruct"] > 0.5
+        return table.rename(columns={"params_b": "n_models"}).loc[self.families]
 
     def __repr__(self) -> str:
         sizes = self.tree["posterior"].sizes
@@ -149,9 +147,9 @@ class PosteriorDraws(Drawn):
         """
         tree = self.tree.copy()
         mu, sd = self._observed_cells()
-        data = self.tree["observed_data"].to_dataset()
-        score = data["score"].values
-        rounding = self._per_observation("rounding")
+        data = self.tree["observed_data"]
+        score, of = data["score"].values, data["obs_benchmark"].values
+        rounding = self.constant_data["rounding"].sel(benchmark=of).values
         log_likelihood = np.empty_like(mu)
         block = max(1, _CELLS // self.n_draws)  # its working memory is many times its result
         for first in range(0, score.size, block):
@@ -163,34 +161,19 @@ class PosteriorDraws(Drawn):
         predictive = draw_scores(mu, sd, self.spec.df, rng)
         step = np.where(rounding > 0, rounding, 1.0)
         predictive = np.where(rounding > 0, np.round(predictive / step) * step, predictive)
-        for group, values in (
-            ("log_likelihood", log_likelihood),
-            ("posterior_predictive", predictive),
-        ):
-            tree[group] = xr.DataTree(self._observation_dataset("score", values))
+        tree["log_likelihood"] = xr.DataTree(self._of_observations("score", log_likelihood))
+        tree["posterior_predictive"] = xr.DataTree(self._of_observations("score", predictive))
         return tree
 
     def expected_scores(self) -> xr.DataArray:
         """Expected score of every observed cell: chain, draw, observation."""
         mu, _ = self._observed_cells()
-        return self._observation_dataset("expected", mu)["expected"]
+        return self._of_observations("expected", mu)["expected"]
 
-    def _observation_dataset(self, name: str, values: np.ndarray) -> xr.Dataset:
-        sizes = self.tree["posterior"].sizes
-        shape = (sizes["chain"], sizes["draw"], values.shape[-1])
+    def _of_observations(self, name: str, values: np.ndarray) -> xr.Dataset:
         data = self.tree["observed_data"].to_dataset()
-        coords = {
-            "chain": self.tree["posterior"]["chain"].values,
-            "draw": self.tree["posterior"]["draw"].values,
-            **{k: data.coords[k] for k in ("observation", "obs_model", "obs_benchmark")},
-        }
-        array = values.reshape(shape).astype(np.float32)
-        return xr.Dataset({name: (("chain", "draw", "observation"), array)}, coords=coords)
-
-    def _per_observation(self, name: str) -> np.ndarray:
-        constant = self.constant_data
-        which = self.tree["observed_data"]["obs_benchmark"].values
-        return constant[name].sel(benchmark=which).values
+        variable = {name: (("observation",), values.astype(np.float32))}
+        return in_chains(self.tree["posterior"], variable, **data.coords)
 
     def extent(self, column: str) -> tuple[float, float]:
         """Smallest and largest ``params_b`` or ``tokens_t`` of the fit. For the layers above."""
@@ -201,17 +184,17 @@ class PosteriorDraws(Drawn):
 
     @cached_property
     def _of_benchmark(self) -> dict[str, np.ndarray]:
-        """Those of :attr:`_draws` that are one number or vector a benchmark, draws together."""
+        """Those of :attr:`merged` that are one number or vector a benchmark, draws together."""
         of_benchmark = [k for k in self.merged if DIMS[k][:1] == ("benchmark",)]
         return {k: draws_together(self.merged[k]) for k in of_benchmark}
 
     def cells(self, who: Effects, rows: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
-        """Expected score and noise scale ``(S, M, J)`` of the models in `rows`."""
+        """Expected score and noise scale ``(S, M, J)`` of `rows`. For the layers above."""
         mu, fraction = self.expected(who, rows)
         return mu, self.noise_sd(mu, fraction)
 
     def expected(self, who: Effects, rows: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
-        """Expected score, and its fraction of the range, ``(S, M, J)``.
+        """Expected score, and its fraction of the range, ``(S, M, J)``. For the layers above.
 
         In memory the draws of a cell lie together: inner loops are long, and quantiles
         need no copy.
@@ -236,26 +219,22 @@ class PosteriorDraws(Drawn):
         return equations.expected(fraction, of["lower"][:, None], of["upper"][:, None]), fraction
 
     def noise_sd(self, mu: np.ndarray, fraction: np.ndarray) -> np.ndarray:
-        """Noise scale ``(S, M, J)`` at what :meth:`_expected` returns."""
+        """Noise scale ``(S, M, J)`` at what :meth:`expected` returns. For the layers above."""
+        own = self._of_benchmark["noise_scale"][:, None]
+        sampling = self.merged["sampling_fraction"][:, None, None]
         scale: np.ndarray = likelihood.noise_sd(
-            self.spec.noise,
-            mu,
-            fraction,
-            self._of_benchmark["noise_scale"][:, None],
-            self.merged["sampling_fraction"][:, None, None],
-            self.constant("inverse_n"),
-            np,
+            self.spec.noise, mu, fraction, own, sampling, self.constant("inverse_n"), np
         )
         return scale
 
     def blocks(self, n_models: int) -> Iterator[slice]:
-        """Slices of models small enough to evaluate at once."""
+        """Slices of models small enough to evaluate at once. For the layers above."""
         size = max(1, _CELLS // (self.n_draws * len(self.benchmarks)))
         for first in range(0, n_models, size):
             yield slice(first, min(first + size, n_models))
 
     def known_effects(self) -> Effects:
-        """The effects of the models in the fit."""
+        """The effects of the models in the fit. For the layers above."""
         v = self.merged
         constant = self.constant_data
         family = np.searchsorted(self.families, constant["family_of_model"].values.astype(str))
@@ -293,7 +272,10 @@ class PosteriorDraws(Drawn):
         return inputs.astype(np.float32)
 
     def residual(self, family: np.ndarray, inputs: np.ndarray) -> np.ndarray | None:
-        """Residuals ``(S, M, J)`` of models of these families (indices), at these inputs."""
+        """Residuals ``(S, M, J)`` of models of these families (indices), at these inputs.
+
+        For the layers above.
+        """
         v = self.merged
         if "residual" not in v:
             return None

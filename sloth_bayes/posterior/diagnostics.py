@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,10 +21,16 @@ from .verdict import (
     Diagnostics,
 )
 
-# Quantities that do not depend on the rotation or sign of the skills.
-_SCALARS_AND_BENCHMARKS = (
+# Quantities that do not depend on the rotation or sign of the skills, and what is made so by
+# the loadings.
+_MAY_BE_FIXED = (
     "slope_scale", "lineage_share", "residual_share", "model_scale", "sampling_fraction",
     "residual_scale", "drift_share", "lower", "upper", "link_shape", "noise_scale", "bias",
+)  # fmt: skip
+_AS_THEY_ARE = ("residual", "residual_lineage", "drift", "params_b", "tokens_t")
+_ON_SKILLS = (
+    "family_effect", "lineage_effect", "slope", "instruct", "slope_lineage", "slope_family",
+    "model_effect",
 )  # fmt: skip
 
 
@@ -92,68 +99,48 @@ def identified(data: xr.Dataset, expected: xr.DataArray, free: bool) -> xr.Datas
     free
         Whether loadings are, rather than identities.
     """
-    out: dict[str, xr.DataArray] = {}
-
-    def add(name: str, array: xr.DataArray, *dims: str) -> None:
-        if not dims:
-            labels = [name]
-            array = array.expand_dims("quantity", axis=-1)
-        else:
-            index = array.transpose("chain", "draw", *dims).stack(quantity=dims)
-            labels = [
-                f"{name}[{', '.join(map(str, key if isinstance(key, tuple) else (key,)))}]"
-                for key in index["quantity"].values
-            ]
-            array = index.drop_vars(["quantity", *dims])
-        out[name] = array.rename(quantity=f"in_{name}").assign_coords({f"in_{name}": labels})
-
-    pair = [
-        f"{m}, {b}" for m, b in zip(expected["obs_model"].values, expected["obs_benchmark"].values)
-    ]
-    expected = expected.drop_vars(["observation", "obs_model", "obs_benchmark"])
-    add("expected", expected.rename(observation="cell").assign_coords(cell=pair), "cell")
-    for name in _SCALARS_AND_BENCHMARKS:
-        if name in data and float(data[name].std()) > 0:
-            add(name, data[name], *[str(d) for d in data[name].dims[2:]])
-    for name in ("residual", "residual_lineage", "drift", "params_b", "tokens_t"):
-        if name in data:
-            add(name, data[name], *[str(d) for d in data[name].dims[2:]])
-
+    models, benchmarks = expected["obs_model"].values, expected["obs_benchmark"].values
+    cells = [f"{m}, {b}" for m, b in zip(models, benchmarks)]
+    found = {"expected": expected.assign_coords(observation=cells)}
+    for name in (*_MAY_BE_FIXED, *_AS_THEY_ARE):
+        if name in data and (name in _AS_THEY_ARE or float(data[name].std()) > 0):
+            found[name] = data[name]
     loading = data["loading"]
     if free:
         names = loading["benchmark"].values
-        other = loading.rename(benchmark="with")
-        gram = xr.dot(loading, other, dim="skill")
-        upper = np.array([f"{a}, {b}" for i, a in enumerate(names) for b in names[i:]])
         i, j = np.triu_indices(len(names))
-        gram = gram.transpose("chain", "draw", "benchmark", "with").values[..., i, j]
-        pairs = xr.DataArray(gram, dims=("chain", "draw", "pair"), coords={"pair": upper})
-        add("loading", pairs, "pair")
-    for name, dims in (
-        ("family_effect", ("family",)), ("lineage_effect", ("lineage",)),
-        ("slope", ("input",)), ("instruct", ()), ("slope_lineage", ("lineage", "input")),
-        ("slope_family", ("family", "input")), ("model_effect", ("model",)),
-    ):  # fmt: skip
-        if name in data:
-            add(name, xr.dot(data[name], loading, dim="skill"), *dims, "benchmark")
-    return xr.Dataset(out)
+        gram = xr.dot(loading, loading.rename(benchmark="with"), dim="skill").values[..., i, j]
+        pair = [f"{a}, {b}" for a, b in zip(names[i], names[j])]
+        found["loading"] = xr.DataArray(gram, {"pair": pair}, ("chain", "draw", "pair"))
+    found |= {name: xr.dot(data[name], loading, dim="skill") for name in _ON_SKILLS if name in data}
+    return xr.Dataset({name: _in_a_row(name, array) for name, array in found.items()})
+
+
+def _in_a_row(name: str, array: xr.DataArray) -> xr.DataArray:
+    """The same draws with one dimension of labels, ``name[a, b]`` each, after chain and draw."""
+    dims = array.dims[2:]
+    keys = itertools.product(*(array[d].values for d in dims))
+    labels = [f"{name}[{', '.join(map(str, key))}]" for key in keys] if dims else [name]
+    values = array.values.reshape(*array.shape[:2], -1)
+    return xr.DataArray(values, {f"in_{name}": labels}, ("chain", "draw", f"in_{name}"))
 
 
 def table_of(quantities: xr.Dataset) -> pd.DataFrame:
+    """Convergence of each quantity, worst first, as :attr:`Diagnostics.table` has it.
+
+    For the layers above. Each variable has dims chain, draw, and one of labels.
+    """
     from arviz_stats import ess, mcse, rhat
 
-    names = [str(n) for n in quantities.data_vars]
     # Split in pieces and run side by side: NumPy and SciPy release the interpreter.
-    pieces = []
-    for name in names:
-        array = quantities[name]
-        dim = str(array.dims[-1])
-        for first in range(0, array.sizes[dim], 200):
-            piece = array.isel({dim: slice(first, first + 200)})
-            pieces.append(piece.rename({dim: "quantity"}).rename("value").to_dataset())
+    pieces = [
+        array.isel({array.dims[-1]: slice(first, first + 200)})
+        for array in quantities.data_vars.values()
+        for first in range(0, array.shape[-1], 200)
+    ]
 
-    def one(data: xr.Dataset) -> pd.DataFrame:
-        data = data.astype(np.float64)
+    def one(piece: xr.DataArray) -> pd.DataFrame:
+        data = piece.astype(np.float64).to_dataset(name="value")
         columns = {
             "r_hat": rhat(data),
             "ess_bulk": ess(data, method="bulk"),
@@ -161,13 +148,12 @@ def table_of(quantities: xr.Dataset) -> pd.DataFrame:
             "mcse": mcse(data, method="mean"),
         }
         frame = {k: v["value"].values for k, v in columns.items()}
-        return pd.DataFrame({"quantity": data["quantity"].values, **frame})
+        return pd.DataFrame({"quantity": piece[piece.dims[-1]].values, **frame})
 
     with ThreadPoolExecutor() as pool:
         table = pd.concat(pool.map(one, pieces), ignore_index=True)
-    worst = np.fmax(
-        table["r_hat"] - 1, 0.01 * ESS_LEAST / table[["ess_bulk", "ess_tail"]].min(axis=1)
-    )
+    least = table[["ess_bulk", "ess_tail"]].min(axis=1)
+    worst = np.fmax(table["r_hat"] - 1, 0.01 * ESS_LEAST / least)
     worst = worst.fillna(np.inf)  # a quantity without a finite draw is the worst there is
     return table.iloc[np.argsort(-worst.to_numpy(), kind="stable")].reset_index(drop=True)
 

@@ -30,7 +30,7 @@ def build(
     Parameters
     ----------
     values
-        The quantities of :func:`sloth_bayes.model.draw_values`, chains one after another
+        The quantities of :func:`sloth_bayes.model.scores.draw_values`, chains one after another
         along the first axis.
     """
     a = design.arrays
@@ -57,13 +57,9 @@ def build(
     posterior = xr.Dataset(variables, coords={k: v for k, v in coords.items() if k in used})
 
     row, column = np.nonzero(np.asarray(a.observed) > 0)
+    score = design.table[list(design.benchmarks)].to_numpy(float)[row, column]
     observed = xr.Dataset(
-        {
-            "score": (
-                "observation",
-                design.table[list(design.benchmarks)].to_numpy(float)[row, column],
-            )
-        },
+        {"score": ("observation", score)},
         coords={
             "observation": np.arange(row.size),
             "obs_model": ("observation", np.asarray(design.models)[row]),

@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
 from ..posterior.core import PosteriorDraws
+from ..support.intervals import median_and_ends
 
 
+def labelled(post: PosteriorDraws, /, labels: Any = None, **arrays: np.ndarray) -> xr.Dataset:
+    """Draws ``(S, ...)`` in the posterior's chains.
+
+    Parameters
+    ----------
+    labels
+        Of the dimensions after the draws, in order.
+    **arrays
+        Each with all of these dimensions.
+    """
+    group, labels = post.tree["posterior"], labels or {}
+    dims = ("chain", "draw", *labels)
+    shape = [group.sizes[k] for k in dims[:2]]
+    return xr.Dataset(
+        {k: (dims, v.reshape(*shape, *v.shape[1:])) for k, v in arrays.items()},
+        coords={k: group[k].values for k in dims[:2]} | labels,
+    )
+
+
+def central(values: np.ndarray, prob: float, prefix: str = "") -> dict[str, np.ndarray]:
+    """Columns of a table: median, lower and upper end of the interval of each of `values`."""
+    names = (f"{prefix}median", f"{prefix}lower", f"{prefix}upper")
+    return dict(zip(names, median_and_ends(values, prob)))
+
+
+@dataclasses.dataclass(eq=False, repr=False)
 class Answer:
     """What the answers of this layer share: a table, draws, and what to keep in mind.
 
@@ -25,21 +55,15 @@ class Answer:
         What to keep in mind: extrapolation, families never seen, curves that fall.
     """
 
-    def __init__(
-        self,
-        posterior: PosteriorDraws,
-        frame: pd.DataFrame,
-        draws: xr.Dataset,
-        prob: float,
-        messages: Sequence[str],
-        skills: Sequence[str] = (),
-    ) -> None:
-        self.frame = frame
-        self.draws = draws
-        self.prob = prob
-        self.messages = tuple(dict.fromkeys(messages))
-        self.posterior = posterior
-        self.skill_names = tuple(skills)  # what was asked about that is a skill
+    posterior: PosteriorDraws
+    frame: pd.DataFrame
+    draws: xr.Dataset
+    prob: float
+    messages: Sequence[str]
+    skill_names: Sequence[str] = ()  # what was asked about that is a skill
+
+    def __post_init__(self) -> None:
+        self.messages = tuple(dict.fromkeys(self.messages))
 
     @property
     def is_skill(self) -> bool:

@@ -10,6 +10,9 @@ import pandas as pd
 from ..errors import DataError, unknown
 from ..posterior.core import PosteriorDraws
 
+_COLUMNS = ["model", "family", "lineage", "instruct", "params_b", "tokens_t"]
+_UNITS = {"params_b": "billions of parameters", "tokens_t": "trillions of tokens"}
+
 
 def candidates(
     family: str | list[str] = "new family",
@@ -57,11 +60,8 @@ def candidates(
     4
     """
     columns: dict[str, Any] = {"family": family, "params_b": params_b, "tokens_t": tokens_t}
-    for name, value in (("lineage", lineage), ("instruct", instruct)):
-        if value is not None:
-            columns[name] = value
-    if model is not None and not grid:
-        columns["model"] = model
+    optional = {"lineage": lineage, "instruct": instruct, "model": None if grid else model}
+    columns |= {name: value for name, value in optional.items() if value is not None}
     arrays = {k: np.atleast_1d(np.asarray(v)) for k, v in columns.items()}
     for name, values in arrays.items():
         if values.ndim > 1 or values.size == 0:
@@ -82,14 +82,16 @@ def candidates(
         frame = pd.DataFrame({k: np.resize(v, size) for k, v in arrays.items()})
     frame = _with_numbers(frame)
     if "model" not in frame:
-        names = [
-            f"{f}-{p:g}B-{t:g}T" for f, p, t in zip(frame.family, frame.params_b, frame.tokens_t)
-        ]
+        names = default_names(frame)
         if "instruct" in frame and frame["instruct"].nunique() > 1:
             names = [f"{n}-tuned" if i else n for n, i in zip(names, frame["instruct"])]
         frame["model"] = names
-    order = ["model", "family", "lineage", "instruct", "params_b", "tokens_t"]
-    return frame[[c for c in order if c in frame]]
+    return frame.filter(items=_COLUMNS)
+
+
+def default_names(frame: pd.DataFrame) -> list[str]:
+    """Names of models by family, size and tokens. For the layers above."""
+    return [f"{f}-{p:g}B-{t:g}T" for f, p, t in zip(frame.family, frame.params_b, frame.tokens_t)]
 
 
 def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd.DataFrame:
@@ -103,20 +105,17 @@ def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd
             raise DataError(
                 f"the candidates lack the column {column!r}: see sloth_bayes.candidates"
             )
-    rows = _with_numbers(frame.reset_index(drop=True))
-    known_families = post.family_table()
-    lineage_of = known_families["lineage"].to_dict()
-    instruct_of = known_families["instruct"].to_dict()
+    rows = _with_numbers(frame.reset_index(drop=True)).reindex(columns=_COLUMNS)
     for column in ("model", "family"):
-        for i in np.flatnonzero(rows[column].isna())[:1]:
+        for i in np.flatnonzero(rows[column].isna()):
             raise DataError(f"candidate {i + 1} has no {column}: fill in the column {column!r}")
-    rows["family"] = rows["family"].astype(str)
-    rows["model"] = rows["model"].astype(str)
-    given = rows["lineage"] if "lineage" in rows else pd.Series([None] * len(rows))
+        rows[column] = rows[column].astype(str)
+    families = post.family_table()
+    lineage_of, instruct_of = (families[c].to_dict() for c in ("lineage", "instruct"))
     lineages, flags = [], []
     for i, family in enumerate(rows["family"]):
-        asked = given.iloc[i]
-        asked = None if asked is None or pd.isna(asked) else str(asked)
+        asked, flag = (rows[c].iloc[i] for c in ("lineage", "instruct"))
+        asked = None if pd.isna(asked) else str(asked)
         known = lineage_of.get(family)
         if known is not None and asked not in (None, known):
             raise DataError(f"family {family!r} is of lineage {known!r}, not {asked!r}")
@@ -129,16 +128,14 @@ def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd
                 "(--new-family), or by naming a known lineage.",
             )
         lineages.append(known or asked or family)
-        flag = rows["instruct"].iloc[i] if "instruct" in rows else None
-        if flag is None or pd.isna(flag):
-            flags.append(instruct_of.get(family, False))
-        elif flag in (True, False):
-            flags.append(bool(flag))
-        else:
+        if pd.isna(flag):
+            flag = instruct_of.get(family, False)
+        if flag not in (True, False):
             raise DataError(
                 f"instruct of candidate {rows['model'].iloc[i]!r} is {flag!r}: it must be True, "
                 "False or missing"
             )
+        flags.append(bool(flag))
     rows["lineage"], rows["instruct"] = lineages, flags
     for name in rows["model"][rows["model"].duplicated()]:
         raise DataError(
@@ -152,51 +149,52 @@ def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd
             f"family {family!r} is given two lineages, {both[0]!r} and {both[1]!r}: a family "
             "belongs to one lineage"
         )
-    return rows[["model", "family", "lineage", "instruct", "params_b", "tokens_t"]]
+    return rows
 
 
 def extrapolation(post: PosteriorDraws, rows: pd.DataFrame) -> list[str]:
     """One sentence for each input that leaves the range of the fit."""
     notes = []
-    constant = post.constant_data
     for column, what, unit in (("params_b", "size", "B"), ("tokens_t", "tokens", "T")):
         if column == "tokens_t" and post.spec.inputs == "size":
             continue
-        seen = constant[column].values
-        low, high = float(np.nanmin(seen)), float(np.nanmax(seen))
-        for row in rows.itertuples():
-            value = getattr(row, column)
+        low, high = post.extent(column)
+        for model, value in zip(rows["model"], rows[column]):
             if value > high * 1.0001:
-                notes.append(
-                    f"{row.model}: {what} {value:g}{unit} is {value / high:.3g} times the "
-                    f"largest in the data ({high:g}{unit}): the interval relies on the law"
-                )
+                times, end = f"{value / high:.3g} times the largest", high
             elif value < low * 0.9999:
-                notes.append(
-                    f"{row.model}: {what} {value:g}{unit} is {low / value:.3g} times below the "
-                    f"smallest in the data ({low:g}{unit}): the interval relies on the law"
-                )
+                times, end = f"{low / value:.3g} times below the smallest", low
+            else:
+                continue
+            notes.append(
+                f"{model}: {what} {value:g}{unit} is {times} in the data ({end:g}{unit}): the "
+                "interval relies on the law"
+            )
     return notes
+
+
+def never_seen(post: PosteriorDraws, rows: pd.DataFrame) -> list[str]:
+    """One sentence for each family that is not in the fit."""
+    lineage_of = dict(zip(rows["family"], rows["lineage"]))
+    return [
+        f"family {family!r} was never seen: drawn from "
+        + (f"its lineage {of!r}" if of in post.lineages else "the population of lineages")
+        for family, of in lineage_of.items()
+        if family not in post.families
+    ]
 
 
 def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """A copy with sizes and tokens as numbers, or an error naming the candidate."""
     frame = frame.copy()
-    for column, unit in (
-        ("params_b", "billions of parameters"),
-        ("tokens_t", "trillions of tokens"),
-    ):
+    for column, unit in _UNITS.items():
         values = pd.to_numeric(frame[column], errors="coerce").to_numpy(float)
         for i in np.flatnonzero(~(np.isfinite(values) & (values > 0))):
             name = frame["model"].iloc[i] if "model" in frame else f"row {i + 1}"
             given = frame[column].iloc[i]
+            says = f"{given}: it must be positive and finite, in {unit}"
             if pd.isna(given):
-                raise DataError(
-                    f"{column} of candidate {str(name)!r} is missing: a forecast needs {unit}"
-                )
-            raise DataError(
-                f"{column} of candidate {str(name)!r} is {given}: it must be positive and finite, "
-                f"in {unit}"
-            )
+                says = f"missing: a forecast needs {unit}"
+            raise DataError(f"{column} of candidate {str(name)!r} is {says}")
         frame[column] = values
     return frame

@@ -111,8 +111,7 @@ def condition(
             "theirs among them, sb.track(curves, run)"
         )
     rows = _rows(post, new_scores)
-    names = [b for b in post.benchmarks if b in rows]
-    rows = rows[rows[names].notna().any(axis=1)] if names else rows.iloc[:0]
+    rows = rows[rows.filter(items=post.benchmarks).notna().any(axis=1)]
     if rows.empty:
         return _marked(post, post.tree.copy(), rows, {"k_hat": None, "ess": post.n_draws}, seed)
     from .state import State  # needs JAX, which reading and forecasting do not
@@ -182,7 +181,12 @@ def _rows(post: PosteriorDraws, given: pd.DataFrame | Observed) -> pd.DataFrame:
             raise DataError(
                 f"the new scores lack the column {column!r}: give it, NaN where it is unknown"
             )
-    benchmarks = [b for b in _benchmarks(post) if b.name in frame]
+    known_of = zip(post.benchmarks, post.constant("chance"), post.constant("rounding"))
+    benchmarks = [
+        Benchmark(name, chance=float(chance), rounding=float(rounding))
+        for name, chance, rounding in known_of
+        if name in frame
+    ]
     if not len(frame) or not benchmarks:
         return frame.iloc[:0]
     table = Leaderboard.validated(frame, benchmarks, "new scores", unscored=True)
@@ -199,16 +203,6 @@ def _rows(post: PosteriorDraws, given: pd.DataFrame | Observed) -> pd.DataFrame:
                 f"{row.lineage!r}"
             )
     return rows
-
-
-def _benchmarks(post: PosteriorDraws) -> list[Benchmark]:
-    constant = post.constant_data
-    return [
-        Benchmark(name, chance=float(chance), rounding=float(rounding))
-        for name, chance, rounding in zip(
-            post.benchmarks, constant["chance"].values, constant["rounding"].values
-        )
-    ]
 
 
 def _smoothed(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
@@ -230,32 +224,23 @@ def _resampled(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _marked(post: P, tree: xr.DataTree, rows: pd.DataFrame, found: dict[str, Any], seed: int) -> P:
     """The result, which says what it was conditioned on and how well that went."""
-    names = [b for b in post.benchmarks if b in rows]
     note = {
         "models": [str(m) for m in rows.get("model", [])],
         "families": sorted({str(f) for f in rows.get("family", [])}),
-        "scores": int(rows[names].notna().to_numpy().sum()) if names else 0,
+        "scores": int(rows.filter(items=post.benchmarks).notna().to_numpy().sum()),
         "draws": post.n_draws,
         "seed": seed,
         **found,
     }
-    verdict = post.diagnostics()
-    messages: tuple[str, ...]
-    if rows.empty:
-        messages, ok = ("Conditioned on nothing: there was no new score.",), True
-    else:
-        messages, ok = _verdict(note)
+    of_fit = post.diagnostics()
+    messages, ok = _verdict(note)
     if not ok:
         warnings.warn(messages[0], ConvergenceWarning, stacklevel=4)
     verdict = dataclasses.replace(
-        verdict, ok=verdict.ok and ok, messages=(*messages, *verdict.messages)
+        of_fit, ok=of_fit.ok and ok, messages=(*messages, *of_fit.messages)
     )
-    tree = xr.DataTree.from_dict(
-        {
-            **{k: tree[k].to_dataset() for k in ("posterior", "observed_data", "constant_data")},
-            "convergence": verdict.to_dataset(),
-        }
-    )
+    groups = {k: tree[k].to_dataset() for k in ("posterior", "observed_data", "constant_data")}
+    tree = xr.DataTree.from_dict({**groups, "convergence": verdict.to_dataset()})
     tree.attrs = {
         **post.tree.attrs,
         "n_scores": int(tree["observed_data"].sizes["observation"]),
@@ -267,6 +252,8 @@ def _marked(post: P, tree: xr.DataTree, rows: pd.DataFrame, found: dict[str, Any
 def _verdict(note: dict[str, Any]) -> tuple[tuple[str, ...], bool]:
     """What to think of a reweighting, for people."""
     models = note["models"]
+    if not models:
+        return ("Conditioned on nothing: there was no new score.",), True
     who = ", ".join(models[:3]) + (f" and {len(models) - 3} more" if len(models) > 3 else "")
     what = f"{note['scores']} score{'' if note['scores'] == 1 else 's'} of {who}"
     how = f"PSIS k-hat {note['k_hat']:.2f}, {note['ess']:.0f} of {note['draws']} draws effective"

@@ -9,7 +9,7 @@ inputs, on a few more. All are Gaussian a priori. Two facts make this small:
   integrated over is the *average predictor* of the benchmark's observed models, of which
   the likelihood is a function that does not depend on ``alpha``: it is tabulated once.
 * What is left, ``z``, has d dimensions (3 by default), whatever the number of benchmarks.
-  Adaptive importance sampling does the rest (:mod:`sloth_bayes.importance`): the proposal
+  Adaptive importance sampling does the rest (:mod:`sloth_bayes.infer.importance`): the proposal
   begins at a Gaussian approximation and is adapted twice. The last weights estimate the
   marginal likelihood; one of the points is kept.
 
@@ -134,9 +134,8 @@ def condition(kind: Kind, draws: Draws, scores: Scores, seed: int) -> Own:
         log_size=np.pad(draws.log_size, ((0, 0), (0, more))),
         log_tokens=np.pad(draws.log_tokens, ((0, 0), (0, more))),
     )
-    draws = jax.tree.map(lambda a: np.asarray(a, np.float32), draws)
-    scores = jax.tree.map(lambda a: np.asarray(a, np.float32), scores)
-    points = importance.points(_dimension(kind, draws, scores), _POINTS)
+    draws, scores = jax.tree.map(lambda a: np.asarray(a, np.float32), (draws, scores))
+    points = importance.points(sum(_lengths(kind, draws, scores)), _POINTS)
 
     def block(keys: Any, rows: np.ndarray) -> Own:
         return _block(kind, keys, Draws(*(a[rows] for a in draws)), scores, points)
@@ -165,37 +164,30 @@ def _lengths(kind: Kind, draws: Draws, scores: Scores) -> list[int]:
     ]  # fmt: skip
 
 
-def _dimension(kind: Kind, draws: Draws, scores: Scores) -> int:
-    return sum(_lengths(kind, draws, scores))
-
-
 def _parts(kind: Kind, z: Any, draws: Draws, scores: Scores) -> tuple[Any, ...]:
     """Standardised ``z`` as named quantities: family, slope, model effects, size, tokens."""
     d, inputs, models = draws.loading.shape[-1], draws.slope.shape[-2], scores.score.shape[0]
     ends = np.cumsum(_lengths(kind, draws, scores))
     family, slope, effect, size, tokens = jnp.split(z, ends[:-1])
     family = draws.mean + draws.scale * family if kind.family else jnp.zeros(d)
-    if kind.slopes:
-        slope = draws.slope_scale[:, None] * slope.reshape(inputs, d)
-    else:
-        slope = jnp.zeros((inputs, d))
-    if kind.effects:
-        effect = draws.model_scale * effect.reshape(models, d)
-    else:
-        effect = jnp.zeros((models, d))
+    slope = slope.reshape(inputs, d) if kind.slopes else jnp.zeros((inputs, d))
+    effect = effect.reshape(models, d) if kind.effects else jnp.zeros((models, d))
 
     def filled(known: Any, rows: tuple[int, ...], values: Any, prior: Any) -> Any:
         return known.at[np.array(rows)].set(prior[0] + prior[1] * values) if rows else known
 
     log_size = filled(draws.log_size, kind.sizes, size, scores.size_prior)
     log_tokens = filled(draws.log_tokens, kind.tokens, tokens, scores.tokens_prior)
-    return family, slope, effect, log_size, log_tokens
+    return (
+        family, draws.slope_scale[:, None] * slope, draws.model_scale * effect, log_size, log_tokens
+    )  # fmt: skip
 
 
-def _predictors(kind: Kind, z: Any, draws: Draws, scores: Scores) -> tuple[Any, Any]:
+def _predictors(kind: Kind, z: Any, draws: Draws, scores: Scores) -> tuple[Any, Any, Any]:
     """Predictors less the residual: the part of the family (J,), and of its models (M, J).
 
-    Kept apart, because only the second part has to do with how models differ.
+    Kept apart, because only the second part has to do with how models differ. Last, the average
+    of the second over the observed models (J,).
     """
     family, slope, effect, log_size, log_tokens = _parts(kind, z, draws, scores)
     inputs = equations.raw_inputs(kind.inputs, log_size, log_tokens, scores.centre, jnp)
@@ -207,7 +199,9 @@ def _predictors(kind: Kind, z: Any, draws: Draws, scores: Scores) -> tuple[Any, 
         is_instruct=scores.instruct,
         model_effect=effect if kind.effects else None,
     )
-    return draws.loading @ family, theta @ draws.loading.T + draws.bias
+    own = theta @ draws.loading.T + draws.bias
+    count = jnp.maximum(scores.observed.sum(0), 1)
+    return draws.loading @ family, own, (scores.observed * own).sum(0) / count
 
 
 def _log_likelihood(kind: Kind, eta: Any, draws: Draws, scores: Scores) -> Any:
@@ -259,9 +253,7 @@ def _grid(
     Dense about where the likelihood is, then ever wider, out to `sd` (J,) times a multiple
     around the prior mean.
     """
-    family, own = _predictors(kind, z, draws, scores)
-    count = jnp.maximum(scores.observed.sum(0), 1.0)
-    mean = (scores.observed * own).sum(0) / count
+    family, own, mean = _predictors(kind, z, draws, scores)
     centre = family + mean + draws.residual_mean
     cells = eta - (own - mean)  # where each model's score alone would put the average
     total = information.sum(0)
@@ -283,13 +275,13 @@ def _grid(
 
 def _one(kind: Kind, key: Any, draws: Draws, scores: Scores, points: Any) -> Own:
     """The parameters of the family for one draw of the rest."""
-    size = _dimension(kind, draws, scores)
+    size = sum(_lengths(kind, draws, scores))
     count = scores.observed.sum(0)
     some = count > 0
     eta, edge, information = _inverse_link(kind, draws, scores)
 
     def whole(z: Any) -> Any:
-        family, own = _predictors(kind, z, draws, scores)
+        family, own, _ = _predictors(kind, z, draws, scores)
         return own + family
 
     # A Gaussian approximation: scores as Gaussian measurements of their predictors.
@@ -315,8 +307,7 @@ def _one(kind: Kind, key: Any, draws: Draws, scores: Scores, points: Any) -> Own
 
     def integrand(z: Any) -> Any:
         """Log likelihood times prior of the residual at the nodes, (J, G)."""
-        family, own = _predictors(kind, z, draws, scores)
-        average = (scores.observed * own).sum(0) / jnp.maximum(count, 1)
+        family, own, average = _predictors(kind, z, draws, scores)
         # a lone model is its own average, whatever z: then this is the same for all points
         apart = own - average if len(own) > 1 else jnp.zeros(own.shape)
         table = _log_likelihood(kind, nodes + apart[..., None], draws, scores).sum(0)
@@ -343,19 +334,16 @@ def _one(kind: Kind, key: Any, draws: Draws, scores: Scores, points: Any) -> Own
         z, effective = zero, jnp.ones(())
         log_likelihood = log_density(z)
 
-    family, slope_part, effect, log_size, log_tokens = _parts(kind, z, draws, scores)
+    family, *others = _parts(kind, z, draws, scores)
     residual = jnp.zeros_like(draws.bias)
     if kind.residual:
         free, inside = jax.random.split(there)
         noise = jax.random.normal(free, draws.bias.shape)
         residual = draws.residual_mean + draws.residual_scale * noise
         drawn = _inverse_cdf(inside, nodes, integrand(z))
-        part, own = _predictors(kind, z, draws, scores)
-        average = part + (scores.observed * own).sum(0) / jnp.maximum(count, 1)
-        residual = jnp.where(some, drawn - average, residual)
-    return Own(
-        log_likelihood, effective, family, residual, slope_part, effect, log_size, log_tokens
-    )
+        part, _, average = _predictors(kind, z, draws, scores)
+        residual = jnp.where(some, drawn - (part + average), residual)
+    return Own(log_likelihood, effective, family, residual, *others)
 
 
 def _inverse_cdf(key: Any, nodes: Any, log_density: Any) -> Any:

@@ -7,6 +7,7 @@ model-level effect of the candidate; and, for the score, the observation noise.
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,12 +24,12 @@ from ..posterior.core import PosteriorDraws
 from ..support.checks import check_prob
 from ..support.intervals import quantiles
 from ..support.threads import workers
-from .candidates import completed, extrapolation
+from .answer import labelled
+from .candidates import completed, extrapolation, never_seen
 from .new_effects import Known, effects_of, identity, key_of, rng_of
 
-_FRAME = ["model", "family", "params_b", "tokens_t", "benchmark"]
 
-
+@dataclasses.dataclass(eq=False, repr=False)
 class Forecast:
     """Forecast scores of some candidates.
 
@@ -48,23 +49,16 @@ class Forecast:
         What to keep in mind: extrapolation, families never seen.
     """
 
-    def __init__(
-        self,
-        posterior: PosteriorDraws,
-        candidates: pd.DataFrame,
-        benchmarks: list[str],
-        prob: float,
-        seed: int,
-        warnings: list[str],
-    ) -> None:
-        self.candidates = candidates
-        self.benchmarks = benchmarks
-        self.prob = prob
-        self.warnings = warnings
-        self.posterior = posterior
-        self.seed = seed
-        self._known = Known.of(posterior)
-        self._blocks = list(posterior.blocks(len(candidates)))
+    posterior: PosteriorDraws
+    candidates: pd.DataFrame
+    benchmarks: list[str]
+    prob: float
+    seed: int
+    warnings: list[str]
+
+    def __post_init__(self) -> None:
+        self._known = Known.of(self.posterior)
+        self._blocks = list(self.posterior.blocks(len(self.candidates)))
 
     def __repr__(self) -> str:
         return (
@@ -83,39 +77,25 @@ class Forecast:
         without observation noise), in single precision: 8 bytes a draw, model and
         benchmark together.
         """
-        group = self.posterior.tree["posterior"]
-        sizes, cells = group.sizes, (len(self.candidates), len(self.benchmarks))
-        arrays = [np.empty((*cells, self.posterior.n_draws), np.float32) for _ in range(2)]
+        shape = (len(self.candidates), len(self.benchmarks), self.posterior.n_draws)
+        arrays = np.empty((2, *shape), np.float32)
 
         def fill(block: slice) -> None:
-            for array, values in zip(arrays, self._evaluate(block, True), strict=True):
-                array[block] = values
+            arrays[0][block], arrays[1][block] = self._evaluate(block, True)
 
         for _ in _in_threads(fill, self._blocks):
             pass
-        dims = ("chain", "draw", "model", "benchmark")
-        score, expected = (
-            np.moveaxis(a.reshape(*cells, sizes["chain"], sizes["draw"]), (2, 3), (0, 1))
-            for a in arrays
-        )
-        return xr.Dataset(
-            {"score": (dims, score), "expected": (dims, expected)},
-            coords={
-                "chain": group["chain"].values,
-                "draw": group["draw"].values,
-                "model": self.candidates["model"].to_numpy(str),
-                "benchmark": self.benchmarks,
-            },
-        )
+        labels = {"model": self.candidates["model"].to_numpy(str), "benchmark": self.benchmarks}
+        score, expected = np.moveaxis(arrays, -1, 1)
+        return labelled(self.posterior, labels, score=score, expected=expected)
 
     def _evaluate(self, block: slice, noisy: bool) -> list[np.ndarray]:
         """Scores (if `noisy`) and expected scores of some candidates: (model, benchmark, draw)."""
         post, rows = self.posterior, self.candidates.iloc[block]
-        names = post.benchmarks
-        keep = [names.index(b) for b in self.benchmarks]
+        keep = [post.benchmarks.index(b) for b in self.benchmarks]
         mu, fraction = post.expected(effects_of(post, rows, self.seed, self._known))
         expected = mu.transpose(1, 2, 0)
-        if keep != list(range(len(names))):
+        if self.benchmarks != post.benchmarks:
             expected = expected[:, keep]
         if not noisy:
             return [expected]
@@ -171,16 +151,10 @@ class Forecast:
             return np.array(found).swapaxes(0, 1)
 
         statistics = np.concatenate(list(_in_threads(summarise, self._blocks)), axis=1)
-        names = self.benchmarks
-        repeated = self.candidates.loc[
-            self.candidates.index.repeat(len(names)), ["model", "family", "params_b", "tokens_t"]
-        ].reset_index(drop=True)
-        repeated["benchmark"] = names * len(self.candidates)
-        columns = ["mean", "median", "sd", "lower", "upper"]
-        for name, array in zip(columns, statistics, strict=True):
-            repeated[name] = array.ravel()
-        repeated["prob"] = prob
-        return repeated[[*_FRAME, *columns, "prob"]]
+        columns = ("mean", "median", "sd", "lower", "upper")
+        models = self.candidates[["model", "family", "params_b", "tokens_t"]]
+        cells = models.merge(pd.DataFrame({"benchmark": self.benchmarks}), how="cross")
+        return cells.assign(**dict(zip(columns, statistics.reshape(5, -1))), prob=prob)
 
     def of(self, candidates: pd.DataFrame) -> Forecast:
         """The same forecast of other models, of new families too. For the layers above."""
@@ -196,8 +170,7 @@ class Forecast:
         """
         from ..plots import scores
 
-        axes: np.ndarray[Any, Any] = scores.forecast(self, benchmarks=benchmarks, **options)
-        return axes
+        return scores.forecast(self, benchmarks=benchmarks, **options)
 
 
 def forecast(
@@ -263,14 +236,13 @@ def forecast(
     """
     prob = check_prob(prob)
     rows = completed(post, candidates, new_family)
-    names = post.benchmarks
     benchmarks = [benchmarks] if isinstance(benchmarks, str) else benchmarks
-    if benchmarks is not None and len(benchmarks) == 0:
+    if benchmarks is not None and not len(benchmarks):
         raise DataError("no benchmark is asked for: leave benchmarks out for all of them")
     for name in benchmarks or []:
-        if name not in names:
-            raise unknown("benchmark", name, names)
-    benchmarks = list(dict.fromkeys(benchmarks or names))
+        if name not in post.benchmarks:
+            raise unknown("benchmark", name, post.benchmarks)
+    benchmarks = list(dict.fromkeys(benchmarks or post.benchmarks))
 
     notes = extrapolation(post, rows)
     for note in notes:
@@ -281,25 +253,12 @@ def forecast(
             ConvergenceWarning,
             stacklevel=2,
         )
-    unseen = [f for f in rows["family"].unique() if f not in post.families]
-    for family in unseen:
-        lineage = str(rows.loc[rows["family"] == family, "lineage"].iloc[0])
-        known = lineage in post.lineages
-        notes.append(
-            f"family {family!r} was never seen: drawn from "
-            + (f"its lineage {lineage!r}" if known else "the population of lineages")
-        )
-
-    return Forecast(post, rows, benchmarks, prob, seed, notes)
+    return Forecast(post, rows, benchmarks, prob, seed, [*notes, *never_seen(post, rows)])
 
 
 def _in_threads(task: Callable[[slice], Any], blocks: list[slice]) -> Iterator[Any]:
     """Results of a task for each block, in order; NumPy computes outside Python's lock."""
-    threads = min(workers(), len(blocks))
-    if threads == 1:
-        yield from map(task, blocks)
-        return
-    pool = ThreadPoolExecutor(threads)
+    pool = ThreadPoolExecutor(min(workers(), len(blocks)))
     try:
         yield from pool.map(task, blocks)
     finally:

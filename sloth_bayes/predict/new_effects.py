@@ -7,6 +7,7 @@ order of the models nor on what else is asked.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,11 +27,13 @@ def identity(row: Any) -> tuple[str, ...]:
 
 
 def key_of(seed: int, *parts: str) -> int:
+    """A number for what a draw belongs to: the same in every process."""
     digest = hashlib.blake2b("\x1f".join([str(int(seed)), *parts]).encode(), digest_size=16)
     return int.from_bytes(digest.digest(), "little")
 
 
 def rng_of(key: int) -> np.random.Generator:
+    """The generator of a key."""
     return np.random.Generator(np.random.PCG64(key))
 
 
@@ -44,19 +47,18 @@ class Known(NamedTuple):
 
     @classmethod
     def of(cls, post: PosteriorDraws) -> Known:
-        constant = post.constant_data
-        models = zip(
-            post.models,
-            constant["family_of_model"].values.astype(str),
-            constant["params_b"].values.astype(float).tolist(),
-            constant["tokens_t"].values.astype(float).tolist(),
+        """The places of a posterior."""
+        size, tokens = (post.constant(c).astype(float).tolist() for c in ("params_b", "tokens_t"))
+        models = zip(post.models, post.constant("family_of_model").astype(str), size, tokens)
+        family, lineage, model = (
+            {key: i for i, key in enumerate(keys)}
+            for keys in (post.families, post.lineages, models)
         )
-        return cls(
-            {name: i for i, name in enumerate(post.families)},
-            {name: i for i, name in enumerate(post.lineages)},
-            {key: i for i, key in enumerate(models)},
-            constant["centre"].values,
-        )
+        return cls(family, lineage, model, post.constant("centre"))
+
+    def place(self, row: Any) -> int | None:
+        """Where a candidate is among the models of the fit, if it is one of them."""
+        return self.model.get((row.model, row.family, float(row.params_b), float(row.tokens_t)))
 
 
 def effects_of(
@@ -65,113 +67,77 @@ def effects_of(
     """Family, lineage and model effects of the candidates, drawn where not in the posterior."""
     known = known or Known.of(post)
     v, spec, p = post.merged, post.spec, post.spec.priors
-    draws, d, n_inputs = post.n_draws, v["loading"].shape[-1], v["slope"].shape[-2]
-    n_bench = v["loading"].shape[-2]
-    share = v["lineage_share"] if "lineage_share" in v else np.zeros(draws, np.float32)
+    input_scales = np.array(spec.input_scales, np.float32)[:, None]
 
-    def normal(kind: str, name: str, *shape: int) -> np.ndarray:
-        return rng_of(key_of(seed, kind, name)).standard_normal((draws, *shape), dtype=np.float32)
+    def kept(name: str, at: int | None, scale: Any, kind: str, *owner: str) -> np.ndarray:
+        """What the posterior keeps at a place, or a new draw, keyed by whom it belongs to."""
+        if at is not None:
+            return v[name][:, at]
+        shape = (post.n_draws, *v[name].shape[2:])
+        return scale * rng_of(key_of(seed, kind, *owner)).standard_normal(shape, np.float32)
 
-    def columns(share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return np.sqrt(share)[:, None], np.sqrt(1 - share)[:, None]
+    def parts(share: str) -> tuple[np.ndarray, np.ndarray]:
+        """What a lineage and a family contribute, as factors of the standard deviation."""
+        of_lineage = v.get(share, np.zeros(post.n_draws, np.float32))[:, None]
+        return np.sqrt(of_lineage), np.sqrt(1 - of_lineage)
 
-    def stack(each: list[np.ndarray]) -> np.ndarray:
-        """``(S, M, ...)`` from M times ``(S, ...)``, with draws together in memory."""
-        return draws_together(np.stack(each, axis=1))
-
-    # One entry per distinct family: those of the posterior, or new draws.
-    family_of: dict[str, np.ndarray] = {}
-    residual_of: dict[str, np.ndarray] = {}
-    slope_of: dict[str, np.ndarray] = {}
-    pairs = dict(zip(rows["family"], rows["lineage"]))
-    for family, lineage in pairs.items():
+    def of(family: str, lineage: str) -> tuple[Any, ...]:
+        """Effect, residual, drift and deviation of the slope of a family."""
         f, k = known.family.get(family), known.lineage.get(lineage)
+        residual = drift = slope = None
+        up, own = parts("lineage_share")
         if spec.intercept == "shared":
-            family_of[family] = np.zeros((draws, d), np.float32)
-        elif f is not None:
-            family_of[family] = v["family_effect"][:, f]
+            effect = np.zeros((post.n_draws, v["loading"].shape[-1]), np.float32)
         else:
-            up, own = columns(share)
-            whole = own * normal("family", family, d)
-            if "lineage_effect" in v:
-                whole = p.family * whole + (
-                    v["lineage_effect"][:, k]
-                    if k is not None
-                    else p.family * up * normal("lineage", lineage, d)
-                )
-            else:
-                whole = p.family * whole
-            family_of[family] = whole
+            effect = kept("family_effect", f, own, "family", family)
+            if f is None:
+                effect = p.family * effect
+                if "lineage_effect" in v:
+                    scale = p.family * up
+                    effect = effect + kept("lineage_effect", k, scale, "lineage", lineage)
         if "residual" in v:
-            if f is not None:
-                residual_of[family] = v["residual"][:, f]
-            else:
-                tau = v["residual_scale"]
-                part = v.get("residual_share", np.zeros(draws, np.float32))
-                up, own = columns(part)
-                whole = tau * own * normal("residual", family, n_bench)
-                if "residual_lineage" in v:
-                    whole = whole + (
-                        v["residual_lineage"][:, k]
-                        if k is not None
-                        else tau * up * normal("residual lineage", lineage, n_bench)
-                    )
-                residual_of[family] = whole
+            tau, (up, own) = v["residual_scale"], parts("residual_share")
+            residual = kept("residual", f, tau * own, "residual", family)
+            if f is None and "residual_lineage" in v:
+                residual = residual + kept(
+                    "residual_lineage", k, tau * up, "residual lineage", lineage
+                )
+            if "drift" in v:
+                drift = kept("drift", f, v["drift_share"][:, None] * tau, "drift", family)
         if "slope_lineage" in v:
-            if k is not None:
-                slope_of[family] = v["slope_lineage"][:, k]
-            else:
-                relative = np.array(spec.input_scales, np.float32) / np.float32(p.doubling)
-                scale = v["slope_scale"][:, None, None] * relative[:, None]
-                slope_of[family] = scale * normal("slope", lineage, n_inputs, d)
+            relative = input_scales / np.float32(p.doubling)
+            scale = v["slope_scale"][:, None, None] * relative
+            slope = kept("slope_lineage", k, scale, "slope", lineage)
         elif "slope_family" in v:
-            if f is not None:
-                slope_of[family] = v["slope_family"][:, f]
-            else:
-                scale = np.array(spec.input_scales, np.float32)[:, None]
-                slope_of[family] = scale * normal("slope", family, n_inputs, d)
+            slope = kept("slope_family", f, input_scales, "slope", family)
+        return effect, residual, drift, slope
 
+    def stack(each: Iterable[np.ndarray]) -> np.ndarray:
+        """``(S, M, ...)`` from M times ``(S, ...)``, with draws together in memory."""
+        return draws_together(np.stack(list(each), axis=1))
+
+    pairs = dict(zip(rows["family"], rows["lineage"]))
+    of_family = {family: of(family, lineage) for family, lineage in pairs.items()}
+    effect, residual, drift, slope = (
+        None if part[0] is None else stack(part)
+        for part in zip(*(of_family[family] for family in rows["family"]))
+    )
     model_effect = None
     if "model_effect" in v:
-        each = []
-        for row in rows.itertuples():
-            at = known.model.get((row.model, row.family, float(row.params_b), float(row.tokens_t)))
-            if at is not None:
-                each.append(v["model_effect"][:, at])
-            else:
-                noise = rng_of(key_of(seed, "model", *identity(row))).standard_normal(
-                    (draws, d), dtype=np.float32
-                )
-                each.append(v["model_scale"][:, None] * noise)
-        model_effect = stack(each)
-
-    order = rows["family"]
-
-    def gather(table: dict[str, np.ndarray]) -> np.ndarray | None:
-        return stack([table[f] for f in order]) if table else None
-
-    inputs = equations.raw_inputs(
-        spec.inputs,
-        np.log(rows["params_b"].to_numpy(float)),
-        np.log(rows["tokens_t"].to_numpy(float)),
-        known.centre,
-        np,
-    ).astype(np.float32)
-    family, residual = gather(family_of), gather(residual_of)
-    assert family is not None
-    if residual is not None and "drift" in v:
-        scale = v["drift_share"][:, None] * v["residual_scale"]
-        drift = [
-            v["drift"][:, known.family[f]] if f in known.family
-            else scale * normal("drift", f, n_bench)
-            for f in order
-        ]  # fmt: skip
-        residual = residual + stack(drift) * inputs[:, equations.TOKENS, None]
+        scale = v["model_scale"][:, None]
+        model_effect = stack(
+            kept("model_effect", known.place(row), scale, "model", *identity(row))
+            for row in rows.itertuples()
+        )
+    logs = np.log(rows[["params_b", "tokens_t"]].to_numpy(float)).T
+    inputs = equations.raw_inputs(spec.inputs, *logs, known.centre, np).astype(np.float32)
+    if drift is not None:
+        residual = residual + drift * inputs[:, equations.TOKENS, None]
     return Effects(
         inputs=inputs,
         instruct=rows["instruct"].to_numpy(bool).astype(np.float32),
-        family=family,
+        family=effect,
         residual=residual,
-        slope_deviation=gather(slope_of),
+        slope_deviation=slope,
         model_effect=model_effect,
     )

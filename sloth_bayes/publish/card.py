@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -74,39 +76,39 @@ def write_card(
     return path
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def _table(head: list[str], cells: str, rows: Iterable[Iterable[Any]], right: bool = True) -> str:
+    """A table in Markdown; `cells` formats a row, ``"{} | {:.1f}"``."""
+    lines = [" | ".join(head), " | ".join(["---", *["--:" if right else "---"] * (len(head) - 1)])]
+    return "\n".join(f"| {line} |" for line in [*lines, *(cells.format(*row) for row in rows)])
+
+
+def _each(benchmarks: list[str], which: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """Which rows are of each benchmark, and all."""
+    return [*((b, which == b) for b in benchmarks), ("all", np.ones(len(which), bool))]
 
 
 def _fitted(post: PosteriorDraws, seconds: float, kept: int | None) -> str:
     about = post.attrs
-    left_out, versions = about["left_out"], about["versions"]
+    gone, versions = about["left_out"], about["versions"]
     sizes = post.data_tree["posterior"].sizes
     method = f"{post.method.upper()}, {sizes['chain']} chain(s) x {sizes['draw']} draws"
     if "warmup" in about:
         method += f" after {int(about['warmup'])} of warm-up"
-    rows = [
-        ["data", f"{about['data']}, fingerprint `{about['data_fingerprint']}`"],
-        [
-            "rows",
-            f"{len(post.models)} models, {len(post.families)} families, {len(post.lineages)} "
-            f"lineages, {len(post.benchmarks)} benchmarks, {int(about['n_scores'])} scores",
-        ],
-        [
-            "left out",
-            f"{len(left_out)} without size or tokens: {', '.join(left_out)}"
-            if left_out
-            else "none",
-        ],
-        ["method", f"{method}, seed {int(about['seed'])}"],
-        ["starts", starts_in_words(post)],
-        ["time", f"{seconds:.0f} s on {about['backend']}"],
-        ["versions", ", ".join(f"{k} {v}" for k, v in versions.items())],
-    ]
+    rows = {
+        "data": f"{about['data']}, fingerprint `{about['data_fingerprint']}`",
+        "rows": f"{len(post.models)} models, {len(post.families)} families, {len(post.lineages)} "
+        f"lineages, {len(post.benchmarks)} benchmarks, {int(about['n_scores'])} scores",
+        "left out": f"{len(gone)} without size or tokens: {', '.join(gone)}" if gone else "none",
+        "method": f"{method}, seed {int(about['seed'])}",
+    }
     if kept is not None:
-        rows.insert(4, ["kept here", f"{kept} draws, thinned evenly; all else is of the full fit"])
-    return _table(["what", "value"], rows).replace("--:", "---")
+        rows["kept here"] = f"{kept} draws, thinned evenly; all else is of the full fit"
+    rows |= {
+        "starts": starts_in_words(post),
+        "time": f"{seconds:.0f} s on {about['backend']}",
+        "versions": ", ".join(f"{k} {v}" for k, v in versions.items()),
+    }
+    return _table(["what", "value"], "{} | {}", rows.items(), right=False)
 
 
 def _convergence(found: Diagnostics) -> str:
@@ -114,46 +116,33 @@ def _convergence(found: Diagnostics) -> str:
     if found.table.empty:
         return text
     rows = [
-        [
-            str(row["quantity"]),
-            "" if math.isnan(row["r_hat"]) else f"{row['r_hat']:.3f}",
-            f"{row['ess_bulk']:.0f}",
-            f"{row['ess_tail']:.0f}",
-            f"{row['mcse']:.2g}",
-        ]
-        for row in found.table.head(10).to_dict("records")
+        (name, "" if math.isnan(r_hat) else f"{r_hat:.3f}", *rest)
+        for name, r_hat, *rest in found.table.head(10).itertuples(index=False)
     ]
     head = ["quantity", "R-hat", "bulk ESS", "tail ESS", "MCSE"]
-    return f"{text}\n\nThe ten worst of {len(found.table)}:\n\n{_table(head, rows)}"
+    table = _table(head, "{} | {} | {:.0f} | {:.0f} | {:.2g}", rows)
+    return f"{text}\n\nThe ten worst of {len(found.table)}:\n\n{table}"
 
 
 def _in_sample(post: PosteriorDraws) -> str:
-    tree = post.data_tree
-    predictive = tree["posterior_predictive"].to_dataset()["score"]
-    drawn = predictive.transpose("chain", "draw", "observation").values
+    drawn = post.data_tree["posterior_predictive"].to_dataset()["score"]
     levels = [0.05, 0.25, 0.5, 0.75, 0.95]
-    q = np.quantile(drawn.reshape(-1, drawn.shape[-1]), levels, axis=0)
-    data = tree["observed_data"].to_dataset()
+    low, lower, middle, upper, high = drawn.quantile(levels, ("chain", "draw"), skipna=False).values
+    data = post.data_tree["observed_data"].to_dataset()
     score, which = data["score"].values, data["obs_benchmark"].values.astype(str)
-
-    def row(label: str, here: np.ndarray) -> list[str]:
-        y, (low, lower, middle, upper, high) = score[here], q[:, here]
-        return [
-            label,
-            str(int(here.sum())),
-            f"{np.mean((y >= lower) & (y <= upper)):.0%}",
-            f"{np.mean((y >= low) & (y <= high)):.0%}",
-            f"{100 * np.mean(high - low):.1f}",
-            f"{100 * np.mean(np.abs(middle - y)):.1f}",
-        ]
-
-    rows = [row(b, which == b) for b in post.benchmarks]
-    rows.append(row("all", np.ones(score.size, bool)))
+    cells = pd.DataFrame(
+        {
+            "half": (score >= lower) & (score <= upper), "most": (score >= low) & (score <= high),
+            "width": 100 * (high - low), "error": 100 * np.abs(middle - score),
+        }
+    )  # fmt: skip
+    rows = [(name, here.sum(), *cells[here].mean()) for name, here in _each(post.benchmarks, which)]
     head = ["benchmark", "scores", "in 50%", "in 90%", "mean 90% width", "MAE of median"]
+    table = _table(head, "{} | {} | {:.0%} | {:.0%} | {:.1f} | {:.1f}", rows)
     return (
         "Share of the observed scores inside their posterior predictive intervals (width and "
         "error in percentage points). These scores were in the fit: this shows whether the law "
-        "can describe them, not how well it forecasts.\n\n" + _table(head, rows)
+        "can describe them, not how well it forecasts.\n\n" + table
     )
 
 
@@ -162,20 +151,19 @@ def _loo(post: PosteriorDraws) -> str:
         return "Not computed: this posterior was slimmed; fit again for the draws it needs."
     from arviz_stats import loo
 
-    with warnings.catch_warnings():
-        # that some k-hat are large is what the table says
-        warnings.simplefilter("ignore", UserWarning)
+    # that some k-hat are large is what the table says
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
         found = loo(post.data_tree, pointwise=True)
     k = np.asarray(found.pareto_k).ravel()
     good = float(found.good_k)
     rows = [
-        ["elpd (standard error)", f"{found.elpd:.1f} ({found.se:.1f})"],
-        ["effective number of parameters", f"{found.p:.1f}"],
-        [f"k-hat at most {good:.2f} (reliable)", str(int((k <= good).sum()))],
-        [f"k-hat between {good:.2f} and 1", str(int(((k > good) & (k <= 1)).sum()))],
-        ["k-hat above 1", str(int((k > 1).sum()))],
+        ("elpd (standard error)", f"{found.elpd:.1f} ({found.se:.1f})"),
+        ("effective number of parameters", f"{found.p:.1f}"),
+        (f"k-hat at most {good:.2f} (reliable)", (k <= good).sum()),
+        (f"k-hat between {good:.2f} and 1", ((k > good) & (k <= 1)).sum()),
+        ("k-hat above 1", (k > 1).sum()),
     ]
-    text = _table(["what", "value"], rows)
+    text = _table(["what", "value"], "{} | {}", rows)
     bad = np.argsort(-k)[: min(5, int((k > good).sum()))]
     if bad.size:
         data = post.data_tree["observed_data"].to_dataset()
@@ -201,66 +189,48 @@ def apart(post: PosteriorDraws, svi: PosteriorDraws) -> pd.DataFrame:
     frame["params_b"] *= 2
     frame["model"] = "twice " + frame["model"].astype(str)
     columns = ["model", "family", "params_b", "tokens_t"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExtrapolationWarning)
+    with warnings.catch_warnings(action="ignore", category=ExtrapolationWarning):
         forecasts = [forecast(fit, frame[columns]) for fit in (post, svi)]
     exact, guide = (f.summary(of="expected", prob=0.9) for f in forecasts)
     shift = 100 * (guide["median"] - exact["median"]).abs()
     width = (guide["upper"] - guide["lower"]) / (exact["upper"] - exact["lower"])
     outside = (guide["median"] < exact["lower"]) | (guide["median"] > exact["upper"])
-    which = exact["benchmark"].to_numpy()
-    every = [(b, which == b) for b in post.benchmarks] + [("all", np.ones(len(which), bool))]
-    return pd.DataFrame(
-        [
-            {
-                "benchmark": name, "n": len(frame), "mean": shift[here].mean(),
-                "most": shift[here].max(), "width": width[here].median(),
-                "outside": outside[here].mean(),
-            }
-            for name, here in every
-        ]
-    )  # fmt: skip
+    rows = []
+    for name, here in _each(post.benchmarks, exact["benchmark"].to_numpy()):
+        s, w, o = shift[here], width[here], outside[here]
+        rows.append((name, len(frame), s.mean(), s.max(), w.median(), o.mean()))
+    return pd.DataFrame(rows, columns=["benchmark", "n", "mean", "most", "width", "outside"])
 
 
 def _beside(post: PosteriorDraws, svi: PosteriorDraws) -> str:
     """Forecasts of both fits."""
     found = apart(post, svi)
-    rows = [
-        [r.benchmark, f"{r.mean:.1f}", f"{r.most:.1f}", f"{r.width:.2f}", f"{r.outside:.0%}"]
-        for r in found.itertuples()
-    ]
     head = ["benchmark", "medians apart", "at most", "width, SVI / NUTS", "medians outside 90%"]
+    cells = "{} | {:.1f} | {:.1f} | {:.2f} | {:.0%}"
+    table = _table(head, cells, found.drop(columns="n").itertuples(index=False))
     messages = " ".join(svi.diagnostics().messages[:2])
     return (
         f"The same specification by SVI (seed {int(svi.attrs['seed'])}). {messages}\n\n"
         f"Expected scores of {found['n'].iloc[0]} models nobody has trained, twice as large as the "
         "largest of each family: how far medians are apart (points, mean and largest), the median "
         "ratio of the widths of 90% intervals, and the share of SVI's medians outside NUTS's 90% "
-        "intervals.\n\n" + _table(head, rows)
+        "intervals.\n\n" + table
     )
 
 
 def _limits(post: PosteriorDraws, found: Diagnostics) -> str:
-    constant = post.data_tree["constant_data"].to_dataset()
-    families = constant["family_of_model"].values.astype(str)
-    _, count = np.unique(families, return_counts=True)
+    models = pd.Series(post.constant("family_of_model")).value_counts()
     data = post.data_tree["observed_data"].to_dataset()
-    which = data["obs_benchmark"].values.astype(str)
-    scores = {b: int((which == b).sum()) for b in post.benchmarks}
-    fewest = min(scores, key=lambda b: scores[b])
-
-    def span(name: str, unit: str) -> str:
-        values = constant[name].values
-        return f"{np.nanmin(values):g} to {np.nanmax(values):g}{unit}"
-
+    scores = pd.Series(data["obs_benchmark"].values.astype(str)).value_counts()
+    scores = scores.reindex(post.benchmarks, fill_value=0)
+    (size_low, size_high), (token_low, token_high) = map(post.extent, ("params_b", "tokens_t"))
     limits = [
-        f"Outside {span('params_b', 'B')} parameters or {span('tokens_t', 'T')} tokens the law "
-        "extrapolates; a forecast warns and says how far, but its interval cannot know where "
-        "the law itself ends.",
-        f"{int((count == 1).sum())} of {count.size} families have one model here: nothing "
-        "of their own says how they scale.",
-        f"Benchmarks have {min(scores.values())} to {max(scores.values())} scores; the fewest: "
-        f"{fewest}.",
+        f"Outside {size_low:g} to {size_high:g}B parameters or {token_low:g} to {token_high:g}T "
+        "tokens the law extrapolates; a forecast warns and says how far, but its interval cannot "
+        "know where the law itself ends.",
+        f"{(models == 1).sum()} of {len(models)} families have one model here: nothing of their "
+        "own says how they scale.",
+        f"Benchmarks have {scores.min()} to {scores.max()} scores; the fewest: {scores.idxmin()}.",
         "Scores are those of one leaderboard's prompts and shots. Another harness, another "
         "prompt or contaminated training data is another quantity.",
         "A tuned model is forecast as its family is tuned here; a new recipe is a new family.",

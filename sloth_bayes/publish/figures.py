@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -27,10 +27,11 @@ from ..plots.style import COLUMN, PAPER, PAPER_DPI
 from ..support.checks import whole
 from ..support.files import atomic_path, new_file
 from ..support.threads import progress_bar
-from . import figures_accuracy as figaccuracy
-from . import figures_law as figlaw
-from . import figures_studies as figstudies
-from .sources import ANOTHER, Drawn, Sources
+from ..support.version import __version__
+from . import figures_accuracy as accuracy
+from . import figures_law as law
+from . import figures_studies as studies
+from .sources import ANOTHER, Drawing, Sources
 
 INDEX, SHEET = "index.json", "contact-sheet.png"
 # Nothing of the day or the program in a file: the same numbers are the same bytes
@@ -43,44 +44,47 @@ _SUFFIXES = (".pdf", ".png", ".csv", ".txt", "-wide.pdf", "-wide.png")
 
 
 class Entry(NamedTuple):
-    """A figure: the function that makes it, and what it is in the paper."""
+    """A figure: the function that makes it, what it is in the paper, and what it is made from."""
 
-    function: Callable[[Sources], Drawn]
+    function: Callable[[Sources], Drawing]
     paper: str
-    evaluation: bool = False  # from the evaluation that ships, not from the posterior
+    of: Literal["evaluation", "posterior", "studies"]
 
-    def made(self, src: Sources) -> Drawn:
+    def made(self, src: Sources) -> Drawing:
         """The figure, whose caption says what it is from."""
-        drawn = self.function(src)
-        if not self.evaluation:
-            return drawn
-        return dataclasses.replace(drawn, caption=f"{drawn.caption} {src.evaluated}")
+        drawing = self.function(src)
+        if self.of == "studies":  # whose captions name their commands
+            return drawing
+        about = src.evaluated if self.of == "evaluation" else src.described
+        return dataclasses.replace(drawing, caption=f"{drawing.caption} {about}")
 
 
 FIGURES: dict[str, Entry] = {
-    "errors": Entry(figaccuracy.errors, "figures 1, 11", True),
-    "relative_errors": Entry(figaccuracy.relative_errors, "figure 10", True),
-    "errors_by_setting": Entry(figaccuracy.errors_by_setting, "figures 1, 12, 17", True),
-    "family_errors_one": Entry(figaccuracy.family_errors_one, "figures 13 to 15", True),
-    "family_errors_two": Entry(figaccuracy.family_errors_two, "figures 16 to 18", True),
-    "benchmark_errors": Entry(figaccuracy.benchmark_errors, "figures 13 to 18, by benchmark", True),
-    "coverage": Entry(figaccuracy.coverage, "ours", True),
-    "calibration": Entry(figaccuracy.calibration, "ours", True),
-    "loadings": Entry(figlaw.loadings, "figure 2"),
-    "loadings_intervals": Entry(figlaw.loadings_intervals, "figure 2, with intervals"),
-    "skill_correlations": Entry(figlaw.skill_correlations, "section 4.3"),
-    "shared_intercept": Entry(figaccuracy.shared_intercept, "figure 3", True),
-    "level_curves": Entry(figlaw.level_curves, "figure 4"),
-    "base_and_tuned": Entry(figlaw.base_and_tuned, "figure 5"),
-    "downstream": Entry(figstudies.downstream, "figure 6, appendix J"),
-    "downstream_weights": Entry(figstudies.downstream_weights, "figure 6, appendix J"),
-    "pass_at_k": Entry(figstudies.pass_at_k, "figure 7"),
-    "inputs": Entry(figlaw.inputs, "figures 8, 9"),
-    "skills_and_compute": Entry(figlaw.skills_and_compute, "ours"),
-    "links": Entry(figlaw.links, "appendix, link functions"),
-    "allocation": Entry(figlaw.allocation, "tables 1, 2"),
-    "saturation": Entry(figlaw.saturation, "ours"),
-    "saturation_scores": Entry(figlaw.saturation_scores, "ours"),
+    "errors": Entry(accuracy.errors, "figures 1, 11", "evaluation"),
+    "relative_errors": Entry(accuracy.relative_errors, "figure 10", "evaluation"),
+    "errors_by_setting": Entry(accuracy.errors_by_setting, "figures 1, 12, 17", "evaluation"),
+    "family_errors_one": Entry(accuracy.family_errors_one, "figures 13 to 15", "evaluation"),
+    "family_errors_two": Entry(accuracy.family_errors_two, "figures 16 to 18", "evaluation"),
+    "benchmark_errors": Entry(
+        accuracy.benchmark_errors, "figures 13 to 18, by benchmark", "evaluation"
+    ),
+    "coverage": Entry(accuracy.coverage, "ours", "evaluation"),
+    "calibration": Entry(accuracy.calibration, "ours", "evaluation"),
+    "loadings": Entry(law.loadings, "figure 2", "posterior"),
+    "loadings_intervals": Entry(law.loadings_intervals, "figure 2, with intervals", "posterior"),
+    "skill_correlations": Entry(law.skill_correlations, "section 4.3", "posterior"),
+    "shared_intercept": Entry(accuracy.shared_intercept, "figure 3", "evaluation"),
+    "level_curves": Entry(law.level_curves, "figure 4", "posterior"),
+    "base_and_tuned": Entry(law.base_and_tuned, "figure 5", "posterior"),
+    "downstream": Entry(studies.downstream, "figure 6, appendix J", "studies"),
+    "downstream_weights": Entry(studies.downstream_weights, "figure 6, appendix J", "studies"),
+    "pass_at_k": Entry(studies.pass_at_k, "figure 7", "studies"),
+    "inputs": Entry(law.inputs, "figures 8, 9", "posterior"),
+    "skills_and_compute": Entry(law.skills_and_compute, "ours", "posterior"),
+    "links": Entry(law.links, "appendix, link functions", "posterior"),
+    "allocation": Entry(law.allocation, "tables 1, 2", "posterior"),
+    "saturation": Entry(law.saturation, "ours", "posterior"),
+    "saturation_scores": Entry(law.saturation_scores, "ours", "posterior"),
 }
 
 
@@ -96,7 +100,7 @@ def names() -> list[str]:
     return list(FIGURES)
 
 
-def figure(name: str, posterior: Posterior | str | Path = "leaderboard", seed: int = 0) -> Drawn:
+def figure(name: str, posterior: Posterior | str | Path = "leaderboard", seed: int = 0) -> Drawing:
     """One figure: its numbers, its caption, and a function that draws it.
 
     Parameters
@@ -110,7 +114,7 @@ def figure(name: str, posterior: Posterior | str | Path = "leaderboard", seed: i
 
     Returns
     -------
-    Drawn
+    Drawing
         ``frame``, ``caption``, and ``draw(wide)``, which returns a Matplotlib figure.
 
     Raises
@@ -199,29 +203,26 @@ def make(
     rows = []
     with progress_bar(len(chosen), "figures", progress) as advance:
         for name in chosen:
-            key = _key(name, src)
-            if not force and index.get(name, {}).get("key") == key and _complete(folder, name):
-                rows.append((name, FIGURES[name].paper, "kept", _note(name, src)))
-                advance(1)
-                continue
-            try:
-                drawn = FIGURES[name].made(src)
-            except DataError as error:
-                if asked:
-                    raise DataError(f"figure {name!r}: {error}") from None
-                rows.append((name, FIGURES[name].paper, "left out", str(error)))
-                if index.pop(name, None):  # of another posterior
-                    _write_index(folder, index)
-                advance(1)
-                continue
-            _write(folder, name, drawn)
-            index[name] = {
-                "paper": FIGURES[name].paper, "caption": drawn.caption,
-                "posterior": src.described, "seed": seed, "key": key,
-                "files": [name + suffix for suffix in _SUFFIXES],
-            }  # fmt: skip
-            _write_index(folder, index)
-            rows.append((name, FIGURES[name].paper, "made", _note(name, src)))
+            key, status, note = _key(name, src), "kept", _note(name, src)
+            files = [name + suffix for suffix in _SUFFIXES]
+            there = all((folder / file).is_file() for file in files)
+            if force or not there or index.get(name, {}).get("key") != key:
+                try:
+                    drawing = FIGURES[name].made(src)
+                except DataError as error:
+                    if asked:
+                        raise DataError(f"figure {name!r}: {error}") from None
+                    status, note = "left out", str(error)
+                    index.pop(name, None)  # of another posterior
+                else:
+                    status = "made"
+                    _write(folder, name, drawing)
+                    index[name] = {
+                        "paper": FIGURES[name].paper, "caption": drawing.caption,
+                        "posterior": src.described, "seed": seed, "key": key, "files": files,
+                    }  # fmt: skip
+                _write_index(folder, index)
+            rows.append((name, FIGURES[name].paper, status, note))
             advance(1)
     return pd.DataFrame(rows, columns=["name", "paper", "status", "note"])
 
@@ -296,7 +297,7 @@ def check(name: str) -> None:
 
 
 def _note(name: str, src: Sources) -> str:
-    return ANOTHER if FIGURES[name].evaluation and not src.posterior_is_evaluated else ""
+    return ANOTHER if FIGURES[name].of == "evaluation" and not src.posterior_is_evaluated else ""
 
 
 def _sources(posterior: Posterior | str | Path, seed: int) -> Sources:
@@ -327,38 +328,29 @@ def _read_index(folder: Path) -> dict[str, Any]:
 
 
 def _write_index(folder: Path, index: dict[str, Any]) -> None:
-    from ..support.version import __version__
-
     about = {"version": __version__, "figures": {n: index[n] for n in FIGURES if n in index}}
     _text(folder / INDEX, json.dumps(about, indent=1) + "\n")
 
 
 def _key(name: str, src: Sources) -> str:
     """What a figure depends on; another key is another figure."""
-    from ..support.version import __version__
-
     parts = [name, src.digest, str(src.seed), __version__, matplotlib.__version__]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def _complete(folder: Path, name: str) -> bool:
-    return all((folder / f"{name}{suffix}").is_file() for suffix in _SUFFIXES)
-
-
-def _write(folder: Path, name: str, drawn: Drawn) -> None:
+def _write(folder: Path, name: str, drawing: Drawing) -> None:
     for wide in (False, True):
         with _plain_style():
-            drawing = drawn.draw(wide)
+            figure = drawing.draw(wide)
             try:
                 for kind in ("pdf", "png"):
-                    path = folder / f"{name}{'-wide' * wide}.{kind}"
-                    with new_file(path) as temporary:
-                        drawing.savefig(temporary, dpi=PAPER_DPI, metadata=_METADATA[kind])
+                    with new_file(folder / f"{name}{'-wide' * wide}.{kind}") as temporary:
+                        figure.savefig(temporary, dpi=PAPER_DPI, metadata=_METADATA[kind])
             finally:
-                plt.close(drawing)
-    table = drawn.frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+                plt.close(figure)
+    table = drawing.frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     _text(folder / f"{name}.csv", table)
-    _text(folder / f"{name}.txt", drawn.caption + "\n")
+    _text(folder / f"{name}.txt", drawing.caption + "\n")
 
 
 def _text(path: Path, text: str) -> None:

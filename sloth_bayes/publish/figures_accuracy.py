@@ -6,34 +6,24 @@ laws report, fold by fold. Standard errors resample families, the same in all se
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
 from ..evaluate.evaluation import LEAST_RELATIVE, load_evaluation
 from ..evaluate.scoreboard import BEST_PUBLISHED, BY_BENCHMARK, PARTS
 from ..plots import scores
 from ..plots.style import COLOURS, STYLE
-from .sources import (
-    SHORT,
-    Drawn,
-    Sources,
-    flat,
-    legend_below,
-    mean_and_se,
-    new_figure,
-    number,
-    refit,
-    short_method,
-    short_setting,
-)
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from .layout import flat, key, legend_below, name_rows, painted, paneled, refit
+from .sources import SHORT, Drawing, Sources, mean_and_se, short_method, short_setting
 
 OURS = "sloth_bayes"
 SETTINGS = [(s, n) for n in (1, 2) for s in ("lb_v1", "lb_v2", "lb_v1v2")]
@@ -55,9 +45,10 @@ PAPER_BY_BENCHMARK = {
     "GPQA": (2.7, 2.2, 2.2),
 }
 _PUBLISHED, _REFIT = "#444444", "#9a9a9a"
+_MOST = 15  # points: the end of the scale of heat maps
 
 
-def errors(src: Sources) -> Drawn:
+def errors(src: Sources) -> Drawing:
     """Prediction error of every method, with standard errors (figures 1 and 11)."""
     found = src.methods
     frame = found[found["setting"] == "all"].drop(columns="setting")
@@ -71,34 +62,28 @@ def errors(src: Sources) -> Drawn:
     caption = (
         "Mean absolute error (points) of forecasts of larger models of a family from its one or "
         "two smallest, over the six settings of Maia Polo et al. (2024); bars are two standard "
-        "errors (families resampled). Ours: "
-        f"{number(ours['mae'], 2)} (standard error {number(ours['se'], 2)}), CRPS "
-        f"{number(last['crps'], 2)}; its 90% intervals cover {number(100 * last['cover_90'])}% of "
+        f"errors (families resampled). Ours: {ours['mae']:.2f} (standard error {ours['se']:.2f}), "
+        f"CRPS {last['crps']:.2f}; its 90% intervals cover {100 * last['cover_90']:.1f}% of "
         f"{int(last['cells']):,} scores. Best of {len(order) - 1} published methods: "
-        f"{best['method']}, {number(best['mae'], 2)} ({number(best['se'], 2)}). Filled points: as "
-        "their authors report; hollow: the same law refitted here."
+        f"{best['method']}, {best['mae']:.2f} ({best['se']:.2f}). Filled points: as their authors "
+        "report; hollow: the same law refitted here."
     )
+    titles = {"both": "All six settings", "one": "One model observed", "two": "Two observed"}
 
-    def draw(wide: bool) -> Figure:
-        figure = new_figure(wide, 0.155 * len(order) + 1.15)
-        with plt.rc_context(STYLE):
-            panels = [("both", "All six settings")]
-            if wide:
-                panels += [("one", "One model observed"), ("two", "Two observed")]
-            axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-            for axis, (n, title) in zip(axes, panels):
-                here = frame[frame["n_observed"] == n]
-                _error_rows(axis, here, order)
-                axis.set_title(title)
-                axis.set_xlabel("error (points)" if wide else "mean absolute error (points)")
-            _names(axes[0], order)
-            legend_below(figure, _method_handles())
-        return figure
+    @painted(0.155 * len(order) + 1.15, legend=_method_keys)
+    def draw(figure: Figure, wide: bool) -> None:
+        shown = list(titles) if wide else ["both"]
+        axes = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+        for axis, n in zip(axes, shown):
+            _error_rows(axis, frame[frame["n_observed"] == n], order)
+            axis.set_title(titles[n])
+            axis.set_xlabel("error (points)" if wide else "mean absolute error (points)")
+        _name_methods(axes, order)
 
-    return Drawn(frame, caption, draw)
+    return Drawing(frame, caption, draw)
 
 
-def relative_errors(src: Sources) -> Drawn:
+def relative_errors(src: Sources) -> Drawing:
     """Error relative to the score, of our forecasts and of laws refitted here (figure 10)."""
     rows = []
     for method, part in src.folds.dropna(subset="mape").groupby("method", sort=False):
@@ -112,27 +97,22 @@ def relative_errors(src: Sources) -> Drawn:
     left_out = int((cells["score"] < LEAST_RELATIVE).sum())
     caption = (
         "Mean absolute error in percent of the score, over the six settings of Maia Polo et al. "
-        "(2024); bars are two standard errors (families resampled). Ours: "
-        f"{number(ours['mape'])}% (standard error {number(ours['se'])}); best of {len(rivals)} "
-        f"laws refitted here: {rivals['method'].iloc[0]}, {number(rivals['mape'].iloc[0])}% "
-        f"({number(rivals['se'].iloc[0])}). {left_out} of {len(cells):,} scores are below "
-        f"{100 * LEAST_RELATIVE:g}% and left out, where a relative error means nothing; of what is "
-        "left, scores of a few percent weigh most. Of the published fits only errors in points "
-        "are on record."
+        f"(2024); bars are two standard errors (families resampled). Ours: {ours['mape']:.1f}% "
+        f"(standard error {ours['se']:.1f}); best of {len(rivals)} laws refitted here: "
+        f"{rivals['method'].iloc[0]}, {rivals['mape'].iloc[0]:.1f}% ({rivals['se'].iloc[0]:.1f}). "
+        f"{left_out} of {len(cells):,} scores are below {100 * LEAST_RELATIVE:g}% and left out, "
+        "where a relative error means nothing; of what is left, scores of a few percent weigh "
+        "most. Of the published fits only errors in points are on record."
     )
 
-    def draw(wide: bool) -> Figure:
-        figure = new_figure(wide, 0.155 * len(order) + 1.0)
-        with plt.rc_context(STYLE):
-            axis = figure.subplots()
-            _error_rows(axis, frame, order, "mape", barred=(OURS, "refitted here"))
-            axis.set_xlabel("mean error (% of the score)")
-            _names(axis, order)
-            handles = _method_handles()
-            legend_below(figure, [handles[0], handles[2]])
-        return figure
+    @painted(0.155 * len(order) + 1.0, legend=lambda: _method_keys()[::2])
+    def draw(figure: Figure, wide: bool) -> None:
+        axis = figure.subplots()
+        _error_rows(axis, frame, order, "mape", barred=(OURS, "refitted here"))
+        axis.set_xlabel("mean error (% of the score)")
+        _name_methods([axis], order)
 
-    return Drawn(frame, caption, draw)
+    return Drawing(frame, caption, draw)
 
 
 def _error_rows(
@@ -151,45 +131,35 @@ def _error_rows(
         if source in barred:
             ends = 2 * part["se"]
             axis.hlines(y, part[of] - ends, part[of] + ends, color=colour, lw=1.1)
-        axis.plot(
-            part[of], y, "o", ms=3.8, color=face, markeredgecolor=colour, markeredgewidth=0.9,
-            zorder=3,
-        )  # fmt: skip
-    axis.set_ylim(len(order) - 0.4, -0.6)
+        axis.plot(part[of], y, "o", ms=3.8, color=face, mec=colour, mew=0.9, zorder=3)
     axis.set_xlim(left=0)
-    flat(axis)
 
 
-def _names(axis: Axes, order: list[str]) -> None:
-    axis.set_yticks(range(len(order)), [short_method(m) for m in order])
-    for text, method in zip(axis.get_yticklabels(), order):
-        text.set_fontsize(7)
-        if method == OURS:
-            text.set_fontweight("bold")
-            text.set_color(COLOURS[0])
+def _name_methods(axes: Sequence[Axes], order: list[str]) -> None:
+    name_rows(axes, [short_method(m) for m in order], 7)
+    ours = axes[0].get_yticklabels()[order.index(OURS)]
+    ours.set(fontweight="bold", color=COLOURS[0])
 
 
-def _method_handles() -> list[Line2D]:
+def _method_keys() -> list[Line2D]:
     return [
-        Line2D([], [], color=COLOURS[0], marker="o", ms=3.8, lw=1.1, label="this package"),
-        Line2D([], [], color=_PUBLISHED, marker="o", ms=3.8, lw=1.1, label="published"),
-        Line2D([], [], color=_REFIT, marker="o", mfc="white", ms=3.8, ls="", label="refitted here"),
+        key("this package", COLOURS[0], marker="o", ms=3.8, lw=1.1),
+        key("published", _PUBLISHED, marker="o", ms=3.8, lw=1.1),
+        key("refitted here", _REFIT, marker="o", mfc="white", ms=3.8, ls=""),
     ]
 
 
-def errors_by_setting(src: Sources) -> Drawn:
+def errors_by_setting(src: Sources) -> Drawing:
     """Prediction error setting by setting (figures 12 and 16 to 18)."""
     found = src.methods
-    keep = found["method"].isin(SELECTED) & (found["setting"] != "all")
-    frame = found[keep]
-    order = list(SELECTED)
+    frame = found[found["method"].isin(SELECTED) & (found["setting"] != "all")]
     wide_table = frame[frame["source"] != "refitted here"].pivot_table(
         index="method", columns=["setting", "n_observed"], values="mae"
     )
     lead = sum(wide_table[s].idxmin() == OURS for s in SETTINGS)
     listed = "; ".join(
-        f"{short_setting(*s)}: {number(wide_table.loc[OURS, s], 2)} against "
-        f"{number(wide_table.drop(OURS)[s].min(), 2)}"
+        f"{short_setting(*s)}: {wide_table.loc[OURS, s]:.2f} against "
+        f"{wide_table.drop(OURS)[s].min():.2f}"
         for s in SETTINGS
     )
     caption = (
@@ -199,88 +169,62 @@ def errors_by_setting(src: Sources) -> Drawn:
         "authors' numbers, hollow ones refits made here."
     )
 
-    def draw(wide: bool) -> Figure:
-        nrows, ncols = (2, 3) if wide else (3, 2)
-        figure = new_figure(wide, 1.35 * nrows + 0.6)
+    labels = ("error (points)", "")
+
+    @paneled(6, 1.35, 1.35, 0.6, labels, (3, 2), _method_keys, sharey=True, sharex=True)
+    def draw(axes: np.ndarray, wide: bool) -> None:
         settings = SETTINGS if wide else [(s, n) for s, _ in SETTINGS[:3] for n in (1, 2)]
-        with plt.rc_context(STYLE):
-            axes = figure.subplots(nrows, ncols, sharey=True, sharex=True)
-            for axis, (setting, n) in zip(axes.flat, settings):
-                here = frame[(frame["setting"] == setting) & (frame["n_observed"] == n)]
-                _error_rows(axis, here, order)
-                many = "one" if n == 1 else "two"
-                name = f"{short_setting(setting)}, {many}" + " observed" * wide
-                axis.set_title(name, fontsize=8.5)
-            top = (frame["mae"] + 2 * frame["se"].where(frame["source"] != "refitted here")).max()
-            axes[0, 0].set_xlim(0, 1.03 * top)
-            for axis in axes[-1]:
-                axis.set_xlabel("error (points)")
-            for axis in axes[:, 0]:
-                _names(axis, order)
-            legend_below(figure, _method_handles())
-        return figure
+        for axis, (setting, n) in zip(axes, settings):
+            here = frame[(frame["setting"] == setting) & (frame["n_observed"] == n)]
+            _error_rows(axis, here, list(SELECTED))
+            title = f"{short_setting(setting)}, {('one', 'two')[n - 1]}" + " observed" * wide
+            axis.set_title(title, fontsize=8.5)
+        top = (frame["mae"] + 2 * frame["se"].where(frame["source"] != "refitted here")).max()
+        axes[0].set_xlim(0, 1.03 * top)
+        for row in axes.reshape(-1, 3 if wide else 2):
+            _name_methods(list(row), list(SELECTED))
 
-    return Drawn(frame, caption, draw)
+    return Drawing(frame, caption, draw)
 
 
-def _family_errors(src: Sources, n: int) -> Drawn:
-    """Error of a few methods, test family by test family."""
-    folds = src.folds
-    frame = folds[
-        folds["method"].isin(SELECTED)
-        & (folds["source"] != "refitted here")
-        & (folds["n_observed"] == n)
-    ].copy()
+def _family_errors(src: Sources, n: int) -> Drawing:
+    """Error by test family, one or two models observed (figures 13 to 18)."""
+    frame = src.folds
+    frame = frame[frame["method"].isin(SELECTED) & (frame["source"] != "refitted here")]
+    frame = frame[frame["n_observed"] == n].drop(columns="source")
     frame["setting"] = frame["setting"].map(SHORT)
-    wide_table = frame.pivot_table(
-        index=["setting", "fold"], columns="method", values="mae", sort=False
-    )
-    wide_table = wide_table[list(SELECTED)]
-    worst = wide_table[OURS].idxmax()
-    better = int((wide_table[OURS] < wide_table[BEST_PUBLISHED]).sum())
+    table = frame.pivot_table(index=["setting", "fold"], columns="method", values="mae", sort=False)
+    table = table[list(SELECTED)]
+    setting, fold = table[OURS].idxmax()
+    better = int((table[OURS] < table[BEST_PUBLISHED]).sum())
     caption = (
         f"Mean absolute error (points) by test family, {'one model' if n == 1 else 'two models'} "
         f"of it observed, on each leaderboard. Ours is below the best published configuration "
-        f"({short_method(BEST_PUBLISHED)}) for {better} of {len(wide_table)} families; its "
-        f"largest error is {number(wide_table[OURS].max())} ({worst[1]}, {worst[0]})."
+        f"({short_method(BEST_PUBLISHED)}) for {better} of {len(table)} families; its largest "
+        f"error is {table[OURS].max():.1f} ({fold}, {setting})."
     )
+    tables = {name: table.loc[name] for name in ("v1", "v2", "v1+v2")}
+    rows = [len(part) for part in tables.values()]
 
-    def draw(wide: bool) -> Figure:
-        names = ["v1", "v2", "v1+v2"]
-        tables = [wide_table.loc[s] for s in names]
-        rows = [len(t) for t in tables]
-        height = 0.155 * max(rows) + 1.75 if wide else 0.15 * sum(rows) + 2.3
-        figure = new_figure(wide, height)
-        with plt.rc_context(STYLE):
-            ratios = None if wide else rows
-            axes = figure.subplots(*((1, 3) if wide else (3, 1)), height_ratios=ratios)
-            for i, (axis, name, table) in enumerate(zip(axes, names, tables)):
-                image = _heat(axis, table, vmax=15, size=6 if wide else 6.5)
-                axis.set_title(f"Leaderboard {name}", fontsize=8.5)
-                if wide or i == 2:
-                    axis.set_xticks(
-                        range(len(SELECTED)), [short_method(m) for m in SELECTED], rotation=45,
-                        ha="right", rotation_mode="anchor", fontsize=6.5,
-                    )  # fmt: skip
-                else:
-                    axis.set_xticks([])
-            _bar(figure, image, axes, "mean absolute error (points)")
-        return figure
+    @painted(0.155 * max(rows) + 1.75, 0.15 * sum(rows) + 2.3)
+    def draw(figure: Figure, wide: bool) -> None:
+        shape, ratios = ((1, 3), None) if wide else ((3, 1), rows)
+        axes = figure.subplots(*shape, height_ratios=ratios)
+        for axis, (name, part) in zip(axes, tables.items()):
+            image = _heat(axis, part, 6 if wide else 6.5)
+            axis.set_title(f"Leaderboard {name}", fontsize=8.5)
+            axis.set_xticks([])
+        for axis in axes if wide else axes[-1:]:
+            _slanted(axis, [short_method(m) for m in SELECTED], 6.5)
+        _bar(figure, image, axes)
 
-    return Drawn(frame.drop(columns="source"), caption, draw)
+    return Drawing(frame, caption, draw)
 
 
-def family_errors_one(src: Sources) -> Drawn:
-    """Error by test family, one model observed (figures 13 to 15)."""
-    return _family_errors(src, 1)
+family_errors_one, family_errors_two = (partial(_family_errors, n=n) for n in (1, 2))
 
 
-def family_errors_two(src: Sources) -> Drawn:
-    """Error by test family, two models observed (figures 17 and 18)."""
-    return _family_errors(src, 2)
-
-
-def benchmark_errors(src: Sources) -> Drawn:
+def benchmark_errors(src: Sources) -> Drawing:
     """Our error by test family and benchmark (a heat map)."""
     f = src.strict.frame
     lineage = f["fold"].str.split("+").str[0]
@@ -291,36 +235,31 @@ def benchmark_errors(src: Sources) -> Drawn:
     names = list(dict.fromkeys(f["benchmark"]))
     table = frame.pivot(index="fold", columns="benchmark", values="mae")[names]
     table = table.loc[table.mean(axis=1).sort_values().index]
-    hardest, easiest = table.mean().idxmax(), table.mean().idxmin()
+    means = table.mean()
     worst = frame.loc[frame["mae"].idxmax()]
     caption = (
         "Mean absolute error (points) of our forecasts by test family (all settings in which it "
-        f"is tested) and benchmark. Mean over families: {number(table.mean()[easiest])} on "
-        f"{easiest}, {number(table.mean()[hardest])} on {hardest}; the largest is "
-        f"{number(worst['mae'])} ({worst['fold']}, {worst['benchmark']}). Blank: not tested."
+        f"is tested) and benchmark. Mean over families: {means.min():.1f} on {means.idxmin()}, "
+        f"{means.max():.1f} on {means.idxmax()}; the largest is {worst['mae']:.1f} "
+        f"({worst['fold']}, {worst['benchmark']}). Blank: not tested."
     )
 
-    def draw(wide: bool) -> Figure:
-        figure = new_figure(wide, 0.165 * len(table) + 1.5)
-        with plt.rc_context(STYLE):
-            axis = figure.subplots()
-            image = _heat(axis, table, vmax=15, size=7 if wide else 5.5)
-            axis.set_xticks(
-                range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor",
-                fontsize=7.5 if wide else 6.5,
-            )  # fmt: skip
-            _bar(figure, image, [axis], "mean absolute error (points)")
-        return figure
+    @painted(0.165 * len(table) + 1.5)
+    def draw(figure: Figure, wide: bool) -> None:
+        axis = figure.subplots()
+        image = _heat(axis, table, 7 if wide else 5.5)
+        _slanted(axis, names, 7.5 if wide else 6.5)
+        _bar(figure, image, [axis])
 
-    return Drawn(frame, caption, draw)
+    return Drawing(frame, caption, draw)
 
 
-def _heat(axis: Axes, table: pd.DataFrame, vmax: float, size: float):  # type: ignore[no-untyped-def]
-    """A heat map with its numbers; values above `vmax` have its colour."""
+def _heat(axis: Axes, table: pd.DataFrame, size: float) -> AxesImage:
+    """A heat map of errors with its numbers; above `_MOST` all have one colour."""
     values = table.to_numpy(float)
-    image = axis.imshow(values, cmap="cividis_r", vmin=0, vmax=vmax, aspect="auto")
+    image = axis.imshow(values, cmap="cividis_r", vmin=0, vmax=_MOST, aspect="auto")
     for i, j in zip(*np.nonzero(np.isfinite(values))):
-        ink = "white" if values[i, j] > 0.55 * vmax else "black"
+        ink = "white" if values[i, j] > 0.55 * _MOST else "black"
         axis.text(
             j, i, f"{values[i, j]:.1f}", ha="center", va="center", fontsize=size, color=ink
         )  # fmt: skip
@@ -331,151 +270,137 @@ def _heat(axis: Axes, table: pd.DataFrame, vmax: float, size: float):  # type: i
     return image
 
 
+def _slanted(axis: Axes, names: list[str], size: float) -> None:
+    """Names of columns."""
+    axis.set_xticks(
+        range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=size
+    )  # fmt: skip
+
+
 def _fold(name: str) -> str:
     """A fold by its first family, and how many variants are tested with it."""
     first, *others = name.split("+")
     return f"{first} +{len(others)}" if others else first
 
 
-def _bar(figure: Figure, image, axes, label: str) -> None:  # type: ignore[no-untyped-def]
+def _bar(figure: Figure, image: AxesImage, axes: Sequence[Axes]) -> None:
     bar = figure.colorbar(
         image, ax=axes, location="bottom", fraction=0.03, pad=0.02, aspect=40, extend="max"
     )
     bar.outline.set_visible(False)  # type: ignore[operator]
     bar.ax.tick_params(length=0, labelsize=7)
-    bar.set_label(label, fontsize=8)
+    bar.set_label("mean absolute error (points)", fontsize=8)
 
 
-def shared_intercept(src: Sources) -> Drawn:
+def shared_intercept(src: Sources) -> Drawing:
     """Is one intercept for all families enough? Benchmark by benchmark (figure 3)."""
     rows = src.by_benchmark
     rows = rows[(rows["n_observed"] == 1) & (rows["setting"] == "lb_v1v2")]
-    parts = []
-    for (method, benchmark), part in rows.groupby(["method", "benchmark"], sort=False):
-        last = mean_and_se(part).iloc[-1]
-        parts.append(
-            {"benchmark": benchmark, "method": method, "mae": last["mae"], "se": last["se"]}
-        )
-    frame = pd.DataFrame(parts)
-    paper = {
-        (b, m): v for b, values in PAPER_BY_BENCHMARK.items() for m, v in zip(BY_BENCHMARK, values)
-    }
-    frame["published"] = [paper.get(key) for key in zip(frame["benchmark"], frame["method"])]
+    frame = pd.concat(
+        [
+            mean_and_se(part).iloc[[-1]].assign(method=method, benchmark=benchmark)
+            for (method, benchmark), part in rows.groupby(["method", "benchmark"], sort=False)
+        ],
+        ignore_index=True,
+    )[["benchmark", "method", "mae", "se"]]
+    paper = pd.DataFrame(PAPER_BY_BENCHMARK, index=list(BY_BENCHMARK)).unstack().rename("published")
+    frame = frame.join(paper, on=["benchmark", "method"])
     flops, family, shared = BY_BENCHMARK
     table = frame.pivot(index="benchmark", columns="method", values="mae")
-    order = (table[shared] - table[family]).sort_values().index.tolist()
-    gap = (table[shared] - table[family]).loc[order]
-    best = table.idxmin(axis=1)
+    gap = (table[shared] - table[family]).sort_values()
+    order = gap.index.tolist()
     caption = (
         "Mean absolute error (points) by benchmark on both leaderboards together, with one "
         "observed model, of laws with one intercept for all families and with an intercept each "
         "(refitted here) and of this package; bars are two standard errors (families resampled), "
-        "crosses the paper's numbers "
-        f"where it gives them. A shared intercept costs least on {order[0]} "
-        f"({number(gap.iloc[0])} points against a family intercept) and most on {order[-1]} "
-        f"({number(gap.iloc[-1])}). Ours has the least error on {int((best == OURS).sum())} of "
-        f"{len(table)} benchmarks."
+        "crosses the paper's numbers where it gives them. A shared intercept costs least on "
+        f"{order[0]} ({gap.iloc[0]:.1f} points against a family intercept) and most on {order[-1]} "
+        f"({gap.iloc[-1]:.1f}). Ours has the least error on {(table.idxmin(axis=1) == OURS).sum()} "
+        f"of {len(table)} benchmarks."
     )
-    kinds = [
-        (flops, COLOURS[1], "FLOPs, shared intercept"),
-        (shared, COLOURS[4], "Sloth d=4, shared"),
-        (family, COLOURS[2], "Sloth d=3, family"),
-        (OURS, COLOURS[0], "this package"),
-    ]
+    kinds = {
+        flops: ("FLOPs, shared intercept", COLOURS[1]),
+        shared: ("Sloth d=4, shared", COLOURS[4]),
+        family: ("Sloth d=3, family", COLOURS[2]),
+        OURS: ("this package", COLOURS[0]),
+    }
 
-    def draw(wide: bool) -> Figure:
-        figure = new_figure(wide, 3.0 if wide else 5.2)
-        with plt.rc_context(STYLE):
-            axis = figure.subplots()
-            places = np.arange(len(order), dtype=float)
-            for k, (method, colour, label) in enumerate(kinds):
-                here = frame[frame["method"] == method].set_index("benchmark").loc[order]
-                at = places + 0.19 * (k - 1.5)
-                ends = 2 * here["se"].to_numpy()
-                mae, theirs = here["mae"].to_numpy(), here["published"].to_numpy(float)
-                lines = axis.vlines if wide else axis.hlines
-                lines(at, mae - ends, mae + ends, color=colour, lw=1.1)
-                both = (at, mae) if wide else (mae, at)
-                axis.plot(*both, "o", color=colour, ms=3.6, label=label, zorder=3)
-                cross = (at, theirs) if wide else (theirs, at)
-                axis.plot(*cross, "x", color="black", ms=3.6, mew=0.9, zorder=4)
-            if wide:
-                axis.set_xticks(places, order, rotation=30, ha="right", rotation_mode="anchor")
-                axis.set_ylabel("mean absolute error (points)")
-                axis.set_ylim(bottom=0)
-                flat(axis, "x")
-            else:
-                axis.set_yticks(places, order)
-                axis.set_xlabel("mean absolute error (points)")
-                axis.set_xlim(left=0)
-                axis.set_ylim(len(order) - 0.45, -0.55)
-                flat(axis)
-            handles = [
-                Line2D([], [], color=c, marker="o", ms=3.6, lw=1.1, label=name)
-                for _, c, name in kinds
-            ]
-            handles.append(Line2D([], [], color="black", marker="x", ls="", ms=3.6, label="paper"))
-            legend_below(figure, handles)
-        return figure
+    def legend() -> list[Line2D]:
+        ours = [key(*kind, marker="o", ms=3.6, lw=1.1) for kind in kinds.values()]
+        return [*ours, key("paper", "black", marker="x", ls="", ms=3.6)]
 
-    return Drawn(frame, caption, draw)
+    @painted(3.0, 5.2, legend)
+    def draw(figure: Figure, wide: bool) -> None:
+        axis = figure.subplots()
+        places = np.arange(len(order), dtype=float)
+        for k, (method, (_, colour)) in enumerate(kinds.items()):
+            here = frame[frame["method"] == method].set_index("benchmark").loc[order]
+            at, mae, ends = places + 0.19 * (k - 1.5), here["mae"], 2 * here["se"]
+            (axis.vlines if wide else axis.hlines)(at, mae - ends, mae + ends, color=colour, lw=1.1)
+            paper, turn = here["published"], 1 if wide else -1
+            axis.plot(*(at, mae)[::turn], "o", color=colour, ms=3.6, zorder=3)
+            axis.plot(*(at, paper)[::turn], "kx", ms=3.6, mew=0.9, zorder=4)
+        if wide:
+            axis.set_xticks(places, order, rotation=30, ha="right", rotation_mode="anchor")
+            axis.set_ylabel("mean absolute error (points)")
+            axis.set_ylim(bottom=0)
+            flat(axis, "x")
+        else:
+            axis.set_yticks(places, order)
+            axis.set_xlabel("mean absolute error (points)")
+            axis.set_xlim(left=0)
+            axis.set_ylim(len(order) - 0.45, -0.55)
+            flat(axis)
+
+    return Drawing(frame, caption, draw)
 
 
-def coverage(src: Sources) -> Drawn:
+def coverage(src: Sources) -> Drawing:
     """Coverage of intervals, by setting and for the harder splits (ours)."""
     parts = []
-    for part in PARTS:
-        if part == "loose":
-            continue
+    for part in (p for p in PARTS if p != "loose"):
         found = load_evaluation("leaderboard", part)
-        for of in ("cells", "means"):
-            rows = found.coverage(of)
-            if part != "strict":
-                rows = rows[rows["setting"] == "all"]
-            parts.append(rows.assign(part=part, of=of))
+        parts += [found.coverage(of).assign(part=part, of=of) for of in ("cells", "means")]
     frame = pd.concat(parts, ignore_index=True)
-    frame = frame[(frame["of"] == "cells") | (frame["setting"] == "all")].reset_index(drop=True)
-    labels = []
-    for row in frame.itertuples():
-        name = short_setting(row.setting, row.n_observed) if row.part == "strict" else ""
-        name = name or SHORT[row.part]
-        labels.append(name + (", averages" if row.of == "means" else ""))
+    # single settings: of the published protocol, and of single scores
+    detailed = (frame["part"] == "strict") & (frame["of"] == "cells")
+    frame = frame[detailed | (frame["setting"] == "all")].reset_index(drop=True)
+    labels = [
+        (short_setting(r.setting, r.n_observed) if r.part == "strict" else SHORT[r.part])
+        + (", averages" if r.of == "means" else "")
+        for r in frame.itertuples()
+    ]
     frame.insert(0, "what", labels)
-    key = frame.set_index(["what", "level"])["coverage"]
+    share = 100 * frame.set_index(["what", "level"])["coverage"]
     caption = (
         "Share of scores inside our central intervals, with 95% intervals of a bootstrap over "
         "families; lines are what it should be. All six settings of the published protocol: "
-        f"{number(100 * key['all six', 0.9])}% in 90% intervals, "
-        f"{number(100 * key['all six', 0.5])}% in 50% intervals; lineages in turn "
-        f"{number(100 * key['lineages in turn', 0.9])}% in 90% intervals, families released since "
-        f"March 2024 {number(100 * key['since 2024-03', 0.9])}%. Averages are those of a model "
-        f"over its benchmarks: {number(100 * key['all six, averages', 0.9])}% in 90% intervals."
+        f"{share['all six', 0.9]:.1f}% in 90% intervals, "
+        f"{share['all six', 0.5]:.1f}% in 50% intervals; lineages in turn "
+        f"{share['lineages in turn', 0.9]:.1f}% in 90% intervals, families released since "
+        f"March 2024 {share['since 2024-03', 0.9]:.1f}%. Averages are those of a model "
+        f"over its benchmarks: {share['all six, averages', 0.9]:.1f}% in 90% intervals."
     )
     order = list(dict.fromkeys(frame["what"]))
 
-    def draw(wide: bool) -> Figure:
-        figure = new_figure(wide, 0.17 * len(order) + 0.95)
+    @painted(0.17 * len(order) + 0.95)
+    def draw(figure: Figure, wide: bool) -> None:
         levels = sorted(frame["level"].unique()) if wide else [0.5, 0.9]
-        with plt.rc_context(STYLE):
-            axes = figure.subplots(1, len(levels), sharey=True)
-            for axis, level in zip(axes, levels):
-                here = frame[frame["level"] == level]
-                y = here["what"].map(order.index)
-                axis.axvline(100 * level, color=COLOURS[1], lw=1.1, zorder=1)
-                low, high = 100 * here["lower"], 100 * here["upper"]
-                axis.hlines(y, low, high, color=COLOURS[0], lw=1.2)
-                axis.plot(100 * here["coverage"], y, "o", color=COLOURS[0], ms=3.8, zorder=3)
-                axis.set_title(f"{100 * level:g}% intervals" if wide else f"{100 * level:g}%")
-                axis.set_xlabel("coverage (%)")
-                axis.set_ylim(len(order) - 0.4, -0.6)
-                flat(axis)
-            axes[0].set_yticks(range(len(order)), order, fontsize=7)
-        return figure
+        axes = figure.subplots(1, len(levels), sharey=True)
+        for axis, level in zip(axes, levels):
+            here = frame[frame["level"] == level]
+            y = here["what"].map(order.index)
+            axis.axvline(100 * level, color=COLOURS[1], lw=1.1, zorder=1)
+            axis.hlines(y, 100 * here["lower"], 100 * here["upper"], color=COLOURS[0], lw=1.2)
+            axis.plot(100 * here["coverage"], y, "o", color=COLOURS[0], ms=3.8, zorder=3)
+            axis.set_title(f"{100 * level:g}%" + " intervals" * wide)
+            axis.set_xlabel("coverage (%)")
+        name_rows(axes, order, 7)
 
-    return Drawn(frame, caption, draw)
+    return Drawing(frame, caption, draw)
 
 
-def calibration(src: Sources) -> Drawn:
+def calibration(src: Sources) -> Drawing:
     """Calibration curve and PIT histogram (ours)."""
     found = src.strict
     curve = found.calibration()
@@ -489,27 +414,22 @@ def calibration(src: Sources) -> Drawn:
         "setting, with a 95% simultaneous band for independent scores (scores of a family share "
         f"its luck, so that a calibrated forecast leaves it more often): {int(outside.sum())} of "
         f"{len(curve)} levels lie outside it. Right: where the {pit.size:,} scores fell in their "
-        f"forecasts (PIT); {number(100 * (pit < 0.05).mean())}% below the 5% quantile and "
-        f"{number(100 * (pit > 0.95).mean())}% above the 95% quantile, 5% each if calibrated."
+        f"forecasts (PIT); {100 * (pit < 0.05).mean():.1f}% below the 5% quantile and "
+        f"{100 * (pit > 0.95).mean():.1f}% above the 95% quantile, 5% each if calibrated."
     )
 
     def draw(wide: bool) -> Figure:
-        labelled = found.frame.assign(
-            setting=[short_setting(s, n) for s, n in zip(
-                found.frame["setting"], found.frame["n_observed"])]
-        )  # fmt: skip
-        shown = type(found)(labelled, found.means, found.about)
+        f = found.frame
+        settings = [short_setting(s, n) for s, n in zip(f["setting"], f["n_observed"])]
+        shown = dataclasses.replace(found, frame=f.assign(setting=settings))
         axes = scores.calibration(shown, by="setting")
-        figure = refit(axes, wide, 2 if wide else 1, 2.9 if wide else 2.75, extra=0.35)
+        figure = refit(axes, wide, 2.9, 2.75, extra=0.35)
         old = axes[0].get_legend()
-        handles = old.legend_handles
-        names = [
-            t.get_text().replace("95% band, if scores were independent", "95% band (independent)")
-            for t in old.get_texts()
-        ]
+        brief = ("95% band, if scores were independent", "95% band (independent)")
+        names = [t.get_text().replace(*brief) for t in old.get_texts()]
         old.remove()
         with plt.rc_context(STYLE):
-            legend_below(figure, handles, names)
+            legend_below(figure, old.legend_handles, names)
         return figure
 
-    return Drawn(frame, caption, draw)
+    return Drawing(frame, caption, draw)

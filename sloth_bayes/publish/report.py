@@ -10,8 +10,11 @@ import base64
 import html
 import io
 import warnings
+from collections.abc import Iterable
+from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from string import Template
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,57 +22,12 @@ import pandas as pd
 from ..api import Sloth
 from ..evaluate.evaluation import load_evaluation
 from ..plots import scores
-from ..predict.forecast import forecast
+from ..predict.forecast import Forecast, forecast
 from ..support.files import new_file
-from .sources import refit
-
-if TYPE_CHECKING:
-    from ..predict.forecast import Forecast
+from .layout import refit
 
 FIGURES_MOST = 6  # families drawn; the tables have all
 _WORST = 5
-_CSS = """
-:root { color-scheme: light; --ink: #222; --soft: #595959; --line: #dcdcdc; --blue: #0072B2; }
-* { box-sizing: border-box; }
-body { font: 16px/1.5 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif;
-  color: var(--ink); background: #fff; margin: 0 auto; max-width: 60rem; padding: 1rem; }
-h1 { font-size: 1.6rem; line-height: 1.25; margin: .5rem 0; }
-h2 { font-size: 1.2rem; border-bottom: 1px solid var(--line); margin: 2rem 0 .6rem; }
-h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; overflow-wrap: anywhere; }
-p.soft, .soft { color: var(--soft); }
-.scroll { overflow-x: auto; } .narrow { max-width: 20rem; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .5rem; text-align: right; border-bottom: 1px solid #eee;
-  vertical-align: middle; }
-th { font-weight: 600; color: var(--soft); }
-th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; }
-td.bar { width: 40%; min-width: 7rem; }
-.track { position: relative; height: .8rem; background: #f0f0f0; border-radius: .2rem; }
-.track i { position: absolute; top: 0; bottom: 0; background: #9cc7e3; border-radius: .2rem; }
-.track b { position: absolute; top: -.1rem; bottom: -.1rem; width: 3px; margin-left: -1.5px;
-  background: var(--blue); }
-.good, .bad { border-left: .3rem solid #009E73; background: #eef8f4; padding: .6rem .8rem;
-  overflow-wrap: anywhere; }
-.bad { border-color: #D55E00; background: #fdf2ea; }
-img { max-width: 100%; height: auto; display: block; margin: .6rem auto; }
-pre { background: #f6f6f6; padding: .6rem; overflow-x: auto; font-size: .85rem; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0; }
-dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-@media (max-width: 40rem) {
-  body { padding: .7rem; } h1 { font-size: 1.3rem; }
-  dl { grid-template-columns: 1fr; } dd { margin-bottom: .4rem; }
-  td.bar { width: 22%; min-width: 4rem; }
-  th:first-child, td:first-child { overflow-wrap: normal; }
-  th, td { padding: .25rem .3rem; font-size: .9rem; }
-}
-@media print {
-  body { max-width: none; padding: 0; font-size: 10.5pt; }
-  h2, h3, p.soft { break-after: avoid; } table, img, .good, .bad { break-inside: avoid; }
-  .track, .track i, .track b, .good, .bad { -webkit-print-color-adjust: exact;
-    print-color-adjust: exact; }
-  pre { white-space: pre-wrap; } .scroll { overflow: visible; }
-}
-"""
 
 
 def write(fc: Forecast, out: str | Path) -> Path:
@@ -130,7 +88,6 @@ def page(fc: Forecast) -> str:
     models = [str(m) for m in fc.candidates["model"]]
     title = f"Forecast of {models[0]}" + (f" and {len(models) - 1} more" if models[1:] else "")
     parts = [
-        f"<h1>{_text(title)}</h1>",
         _lead(fc),
         _verdict(fc),
         *([_warnings(fc)] if fc.warnings else []),
@@ -144,17 +101,23 @@ def page(fc: Forecast) -> str:
         "<h2>Diagnostics</h2>",
         _diagnostics(fc),
     ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_text(title)}</title>\n<style>{_CSS}</style>\n</head>\n<body>\n"
-        + "\n".join(parts)
-        + "\n</body>\n</html>\n"
-    )
+    template = resources.files(__package__).joinpath("report.html").read_text(encoding="utf-8")
+    return Template(template).substitute(title=_text(title), body="\n".join(parts))
 
 
 def _text(value: Any) -> str:
     return html.escape(str(value))
+
+
+def _cells(*values: str) -> str:
+    return "".join(f"<td>{value}</td>" for value in values)
+
+
+def _table(head: Iterable[str], rows: Iterable[str], kind: str = "scroll") -> str:
+    """A table of rows of cells, which scrolls where it is wider than the screen."""
+    lines = ["".join(f"<th>{name}</th>" for name in head), *rows]
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<div class="{kind}"><table>{body}</table></div>'
 
 
 def _breakable(name: str) -> str:
@@ -175,9 +138,15 @@ def _lead(fc: Forecast) -> str:
     )
 
 
+def _conditioned(fc: Forecast) -> list[dict[str, Any]]:
+    """What scores were conditioned on after the fit."""
+    notes: list[dict[str, Any]] = fc.posterior.attrs.get("conditioned", [])
+    return notes
+
+
 def _own(fc: Forecast) -> list[str]:
     """Models whose scores were conditioned on after the fit."""
-    return [str(m) for note in fc.posterior.attrs.get("conditioned", []) for m in note["models"]]
+    return [str(m) for note in _conditioned(fc) for m in note["models"]]
 
 
 def _fitted(fc: Forecast) -> int:
@@ -187,39 +156,34 @@ def _fitted(fc: Forecast) -> int:
 def _counts(fc: Forecast) -> str:
     """Models, families and scores that were fitted, and those observed since."""
     post, own = fc.posterior, _own(fc)
-    constant = post.constant_data
-    families = set(constant["family_of_model"].values[~np.isin(post.models, own)].tolist())
-    later = sum(note["scores"] for note in post.attrs.get("conditioned", []))
+    families = set(post.constant("family_of_model")[~np.isin(post.models, own)].tolist())
+    later = sum(note["scores"] for note in _conditioned(fc))
     text = (
         f"{_fitted(fc)} models, {len(families)} families, {post.attrs['n_scores'] - later} scores"
     )
-    return text + (
-        f"; then {later} score{'s' * (later != 1)} of {', '.join(own)}, without a refit"
-        if own
-        else ""
-    )
+    if own:
+        text += f"; then {later} score{'s' * (later != 1)} of {', '.join(own)}, without a refit"
+    return text
 
 
 def _observed(fc: Forecast) -> list[str]:
     """The scores that were conditioned on, a table a model."""
-    data = fc.posterior.tree["observed_data"].to_dataset()
-    who, what = (data[f"obs_{x}"].values.astype(str) for x in ("model", "benchmark"))
+    observed = fc.posterior.tree["observed_data"].to_dataset().to_dataframe()
     out = ["<h2>Observed scores</h2>"] if (own := _own(fc)) else []
     for model in own:
-        rows = "".join(
-            f"<tr><td>{_text(what[i])}</td><td>{100 * data['score'].values[i]:.1f}</td></tr>"
-            for i in (who == model).nonzero()[0]
-        )
-        out.append(
-            f'<h3>{_text(model)}</h3><div class="scroll narrow"><table><tr><th>benchmark</th>'
-            f"<th>score</th></tr>{rows}</table></div>"
-        )
+        part = observed[observed["obs_model"] == model]
+        rows = [
+            _cells(_text(benchmark), f"{100 * score:.1f}")
+            for benchmark, score in zip(part["obs_benchmark"], part["score"])
+        ]
+        table = _table(["benchmark", "score"], rows, "scroll narrow")
+        out.append(f"<h3>{_text(model)}</h3>{table}")
     return out
 
 
 def _verdict(fc: Forecast) -> str:
     found = fc.posterior.diagnostics()
-    shown = 1 + len(fc.posterior.attrs.get("conditioned", []))  # how each conditioning went, first
+    shown = 1 + len(_conditioned(fc))  # how each conditioning went, first
     text = " ".join(found.messages[:shown])
     return f'<p class="{"good" if found.ok else "bad"}">{_text(text)}</p>'
 
@@ -231,23 +195,18 @@ def _warnings(fc: Forecast) -> str:
 
 def _tables(fc: Forecast) -> list[str]:
     out = []
-    for who, rows in zip(fc.candidates.to_dict("records"), _by_model(fc)):
-        post = fc.posterior
-        new = "" if who["family"] in post.families else ", a family nobody has seen"
+    frame, each = fc.frame, len(fc.benchmarks)
+    for i, who in enumerate(fc.candidates.to_dict("records")):
+        new = "" if who["family"] in fc.posterior.families else ", a family nobody has seen"
         kind = "tuned" if who["instruct"] else "base"
         out.append(
             f"<h3>{_text(who['model'])}</h3><p class='soft'>{_text(who['family'])}{new}; "
             f"{who['params_b']:g}B parameters, {who['tokens_t']:g}T tokens, {kind}</p>"
         )
-        head = f"<tr><th>benchmark</th><th>median</th><th>{_mass(fc)} interval</th><th></th></tr>"
-        body = "".join(_row(r) for r in rows.to_dict("records"))
-        out.append(f'<div class="scroll"><table>{head}{body}</table></div>')
+        rows = frame.iloc[i * each : (i + 1) * each].to_dict("records")
+        head = ["benchmark", "median", f"{_mass(fc)} interval", ""]
+        out.append(_table(head, map(_row, rows)))
     return out
-
-
-def _by_model(fc: Forecast) -> list[pd.DataFrame]:
-    frame, each = fc.frame, len(fc.benchmarks)
-    return [frame.iloc[i : i + each] for i in range(0, len(frame), each)]
 
 
 def _row(row: dict[Any, Any]) -> str:
@@ -256,18 +215,15 @@ def _row(row: dict[Any, Any]) -> str:
         f'<div class="track"><i style="left:{low:.1f}%;width:{high - low:.1f}%"></i>'
         f'<b style="left:{middle:.1f}%"></b></div>'
     )
-    return (
-        f"<tr><td>{_text(row['benchmark'])}</td><td>{middle:.1f}</td>"
-        f'<td>{low:.1f} to {high:.1f}</td><td class="bar">{bar}</td></tr>'
-    )
+    numbers = _cells(_text(row["benchmark"]), f"{middle:.1f}", f"{low:.1f} to {high:.1f}")
+    return f'{numbers}<td class="bar">{bar}</td>'
 
 
 def _figures(fc: Forecast) -> list[str]:
     """A figure a family: wide for a page, narrow for a phone."""
-    families = list(dict.fromkeys(fc.candidates["family"]))
+    groups = list(fc.candidates.groupby("family", sort=False))
     out = []
-    for family in families[:FIGURES_MOST]:
-        rows = fc.candidates[fc.candidates["family"] == family]
+    for family, rows in groups[:FIGURES_MOST]:
         one = _part(fc, rows)
         wide, narrow = (_png(one, ncols) for ncols in (None, 2))
         what = f"Forecast scores of {family} against size, with intervals"
@@ -275,26 +231,16 @@ def _figures(fc: Forecast) -> list[str]:
             f'<picture><source media="(max-width: 40rem)" srcset="{narrow}">'
             f'<img src="{wide}" alt="{_text(what)}"></picture>'
         )
-    if len(families) > FIGURES_MOST:
-        out.append(
-            f'<p class="soft">{len(families) - FIGURES_MOST} more families are in the tables '
-            "only.</p>"
-        )
+    if (more := len(groups) - FIGURES_MOST) > 0:
+        out.append(f'<p class="soft">{more} more families are in the tables only.</p>')
     return out
 
 
 def _part(fc: Forecast, rows: pd.DataFrame) -> Forecast:
     """The forecast of some of the candidates; its warnings have been given."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return forecast(
-            fc.posterior,
-            rows,
-            prob=fc.prob,
-            seed=fc.seed,
-            new_family=True,
-            benchmarks=fc.benchmarks,
-        )
+    options: dict[str, Any] = {"prob": fc.prob, "seed": fc.seed, "benchmarks": fc.benchmarks}
+    with warnings.catch_warnings(action="ignore"):
+        return forecast(fc.posterior, rows, new_family=True, **options)
 
 
 def _png(fc: Forecast, ncols: int | None) -> str:
@@ -304,7 +250,7 @@ def _png(fc: Forecast, ncols: int | None) -> str:
     axes = scores.forecast(fc, ncols=columns)
     figure = axes[0].figure
     if ncols is not None:  # a phone: what is drawn smaller is read at a larger size
-        figure = refit(axes, False, columns or 1, 1.45, extra=0.8)
+        figure = refit(axes, False, 1.45, extra=0.8, ncols=columns)
     with io.BytesIO() as file:
         figure.savefig(file, format="png", dpi=200 if ncols else 130, metadata={"Software": None})
         plt.close(figure)
@@ -314,13 +260,13 @@ def _png(fc: Forecast, ncols: int | None) -> str:
 def _assumptions(fc: Forecast) -> str:
     post = fc.posterior
     about = post.attrs
-    left_out = list(about.get("left_out", []))
     sizes, tokens = post.extent("params_b"), post.extent("tokens_t")
     items = {
         "data": f"{about['data']} (fingerprint {about['data_fingerprint']}): " + _counts(fc),
         "range of the data": f"{sizes[0]:g} to {sizes[1]:g}B parameters, {tokens[0]:g} to "
         f"{tokens[1]:g}T tokens",
-        "left out (size or tokens unknown)": ", ".join(map(str, left_out)) or "none",
+        "left out (size or tokens unknown)": ", ".join(map(str, about.get("left_out", [])))
+        or "none",
         "held fixed": "size, tokens and family of each candidate; that it is trained as the "
         "models of the table were, and evaluated with the leaderboard's shots and metric",
         "random": "every parameter of the law; the effects of a family nobody has seen; the noise "
@@ -352,15 +298,12 @@ def _diagnostics(fc: Forecast) -> str:
     messages = "".join(f"<p>{_text(m)}</p>" for m in found.messages)
     if found.table.empty:
         return messages
-    head = "".join(f"<th>{_text(c)}</th>" for c in found.table.columns)
-    body = "".join(
-        "<tr>"
-        + f"<td>{_breakable(r[0])}</td><td>{r[1]:.3f}</td><td>{r[2]:.0f}</td><td>{r[3]:.0f}</td>"
-        + f"<td>{r[4]:.2g}</td></tr>"
-        for r in found.table.head(_WORST).itertuples(index=False)
-    )
+    worst = found.table.head(_WORST)
+    rows = [
+        _cells(_breakable(name), f"{r_hat:.3f}", f"{bulk:.0f}", f"{tail:.0f}", f"{mcse:.2g}")
+        for name, r_hat, bulk, tail, mcse in worst.itertuples(index=False)
+    ]
     return (
-        f"{messages}<p class='soft'>The {min(_WORST, len(found.table))} worst of "
-        f"{len(found.table):,} quantities:</p>"
-        f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+        f"{messages}<p class='soft'>The {len(worst)} worst of "
+        f"{len(found.table):,} quantities:</p>" + _table(map(_text, found.table.columns), rows)
     )

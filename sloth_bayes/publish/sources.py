@@ -1,4 +1,4 @@
-"""What the figures of a paper share: their sources, what one is, and how it is laid out.
+"""What the figures of a paper are made from, what one is, and how captions name things.
 
 A figure of :mod:`sloth_bayes.figures` is a tidy table, a caption with numbers from that table,
 and a function that draws it at the width of a column or of a page.
@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from ..api import Posterior, Sloth
 from ..errors import DataError
 from ..evaluate import evaluation as evaluations
 from ..evaluate.evaluation import Evaluation, load_evaluation
-from ..plots.style import COLUMN, PAGE
 from ..skills.tables import Skills
 from ..support.shipped import shipped
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 SHORT = {  # of settings and parts of the evaluation
     "lb_v1": "v1", "lb_v2": "v2", "lb_v1v2": "v1+v2", "all": "all six",
@@ -35,6 +31,10 @@ SHORT = {  # of settings and parts of the evaluation
 }  # fmt: skip
 ANOTHER = "of another specification than the posterior's"
 LEVEL = 0.9  # mass of intervals in figures of a paper
+
+
+def _evaluation() -> Path:
+    return shipped("models") / "leaderboard" / "evaluation"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Sources:
         mae in points; mape, in percent of the score, is not known of the published ones.
         """
         ours = evaluations.fold_errors(self.strict.frame)
-        refits = pd.read_csv(shipped("models") / "leaderboard" / "evaluation" / "baselines.csv")
+        refits = pd.read_csv(_evaluation() / "baselines.csv")
         return pd.concat(
             [
                 ours.assign(method="sloth_bayes", source="sloth_bayes"),
@@ -101,13 +101,12 @@ class Sources:
         f = self.strict.frame
         key = ["setting", "n_observed", "fold", "benchmark"]
         ours = (100 * f.groupby(key, sort=False)["error"].mean()).rename("mae").reset_index()
-        folder = shipped("models") / "leaderboard" / "evaluation"
-        refits = pd.read_csv(folder / "baselines_by_benchmark.csv")
+        refits = pd.read_csv(_evaluation() / "baselines_by_benchmark.csv")
         return pd.concat([ours.assign(method="sloth_bayes"), refits], ignore_index=True)
 
     @cached_property
     def digest(self) -> str:
-        """What the numbers depend on: draws, data, specification and evaluation."""
+        """What the numbers depend on: draws, data, specification, evaluation, studies."""
         found = hashlib.sha256(self.posterior.spec.to_toml().encode())
         for group in ("posterior", "observed_data", "constant_data"):
             data = self.posterior.tree[group].to_dataset()
@@ -115,8 +114,9 @@ class Sources:
                 values = data[name].values
                 raw = values.tobytes() if values.dtype != object else repr(values.tolist()).encode()
                 found.update(name.encode() + raw)
-        for path in sorted((shipped("models") / "leaderboard" / "evaluation").rglob("*.*")):
-            found.update(path.name.encode() + path.read_bytes())
+        for folder in (_evaluation(), shipped("studies")):
+            for path in sorted(folder.rglob("*.*")):
+                found.update(path.name.encode() + path.read_bytes())
         return found.hexdigest()[:16]
 
     @property
@@ -142,7 +142,7 @@ class Sources:
 
 
 @dataclasses.dataclass(frozen=True)
-class Drawn:
+class Drawing:
     """One figure of a paper.
 
     Attributes
@@ -167,83 +167,6 @@ def mean_and_se(folds: pd.DataFrame, of: str = "mae") -> pd.DataFrame:
     return evaluations.paired(series).rename(columns={"difference": of}).reset_index()
 
 
-# -- layout -----------------------------------------------------------------------------------
-
-
-def new_figure(wide: bool, height: float) -> Figure:
-    """An empty figure of a page's or a column's width; heights in inches."""
-    return plt.figure(figsize=(PAGE if wide else COLUMN, height), layout="constrained")
-
-
-def width(wide: bool) -> float:
-    """Inches."""
-    return PAGE if wide else COLUMN
-
-
-def refit(
-    axes: np.ndarray, wide: bool, ncols: int, row_height: float, extra: float = 0.4
-) -> Figure:
-    """Lay a figure of :mod:`sloth_bayes.plots` out anew, for the width of a paper.
-
-    Parameters
-    ----------
-    axes
-        Its panels, as the function returned them.
-    wide
-        Of a page's width, or of a column's.
-    ncols
-        Panels in a row.
-    row_height
-        Inches of a row.
-    extra
-        Inches for the legend and what else there is.
-    """
-    figure = axes.flat[0].figure
-    nrows = -(-axes.size // ncols)
-    grid = figure.add_gridspec(nrows, ncols)
-    for i, axis in enumerate(axes.flat):
-        if axes.size > 1:
-            axis.set_subplotspec(grid[i // ncols, i % ncols])
-        if i % ncols == 0 and i:  # it was inside a row: axes that share y hide it there
-            axis.tick_params(labelleft=True)
-            if not axis.get_ylabel():
-                axis.set_ylabel(axes.flat[0].get_ylabel())
-        elif i % ncols and axis.get_ylabel() == axes.flat[0].get_ylabel():
-            axis.set_ylabel("")
-    figure.set_size_inches(width(wide), nrows * row_height + extra)
-    for old in list(figure.legends):
-        handles = old.legend_handles
-        names = [text.get_text() for text in old.get_texts()]
-        old.remove()
-        legend_below(figure, [h for h in handles if h is not None], names)
-    return figure
-
-
-def legend_below(figure: Figure, handles: list[Any], names: list[str] | None = None) -> None:
-    """A legend below the panels, in as many columns as fit."""
-    names = [str(h.get_label()) for h in handles] if names is None else names
-    inches = figure.get_size_inches()[0]
-    size = 7.5
-    ncols = 1
-    for n in range(len(names), 0, -1):
-        deep, longer = divmod(len(names), n)  # Matplotlib fills columns, longer ones first
-        ends = np.cumsum([deep + (i < longer) for i in range(n)])
-        parts = np.split(np.array([len(t) for t in names]), ends[:-1])
-        if sum(0.5 + 0.058 * p.max() for p in parts) <= inches:
-            ncols = n
-            break
-    figure.legend(
-        handles, names, loc="outside lower center", ncols=ncols, fontsize=size, frameon=False,
-        columnspacing=1.0, handlelength=1.5, handletextpad=0.5,
-    )  # fmt: skip
-
-
-def flat(axis: Axes, side: str = "y") -> None:
-    """Rows of names: no ticks and no grid along them."""
-    axis.tick_params(axis=side, length=0)  # type: ignore[arg-type]
-    axis.grid(axis=side, visible=False)  # type: ignore[arg-type]
-
-
 def short_setting(setting: str, n: int | None = None) -> str:
     """``lb_v1v2`` and 1 as ``v1+v2, 1``."""
     name = SHORT.get(setting, setting)
@@ -252,17 +175,13 @@ def short_setting(setting: str, n: int | None = None) -> str:
 
 def short_method(method: str) -> str:
     """A method's name for a narrow axis."""
-    for long, brief in (
-        (" (Owen)", ""), (" (Ruan)", ""), (" intercept", ""), ("trained link", "trained"),
-        ("Size+Tokens", "Size+tokens"),
-    ):  # fmt: skip
-        method = method.replace(long, brief)
-    return method
+    method = re.sub(r" \((Owen|Ruan)\)| intercept", "", method)
+    return method.replace("trained link", "trained").replace("Size+Tokens", "Size+tokens")
 
 
-def number(value: float, digits: int = 1) -> str:
-    """For a caption."""
-    return f"{value:.{digits}f}"
+def certain(p_positive: Any) -> Any:
+    """Whether a sign is certain, of probabilities that it is positive."""
+    return (p_positive > 0.95) | (p_positive < 0.05)
 
 
 def needs(condition: bool, text: str) -> None:

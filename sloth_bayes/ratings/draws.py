@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..errors import unknown
+from ..errors import check_known
 from ..law import equations
 from ..law.spec import Priors, Spec
 from ..posterior.base import Drawn
@@ -69,6 +69,22 @@ DIMS: dict[str, tuple[str, ...]] = {
 """Dimensions of every posterior variable, after chain and draw."""
 
 
+def curve(x: Any, slope: Any, bend: Any, knots: Any, xp: Any) -> Any:
+    """Effect of size (..., J): `slope` (..., J) a doubling, changed by `bend` (..., K, J) at knots.
+
+    `x` (M,) or (..., M) are doublings; the result is (..., M, J).
+    """
+    beyond = xp.clip(x[..., None] - knots, 0.0, None)
+    return x[..., None] * slope[..., None, :] + beyond @ bend
+
+
+def named_ends(
+    values: np.ndarray, prob: float, middle: str = "median", prefix: str = ""
+) -> dict[str, np.ndarray]:
+    """Columns of a table: the median of draws, and the ends of their interval."""
+    return dict(zip((middle, f"{prefix}lower", f"{prefix}upper"), median_and_ends(values, prob)))
+
+
 class RatingsDraws(Drawn):
     """Draws of the law of ratings, and the law at them; see :class:`RatingsPosterior`."""
 
@@ -86,6 +102,7 @@ class RatingsDraws(Drawn):
         return self.tree
 
     def names(self, dim: str) -> list[str]:
+        """The labels of a dimension; none if no variable has it. For the layers above."""
         data = self.tree["posterior"].to_dataset()
         return [str(v) for v in data[dim].values] if dim in data.coords else []
 
@@ -112,21 +129,17 @@ class RatingsDraws(Drawn):
     @property
     def levels(self) -> list[int]:
         """Levels of difficulty; empty where means were fitted."""
-        return list(json.loads(self.tree.attrs["levels"]))
+        return list(self.attrs["levels"])
 
     @cached_property
     def about(self) -> pd.DataFrame:
         """The models: model, family, lineage, kind, params_b (as given)."""
-        data = self.constant_data
-        names = {
-            "family": "family_of_model",
-            "lineage": "lineage_of_model",
-            "kind": "kind_of_model",
+        columns = {
+            name: self.constant(f"{name}_of_model").astype(str)
+            for name in ("family", "lineage", "kind")
         }
-        out = pd.DataFrame({"model": self.models})
-        for column, source in names.items():
-            out[column] = data[source].values.astype(str)
-        return out.assign(params_b=data["params_b"].values.astype(float))
+        sizes = self.constant("params_b").astype(float)
+        return pd.DataFrame({"model": self.models, **columns, "params_b": sizes})
 
     def diagnostics(self) -> Diagnostics:
         """Has NUTS converged? Of the full fit, if the draws were thinned.
@@ -139,16 +152,16 @@ class RatingsDraws(Drawn):
     def _quantities(self) -> xr.Dataset:
         columns = {}
         for name, var in self.tree["posterior"].to_dataset().data_vars.items():
-            if name == "loading" or float(var.std()) == 0:  # its sign is a convention
-                continue
-            dims = [str(d) for d in var.dims[2:]]
             flat = var.values.reshape(*var.shape[:2], -1)
-            labels = pd.MultiIndex.from_product([self.names(d) for d in dims]) if dims else [()]
-            where = [", ".join(k) if isinstance(k, tuple) else str(k) for k in labels]
-            keep = flat.std((0, 1)) > 0
-            named = [f"{name}[{w}]" if w else str(name) for w in np.array(where)[keep]]
+            varies = flat.std((0, 1)) > 0
+            if name == "loading" or not varies.any():  # its sign is a convention
+                continue
+            names = [self.names(str(d)) for d in var.dims[2:]]
+            labels = np.array([", ".join(k) for k in product(*names)])
+            named = [f"{name}[{k}]" if k else str(name) for k in labels[varies]]
+            dim = f"in_{name}"
             columns[str(name)] = xr.DataArray(
-                flat[..., keep], dims=("chain", "draw", f"in_{name}"), coords={f"in_{name}": named}
+                flat[..., varies], dims=("chain", "draw", dim), coords={dim: named}
             )
         return xr.Dataset(columns)
 
@@ -157,24 +170,21 @@ class RatingsDraws(Drawn):
     def rating(self, eta: np.ndarray, level: int | None = None) -> np.ndarray:
         """Expected rating at predictors ``(S, M, J)``, of an average judge.
 
-        Of single ratings at a level of difficulty, or over those of the table.
+        Of single ratings at a level of difficulty, or over those of the table. For the layers
+        above.
         """
         v = self.merged
         if "threshold" not in v:
             fraction = equations.link(LAW.link, eta, 1.0, np)
         else:
-            weight = np.asarray(json.loads(self.tree.attrs["weight"]))
+            weight = np.asarray(self.attrs["weight"])
             if level is not None:
-                weight = np.zeros_like(weight)
-                weight[:, self.levels.index(level)] = 1.0
+                weight = np.broadcast_to(np.equal(self.levels, level) * 1.0, weight.shape)
             fraction = np.zeros(eta.shape)
             for q in range(weight.shape[1]):
-                here = eta + v["difficulty"][:, None, :, q]
-                above = [
-                    equations.link(LAW.link, here - v["threshold"][:, k, None, None], 1.0, np)
-                    for k in range(4)
-                ]
-                fraction += weight[:, q] * np.mean(above, axis=0)
+                here = (eta + v["difficulty"][:, None, :, q])[..., None]
+                above = here - v["threshold"][:, None, None]
+                fraction += weight[:, q] * equations.link(LAW.link, above, 1.0, np).mean(-1)
         out: np.ndarray = SCALE[0] + (SCALE[1] - SCALE[0]) * fraction
         return out
 
@@ -182,21 +192,20 @@ class RatingsDraws(Drawn):
         return (np.log(np.asarray(params_b, float)) - self.tree.attrs["centre"]) / math.log(2)
 
     def along(self, params_b: Any, kind: str) -> np.ndarray:
-        """Expected ratings ``(S, n, J)`` of a typical family at sizes ``(n,)`` or ``(S, n)``."""
-        v = self.merged
-        slope, bend = v["slope"], v["bend"]
-        x, knots = self._doublings(params_b), self._doublings(np.array(KNOTS))
-        beyond = np.clip(x[..., None] - knots, 0.0, None)  # as ratingsmodel.curve, without JAX
-        eta = x[..., None] * slope[:, None] + beyond @ bend
+        """Expected ratings ``(S, n, J)`` of a typical family at sizes ``(n,)`` or ``(S, n)``.
+
+        For the layers above.
+        """
+        v, knots = self.merged, self._doublings(KNOTS)
+        eta = curve(self._doublings(params_b), v["slope"], v["bend"], knots, np)
         own = v["bias"] + v["kind_effect"][:, self.kinds.index(kind)]
         return self.rating(eta + own[:, None])
 
     def ask_kind(self, kind: str | None) -> str:
-        """A kind of model of the fit; by default Chat, if there is one."""
+        """A kind of model of the fit; by default Chat, if there is one. For the layers above."""
         if kind is None:
             return "Chat" if "Chat" in self.kinds else self.kinds[0]
-        if kind not in self.kinds:
-            raise unknown("kind of model", kind, self.kinds)
+        check_known("kind of model", [kind], self.kinds)
         return kind
 
     def curve(self, kind: str | None = None, points: int = 40, prob: float = 0.9) -> pd.DataFrame:
@@ -204,16 +213,18 @@ class RatingsDraws(Drawn):
         kind, prob = self.ask_kind(kind), check_prob(prob)
         low, high = self.extent()
         sizes = np.geomspace(low, high, points)
-        middle, lower, upper = median_and_ends(self.along(sizes, kind), prob)
-        return pd.DataFrame(
-            {
-                "skill": np.repeat(self.skills, points),
-                "params_b": np.tile(sizes, len(self.skills)),
-                "median": middle.T.ravel(), "lower": lower.T.ravel(), "upper": upper.T.ravel(),
-            }
-        )  # fmt: skip
+        return self.by_skill(sizes, self.along(sizes, kind), prob)
+
+    def by_skill(self, sizes: np.ndarray, values: np.ndarray, prob: float) -> pd.DataFrame:
+        """Median and interval of draws ``(S, n, J)`` at sizes ``(n,)``: a row a skill and size.
+
+        For the layers above.
+        """
+        index = pd.MultiIndex.from_product([self.skills, sizes], names=["skill", "params_b"])
+        ends = {name: v.T.ravel() for name, v in named_ends(values, prob).items()}
+        return pd.DataFrame(ends, index=index).reset_index()
 
     def extent(self) -> tuple[float, float]:
-        """Smallest and largest known size (B)."""
+        """Smallest and largest known size (B). For the layers above."""
         sizes = self.about["params_b"]
         return float(sizes.min()), float(sizes.max())

@@ -1,8 +1,9 @@
 """Ratings by judges on top of the law of skills, in NumPyro.
 
-The predictor ``eta_mj`` of model ``m`` on skill ``j`` is that of :mod:`sloth_bayes.model`, with
-size as its only input (doublings ``x_m`` from the geometric mean) and the skills of a taxonomy
-in the place of benchmarks. Added to it are, for kind ``k`` of model (base, chat, ...):
+The predictor ``eta_mj`` of model ``m`` on skill ``j`` is that of
+:mod:`sloth_bayes.model.scores`, with size as its only input (doublings ``x_m`` from the geometric
+mean) and the skills of a taxonomy in the place of benchmarks. Added to it are, for kind ``k`` of
+model (base, chat, ...):
 
     f_j(x) = c_j x + sum_i h_ij max(x - knot_i, 0)      c_j ~ N(0, s_c^2),  h_ij ~ N(H_i, s_h^2)
     kappa_kj ~ N(0, s_k^2), of mean 0 over kinds
@@ -17,8 +18,8 @@ the same answers, so they share what is particular to these. With ``mu = logisti
 
     (y_mj1, ..., y_mjG) ~ multivariate t(df, mu, s_mj^2 1 1' + diag(sigma_gj^2 w^2))
 
-where ``s_mj`` is the noise scale of :func:`sloth_bayes.law.noise_sd` and ``w`` its shape (full in
-the middle of the range, a tenth at the ends). What judges share is integrated out.
+where ``s_mj`` is the noise scale of :func:`sloth_bayes.law.likelihood.noise_sd` and ``w`` its
+shape (full in the middle of the range, a tenth at the ends). What judges share is integrated out.
 
 **Single ratings** are counted by model, skill, difficulty ``q`` and judge:
 
@@ -38,12 +39,14 @@ import jax.numpy as jnp
 import numpyro
 from numpyro import handlers
 
+from ..infer.compiled import Target
 from ..law import equations, likelihood
 from ..law.spec import Spec
-from ..model import scores as model
+from ..model import scores
 from ..model.arrays import Arrays
 from ..model.distributions import half_normal, standard_normal
 from ..model.scores import Sizes
+from .draws import DIMS, curve
 
 # Prior scales, in logits: set before any fit, from how ratings move (a logit in the middle of
 # the scale is one point of 1-5).
@@ -58,7 +61,7 @@ GAP = 1.5  # prior median of the distance of two thresholds, log sd 0.5
 
 
 class Judged(NamedTuple):
-    """What the law of ratings reads besides :class:`~sloth_bayes.design.Arrays`.
+    """What the law of ratings reads besides :class:`~sloth_bayes.model.arrays.Arrays`.
 
     G judges, M models, J skills, K knots, D difficulties; without means G x M x J is replaced
     by G x 0 x 0, without single ratings C is 0.
@@ -80,7 +83,7 @@ def _centred(x: Any, axis: int = 0) -> Any:
 def parameters(spec: Spec, n: Sizes, arrays: Arrays, key: Any = None) -> dict[str, Any]:
     """Sample every parameter: those of the law of skills, and what this module adds."""
     judged: Judged = arrays.extra
-    out = model.parameters(spec, n, arrays, key)
+    out = scores.parameters(spec, n, arrays, key)
     judges, j = judged.rating.shape[0], n.benchmarks
     knots, kinds, levels = judged.knots.shape[0], judged.kind.shape[1], judged.weight.shape[1]
 
@@ -106,16 +109,12 @@ def parameters(spec: Spec, n: Sizes, arrays: Arrays, key: Any = None) -> dict[st
         out["threshold"] = _centred(jnp.concatenate([jnp.zeros(1), jnp.cumsum(gaps)]))
         # The own noise of a score, seen through the slope of a logistic in its middle
         scale = 4.0 * out["noise_scale"]
-        spread = scale**0.9  # data inform it: see model.NestedResiduals
-        raw = numpyro.sample(
-            "answer_raw",
-            numpyro.distributions.Normal(0.0, jnp.broadcast_to(spread, (n.models, j))).to_event(2),
-        )
-        out["answer"] = scale**0.1 * raw
+        spread = jnp.broadcast_to(scale**0.9, (n.models, j))  # data inform it: NestedResiduals
+        law = numpyro.distributions.Normal(0.0, spread).to_event(2)
+        out["answer"] = scale**0.1 * numpyro.sample("answer_raw", law)
     else:
-        noise = 0.7 * standard_normal("judge_raw", (judges, 1)) + 0.4 * standard_normal(
-            "judge_own_raw", (judges, j)
-        )
+        noise = 0.7 * standard_normal("judge_raw", (judges, 1))
+        noise = noise + 0.4 * standard_normal("judge_own_raw", (judges, j))
         out["judge_noise"] = JUDGE_NOISE * jnp.exp(noise)
     return out
 
@@ -127,7 +126,7 @@ def assemble(values: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
     chat models' common shift being part of the kinds'.
     """
     judged: Judged = arrays.extra
-    out = model.assemble(values, arrays)
+    out = scores.assemble(values, arrays)
     x = out.get("inputs", arrays.inputs)[:, 0]
     added = curve(x, values["own_slope"], values["bend"], judged.knots, jnp)
     added = added + judged.kind @ values["kind"]
@@ -138,34 +137,17 @@ def assemble(values: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
     return out
 
 
-def curve(x: Any, slope: Any, bend: Any, knots: Any, xp: Any) -> Any:
-    """Effect of size (..., J): `slope` (..., J) a doubling, changed by `bend` (..., K, J) at knots.
-
-    `x` (M,) or (..., M) are doublings; the result is (..., M, J).
-    """
-    beyond = xp.clip(x[..., None] - knots, 0.0, None)
-    return x[..., None] * slope[..., None, :] + beyond @ bend
-
-
-def seen(values: dict[str, Any], predictor: Any) -> Any:
-    """What each judge sees (G, ..., J) of a predictor (..., J)."""
-    stretch, severity = values["stretch"], values["severity"]
-    lead = (1,) * (predictor.ndim - 1)
-    return stretch.reshape(-1, *lead, 1) * predictor - severity.reshape(len(stretch), *lead, -1)
-
-
 def mean_cells(spec: Spec, values: dict[str, Any], arrays: Arrays) -> tuple[Any, Any, Any]:
     """Expected mean ratings (G, M, J), their own noise, and the noise that judges share (M, J)."""
-    fraction = equations.link(spec.link, seen(values, values["predictor"]), 1.0, jnp)
-    nothing = jnp.zeros(())
+    eta, nothing = values["predictor"], jnp.zeros(())
+    seen = values["stretch"][:, None, None] * eta - values["severity"][:, None]
+    fraction = equations.link(spec.link, seen, 1.0, jnp)
     own = likelihood.noise_sd(
         spec.noise, fraction, fraction, values["judge_noise"][:, None], nothing, nothing, jnp
     )
-    middle = equations.link(spec.link, values["predictor"], 1.0, jnp)
-    shared = likelihood.noise_sd(
-        spec.noise, middle, middle, values["noise_scale"], values["sampling_fraction"],
-        arrays.inverse_n, jnp,
-    )  # fmt: skip
+    middle = equations.link(spec.link, eta, 1.0, jnp)
+    scale, sampling = values["noise_scale"], values["sampling_fraction"]
+    shared = likelihood.noise_sd(spec.noise, middle, middle, scale, sampling, arrays.inverse_n, jnp)
     return fraction, own, shared
 
 
@@ -239,19 +221,12 @@ def sampled(
         return assemble(parameters(spec, n, arrays, key), arrays)
 
 
-KEPT = (
-    "bias", "bend", "severity", "stretch", "judge_noise", "noise_scale", "sampling_fraction",
-    "threshold", "difficulty", "step_scale", "curve_scale", "kind_scale", "severity_scale",
-    "residual_scale", "model_scale", "lineage_share", "residual_share", "params_b", "predictor",
-)  # fmt: skip
-
-
 def values(
     spec: Spec, n: Sizes, arrays: Arrays, sites: dict[str, Any], key: Any = None
 ) -> dict[str, Any]:
     """The identified quantities of one draw, in logits where they are effects."""
     v = sampled(spec, n, arrays, sites, key)
-    out = {name: v[name] for name in KEPT if name in v}
+    out = {name: v[name] for name in DIMS if name in v}
     loading = v["loading"]
     out["slope"] = loading @ v["slope"][0] + v["own_slope"]
     shift = loading @ v["instruct"] if "instruct" in v else 0.0
@@ -275,3 +250,6 @@ def cells(
     mu, own, shared = mean_cells(spec, sampled(spec, n, arrays, sites, key), arrays)
     sd = jnp.sqrt(own**2 + shared**2)
     return tuple(jnp.moveaxis(v, 0, 1).reshape(v.shape[1], -1) for v in (mu, sd))  # type: ignore[return-value]
+
+
+TARGET = Target(density, values, cells)

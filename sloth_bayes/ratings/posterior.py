@@ -11,10 +11,9 @@ import pandas as pd
 from ..errors import DataError, unknown
 from ..posterior.base import read
 from ..support.checks import check_prob
-from ..support.intervals import median_and_ends
 from ..support.shipped import shipped
 from .claims import load_claims
-from .draws import GAIN, RatingsDraws
+from .draws import GAIN, RatingsDraws, named_ends
 from .saturation import saturation
 
 
@@ -61,13 +60,12 @@ class RatingsPosterior(RatingsDraws):
         rating = self.rating(self.merged["predictor"])
         first, second = (rating[:, self._group(g)].mean(1) for g in (of, to))
         gap = second - first
-        middle, low, high = median_and_ends(gap, prob)
+        ends = named_ends(gap, prob, "gap")
         return pd.DataFrame(
             {
-                "skill": self.skills, "of": first.mean(0), "to": second.mean(0), "gap": middle,
-                "lower": low, "upper": high, "p_open": (gap > 0).mean(0),
-                "certain": (low > 0) | (high < 0),
-                "relative": middle / rating.mean(0).std(0),
+                "skill": self.skills, "of": first.mean(0), "to": second.mean(0), **ends,
+                "p_open": (gap > 0).mean(0), "certain": (ends["lower"] > 0) | (ends["upper"] < 0),
+                "relative": ends["gap"] / rating.mean(0).std(0),
             }
         )  # fmt: skip
 
@@ -97,27 +95,23 @@ class RatingsPosterior(RatingsDraws):
         prob = check_prob(prob)
         v = self.merged
         whole, eta = self.rating(v["predictor"]), v["predictor"]
-        rows = []
+        parts = []
         for g, judge in enumerate(self.judges):
-            seen = v["stretch"][:, g, None, None] * eta - v["severity"][:, g, None]
-            severity = (whole - self.rating(seen)).mean(1)
-            if "judge_noise" in v:
-                noise = 4 * v["judge_noise"][:, g]
-            else:
-                noise = np.repeat(1 / v["stretch"][:, g, None], len(self.skills), 1)
+            stretch = v["stretch"][:, g, None]
+            severity = self.rating(stretch[..., None] * eta - v["severity"][:, g, None])
+            severity = (whole - severity).mean(1)
+            single = np.repeat(1 / stretch, len(self.skills), 1)
+            noise = 4 * v["judge_noise"][:, g] if "judge_noise" in v else single
             severity = np.c_[severity, severity.mean(1)]
             noise = np.c_[noise, np.sqrt((noise**2).mean(1))]
-            ends, of_noise = (median_and_ends(a, prob) for a in (severity, noise))
-            for j, skill in enumerate([*self.skills, "all"]):
-                rows.append(
-                    {
-                        "judge": judge, "skill": skill, "severity": ends[0, j],
-                        "lower": ends[1, j], "upper": ends[2, j], "noise": of_noise[0, j],
-                        "noise_lower": of_noise[1, j], "noise_upper": of_noise[2, j],
-                        "stretch": float(np.median(v["stretch"][:, g])),
-                    }
-                )  # fmt: skip
-        return pd.DataFrame(rows)
+            columns = {
+                "judge": judge, "skill": [*self.skills, "all"],
+                **named_ends(severity, prob, "severity"),
+                **named_ends(noise, prob, "noise", "noise_"),
+                "stretch": float(np.median(stretch)),
+            }  # fmt: skip
+            parts.append(pd.DataFrame(columns))
+        return pd.concat(parts, ignore_index=True)
 
     def degradation(
         self, easy: int | None = None, hard: int | None = None, prob: float = 0.9
@@ -158,14 +152,9 @@ class RatingsPosterior(RatingsDraws):
             if level not in self.levels:
                 raise unknown("level of difficulty", str(level), map(str, self.levels))
             ends.append(self.rating(self.merged["predictor"], level).mean(1))
-        drop = 1 - ends[1] / ends[0]
-        middle, low, high = median_and_ends(drop, prob)
-        return pd.DataFrame(
-            {
-                "skill": self.skills, "easy": ends[0].mean(0), "hard": ends[1].mean(0),
-                "drop": middle, "lower": low, "upper": high,
-            }
-        )  # fmt: skip
+        drop = named_ends(1 - ends[1] / ends[0], prob, "drop")
+        means = {"easy": ends[0].mean(0), "hard": ends[1].mean(0)}
+        return pd.DataFrame({"skill": self.skills, **means, **drop})
 
     def sizes(self, prob: float = 0.9) -> pd.DataFrame:
         """Sizes (B) of the models whose size is unknown: model, median, lower, upper.
@@ -177,8 +166,7 @@ class RatingsPosterior(RatingsDraws):
         names = self.names("of_unknown_size")
         if not names:
             return pd.DataFrame({c: [] for c in ("model", "median", "lower", "upper")})
-        middle, low, high = median_and_ends(self.merged["params_b"], prob)
-        return pd.DataFrame({"model": names, "median": middle, "lower": low, "upper": high})
+        return pd.DataFrame({"model": names, **named_ends(self.merged["params_b"], prob)})
 
     def claims(self, gain: float = GAIN) -> pd.DataFrame:
         """What FLASK claims of how skills grow, and what these ratings say of it.
@@ -191,14 +179,9 @@ class RatingsPosterior(RatingsDraws):
         """
         table = load_claims()
         found = self.saturation(gain).frame.set_index(["skill", "at"])["p_saturated"]
-        holds = []
-        for row in table.to_dict("records"):
-            if row["verdict"] == "cannot be tested" or row["capability"] not in self.skills:
-                holds.append(np.nan)
-                continue
-            p = float(found[row["capability"], float(row["at_b"])])
-            holds.append(p if row["claim"] == "flat" else 1 - p)
-        return table.assign(p_holds=holds)
+        flat = found.reindex(pd.MultiIndex.from_frame(table[["capability", "at_b"]])).to_numpy()
+        holds = np.where(table["claim"] == "flat", flat, 1 - flat)
+        return table.assign(p_holds=np.where(table["verdict"] == "cannot be tested", np.nan, holds))
 
     # -- its file ------------------------------------------------------------------------------
 

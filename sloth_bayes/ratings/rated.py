@@ -30,7 +30,10 @@ class Ratings:
         return bool(self.levels)
 
     def means(self) -> pd.DataFrame:
-        """Mean rating of each model (rows) and skill, over judges and difficulties."""
+        """Mean rating of each model (rows) and skill, over judges and difficulties.
+
+        For the layers above.
+        """
         if self.single:
             counts = self.frame.groupby(["model", "skill"])[list("12345")].sum()
             mean = (counts * np.arange(1, 6)).sum(axis=1) / counts.sum(axis=1)

@@ -38,12 +38,8 @@ LEVELS: dict[int, str] = {
 }
 """FLASK's five levels of difficulty; the last is its subset FLASK-HARD."""
 
-_SHORT = {
-    "robustness": "logical robustness",
-    "correctness": "logical correctness",
-    "efficiency": "logical efficiency",
-    "commonsense": "commonsense understanding",
-}
+_SHORT = {skill.removeprefix("logical "): skill for skill in TAXONOMY["logical thinking"]}
+_SHORT["commonsense"] = "commonsense understanding"
 _ID = ("question_id", "idx", "id")
 _REASONS = ("not applicable", "unknown skill", "not a rating of 1-5", "question not in the set")
 
@@ -52,7 +48,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z]", "", name.lower())
 
 
-_BY_PLAIN = {_plain(s): s for s in SKILLS} | {k: v for k, v in _SHORT.items()}
+_BY_PLAIN = {_plain(s): s for s in SKILLS} | _SHORT
 
 
 def skill_named(name: str) -> str:
@@ -96,9 +92,8 @@ class Reviews:
 
     def hard(self) -> Reviews:
         """FLASK-HARD: the instances of expert level only."""
-        return Reviews(
-            self.frame[self.frame["difficulty"] == 5].reset_index(drop=True), self.skipped
-        )
+        hardest = self.frame[self.frame["difficulty"] == max(LEVELS)]
+        return Reviews(hardest.reset_index(drop=True), self.skipped)
 
     def ratings(self, models: pd.DataFrame, name: str = "FLASK") -> SkillRatings:
         """As ratings to fit; `models` as in :meth:`sloth_bayes.SkillRatings.from_ratings`."""
@@ -146,7 +141,7 @@ def read_reviews(
     <sloth_bayes.Reviews: 1 scores, 1 skipped>
     """
     questions = None if evaluation_set is None else _questions(Path(evaluation_set))
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[Any, ...]] = []
     skipped: dict[tuple[str, str], dict[str, Any]] = {}
 
     def skip(reason: str, name: str, path: Path, line: int) -> None:
@@ -154,52 +149,38 @@ def read_reviews(
         skipped.setdefault((reason, name), first)["count"] += 1
 
     for model, file in files.items():
-        path, seen = Path(file), {}  # type: ignore[var-annotated]
-        for line, entry in _lines(path):
-            question = _id(entry, path, line)
-            if question in seen:
+        path, lines = Path(file), {}  # type: ignore[var-annotated]
+        for line, question, entry in _lines(path):
+            where = f"{path}, line {line}"
+            if question in lines:
                 raise DataError(
-                    f"{path}, line {line}: question {question} was there already in line "
-                    f"{seen[question]}"
+                    f"{where}: question {question} was there already in line {lines[question]}"
                 )
-            seen[question] = line
+            lines[question] = line
             score = entry.get("score")
             if not isinstance(score, dict):
                 raise DataError(
-                    f"{path}, line {line}: score must map names of skills to 1-5 or N/A, not "
-                    f"{score!r}"
+                    f"{where}: score must map names of skills to 1-5 or N/A, not {score!r}"
                 )
             there: dict[str, str] = {}
             for name, value in score.items():
-                plain = _plain(name)
-                if plain not in _BY_PLAIN:
+                skill, rating = _BY_PLAIN.get(_plain(name)), _rating(value)
+                if skill is None:
                     close = near(name, SKILLS, 1)
-                    hint = f"{name} ({close[0]}?)" if close else name
-                    skip("unknown skill", hint, path, line)
+                    skip("unknown skill", f"{name} ({close[0]}?)" if close else name, path, line)
                     continue
-                skill = _BY_PLAIN[plain]
                 if skill in there:
-                    raise DataError(
-                        f"{path}, line {line}: {there[skill]!r} and {name!r} are both {skill}"
-                    )
+                    raise DataError(f"{where}: {there[skill]!r} and {name!r} are both {skill}")
                 there[skill] = name
-                if value is None or _plain(str(value)) in ("na", "notapplicable") or value == "":
+                if value in (None, "") or _plain(str(value)) in ("na", "notapplicable"):
                     skip("not applicable", "", path, line)
-                    continue
-                rating = _rating(value)
-                if rating is None:
+                elif rating is None:
                     skip("not a rating of 1-5", str(value), path, line)
-                    continue
-                if questions is not None and question not in questions:
+                elif questions is not None and question not in questions:
                     skip("question not in the set", "", path, line)
-                    continue
-                level, domain = (1, "") if questions is None else questions[question]
-                rows.append(
-                    {
-                        "model": str(model), "instance": question, "skill": skill,
-                        "difficulty": level, "domain": domain, "judge": judge, "rating": rating,
-                    }
-                )  # fmt: skip
+                else:
+                    level, domain = (1, "") if questions is None else questions[question]
+                    rows.append((str(model), question, skill, level, domain, judge, rating))
     columns = ["model", "instance", "skill", "difficulty", "domain", "judge", "rating"]
     lost = pd.DataFrame(list(skipped.values()), columns=["reason", "name", "count", "file", "line"])
     lost = lost.sort_values(
@@ -209,8 +190,8 @@ def read_reviews(
     return Reviews(pd.DataFrame(rows, columns=columns), lost.reset_index(drop=True))
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Number and content of each line that is not empty."""
+def _lines(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """Number, id and content of each line that is not empty."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -223,17 +204,13 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         try:
             entry = json.loads(line)
         except (ValueError, RecursionError):
-            raise DataError(f"{path}, line {number}: not a JSON object") from None
+            entry = None
         if not isinstance(entry, dict):
             raise DataError(f"{path}, line {number}: not a JSON object")
-        yield number, entry
-
-
-def _id(entry: dict[str, Any], path: Path, line: int) -> str:
-    for key in _ID:
-        if entry.get(key) is not None:
-            return str(entry[key])
-    raise DataError(f"{path}, line {line}: it has no {', '.join(_ID[:-1])} or {_ID[-1]}")
+        ids = [entry[key] for key in _ID if entry.get(key) is not None]
+        if not ids:
+            raise DataError(f"{path}, line {number}: it has no {', '.join(_ID[:-1])} or {_ID[-1]}")
+        yield number, str(ids[0]), entry
 
 
 def _rating(value: Any) -> int | None:
@@ -249,11 +226,12 @@ def _rating(value: Any) -> int | None:
 
 def _questions(path: Path) -> dict[str, tuple[int, str]]:
     """Difficulty and domain of each question of an evaluation set."""
-    words = {_plain(name): level for level, name in LEVELS.items()}
-    words |= {_plain(name.removesuffix(" knowledge")): level for level, name in LEVELS.items()}
+    words = {}
+    for number, name in LEVELS.items():
+        words[_plain(name)] = words[_plain(name.removesuffix(" knowledge"))] = number
     out: dict[str, tuple[int, str]] = {}
-    for line, entry in _lines(path):
-        question, given = _id(entry, path, line), entry.get("difficulty")
+    for line, question, entry in _lines(path):
+        given = entry.get("difficulty")
         level = words.get(_plain(str(given))) or _rating(given)
         if level is None:
             raise DataError(

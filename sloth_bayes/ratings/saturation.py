@@ -11,8 +11,11 @@ import pandas as pd
 
 from ..errors import DataError
 from ..support.checks import check_prob
-from ..support.intervals import bisect, median_and_ends, order_statistics
+from ..support.intervals import bisect, order_statistics
 from .draws import GAIN, KNOTS, RatingsDraws
+
+_ENDS = ["median", "lower", "upper"]
+_COLUMNS = ["skill", "kind", "gain", "at", "p_saturated", *(f"gain_{e}" for e in _ENDS), *_ENDS]
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,10 @@ class RatingsSaturation:
         return self.frame.to_html(index=False, float_format="{:.3g}".format)
 
     def plot(self, ax: Any = None) -> np.ndarray:
-        """Gain of a doubling along sizes; see :func:`sloth_bayes.ratingsplots.saturation`."""
-        from ..plots import ratings as ratingsplots
+        """Gain of a doubling along sizes; see :func:`sloth_bayes.plots.ratings.saturation`."""
+        from ..plots import ratings
 
-        return ratingsplots.saturation(self, ax=ax)
+        return ratings.saturation(self, ax=ax)
 
 
 def saturation(
@@ -114,11 +117,13 @@ def saturation(
     def gains(x: np.ndarray) -> np.ndarray:
         return post.along(2 * x, kind) - post.along(x, kind)
 
-    curve = gains(grid)  # (S, n, J)
-    enough = curve >= gain
-    later = np.flip(np.logical_or.accumulate(np.flip(enough, 1), axis=1), 1)
-    middle, lower, upper = median_and_ends(curve, prob)
-    rows, points, along = [], {}, []
+    gained = gains(grid)  # (S, n, J)
+    later = np.flip(np.logical_or.accumulate(np.flip(gained >= gain, 1), axis=1), 1)
+    curve = post.by_skill(grid, gained, prob)
+    curve["p_saturated"] = (~later).mean(0).T.ravel()
+    gain_of = {"params_b": "at"} | {end: f"gain_{end}" for end in _ENDS}
+    at_sizes = curve.rename(columns=gain_of).set_index("at")
+    parts, points = [], {}
     for j, skill in enumerate(post.skills):
         last = np.where(later[..., j].any(1), later[..., j].sum(1), 0)  # grid points before
         inside = np.clip(last, 1, len(grid) - 1)
@@ -127,36 +132,16 @@ def saturation(
         def test(x: np.ndarray, j: int = j) -> np.ndarray:
             return gains(x[:, None])[:, 0, j] >= gain
 
-        exact = bisect(ends, test)
-        point = np.where(last == 0, grid[0], np.where(last == len(grid), np.inf, exact))
-        points[skill] = point
-        ends_of = order_statistics(point, prob)
-        for size in asked:
-            k = int(np.searchsorted(grid, size))
-            rows.append(
-                {
-                    "skill": skill, "kind": kind, "gain": float(gain), "at": float(size),
-                    "p_saturated": float((~later[:, k, j]).mean()),
-                    "gain_median": middle[k, j], "gain_lower": lower[k, j],
-                    "gain_upper": upper[k, j],
-                    "median": ends_of[0], "lower": ends_of[1], "upper": ends_of[2],
-                }
-            )  # fmt: skip
-        along.append(
-            pd.DataFrame(
-                {
-                    "skill": skill, "params_b": grid, "median": middle[:, j],
-                    "lower": lower[:, j], "upper": upper[:, j],
-                    "p_saturated": (~later[..., j]).mean(0),
-                }
-            )
-        )  # fmt: skip
+        point = np.where(last == len(grid), np.inf, bisect(ends, test))
+        points[skill] = np.where(last == 0, grid[0], point)
+        ends_of_point = dict(zip(_ENDS, order_statistics(points[skill], prob)))
+        there = at_sizes[at_sizes["skill"] == skill].loc[asked]
+        parts.append(there.reset_index().assign(kind=kind, gain=float(gain), **ends_of_point))
+    frame = pd.concat(parts, ignore_index=True)[_COLUMNS]
     messages = []
     if 2 * high > 1.01 * largest:
         messages.append(
             f"a doubling from {high:g}B ends beyond the largest known size, {largest:g}B: "
             "there it relies on the law and on models of unknown size"
         )
-    return RatingsSaturation(
-        pd.DataFrame(rows), pd.concat(along, ignore_index=True), points, prob, tuple(messages)
-    )
+    return RatingsSaturation(frame, curve, points, prob, tuple(messages))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError, unknown
+from ..errors import DataError, check_known
 from ..support.shipped import shipped
 from .rated import SCALE, Ratings
 
@@ -40,16 +40,12 @@ class SkillRatings(Ratings):
     """
 
     def __repr__(self) -> str:
-        unknown = int(self.models["params_b"].isna().sum())
-        what = (
-            f"{int(self.frame[list('12345')].to_numpy().sum())} single ratings"
-            if self.single
-            else f"{len(self.frame)} mean ratings"
-        )
+        single, unknown = self.single, self.models["params_b"].isna().sum()
+        count = self.frame[list("12345")].to_numpy().sum() if single else len(self.frame)
         return (
-            f"<sloth_bayes.SkillRatings {self.name!r}: {what} of {len(self.models)} models "
-            f"({unknown} of unknown size) on {len(self.skills)} skills by "
-            f"{len(self.judges)} judge(s)>"
+            f"<sloth_bayes.SkillRatings {self.name!r}: {count} {'single' if single else 'mean'} "
+            f"ratings of {len(self.models)} models ({unknown} of unknown size) on "
+            f"{len(self.skills)} skills by {len(self.judges)} judge(s)>"
         )
 
     @classmethod
@@ -96,10 +92,8 @@ class SkillRatings(Ratings):
         >>> sb.SkillRatings.from_means(rows, models).skills
         ('planning',)
         """
-        frame = _columns(ratings, skills, ("model", "skill", "judge"))
-        frame = frame[frame["rating"].notna()]
+        frame = _columns(ratings, skills, ["model", "skill", "judge"])
         _reject_twice(frame, ["model", "skill", "judge"])
-        frame = frame[["model", "skill", "judge", "rating"]]
         return cls._made(frame, models, skills, (), dict(instances or {}), name)
 
     @classmethod
@@ -129,17 +123,11 @@ class SkillRatings(Ratings):
         UnknownNameError
             A skill is not among `skills`.
         """
-        frame = _columns(ratings, skills, ("model", "skill", "judge", "difficulty", "instance"))
-        frame = frame[frame["rating"].notna()]
+        frame = _columns(ratings, skills, ["model", "skill", "judge", "difficulty", "instance"])
         for column in ("rating", "difficulty"):
             values = pd.to_numeric(frame[column], errors="coerce")
-            bad = ~values.isin(range(SCALE[0], SCALE[1] + 1))
-            if bad.any():
-                row = frame[bad].iloc[0]
-                raise DataError(
-                    f"{column} {row[column]!r} of model {row['model']!r} on {row['skill']!r} is "
-                    "not 1, 2, 3, 4 or 5: give means to from_means"
-                )
+            wrong = "is not 1, 2, 3, 4 or 5: give means to from_means"
+            _reject(frame, ~values.isin(range(SCALE[0], SCALE[1] + 1)), column, wrong)
             frame[column] = values.astype(int)
         if "instance" in ratings:
             _reject_twice(frame, ["model", "skill", "judge", "instance"])
@@ -156,16 +144,14 @@ class SkillRatings(Ratings):
     ) -> SkillRatings:  # fmt: skip
         if frame.empty:
             raise DataError("there is no rating: every row is empty")
-        about = _models(models)
-        for model in frame["model"].unique():
-            if model not in set(about["model"]):
-                raise unknown(
-                    "model", model, about["model"], "It has ratings, but no row in models: add one."
-                )
-        about = about[about["model"].isin(frame["model"])].reset_index(drop=True)
-        if about["params_b"].isna().any() and about["params_b"].notna().sum() < _ENOUGH:
+        about, rated = _models(models), frame["model"].unique()
+        remedy = "It has ratings, but no row in models: add one."
+        check_known("model", rated, about["model"], remedy)
+        about = about[about["model"].isin(rated)].reset_index(drop=True)
+        known = about["params_b"].count()
+        if known < min(_ENOUGH, len(about)):
             raise DataError(
-                f"{about['params_b'].notna().sum()} models have a known size: a prior for the "
+                f"{known} models have a known size: a prior for the "
                 f"unknown ones needs at least {_ENOUGH}; fill sizes in, or leave such models out"
             )
         if about["params_b"].nunique() < 2:
@@ -192,53 +178,58 @@ class SkillRatings(Ratings):
             If a name is not in the table.
         """
         frame, keep = self.frame, list(self.skills)
-        asked = {"model": models, "skill": skills, "judge": judges}
-        known = {"model": self.models["model"], "skill": self.skills, "judge": self.judges}
-        for column, names in asked.items():
+        for column, names, known in (
+            ("model", models, self.models["model"]),
+            ("skill", skills, self.skills),
+            ("judge", judges, self.judges),
+        ):
             if names is not None:
                 names = [names] if isinstance(names, str) else list(names)
-                for one in names:
-                    if one not in set(known[column]):
-                        raise unknown(column, one, known[column])
+                check_known(column, names, known)
                 frame = frame[frame[column].isin(names)]
                 keep = names if column == "skill" else keep
         return self._made(frame, self.models, keep, self.levels, self.instances, self.name)
 
     def fit(self, **options: Any) -> RatingsPosterior:
-        """Fit the law of ratings by NUTS; see :func:`sloth_bayes.ratings.fit`."""
+        """Fit the law of ratings by NUTS; see :func:`sloth_bayes.ratings.fit.fit`."""
         from .fit import fit
 
         return fit(self, **options)
 
 
 def _columns(ratings: Any, skills: Sequence[str] | None, names: Sequence[str]) -> pd.DataFrame:
-    """The columns that matter, with ratings and skills checked."""
-    if not isinstance(ratings, pd.DataFrame):
-        raise DataError(f"ratings are a pandas DataFrame, not {type(ratings).__name__}")
-    for column in ("model", "skill", "rating"):
-        if column not in ratings:
-            raise DataError(f"the ratings lack the column {column!r}")
+    """The columns that matter, with ratings and skills checked; rows without a rating are gone."""
+    _require(ratings, "the ratings", ("model", "skill", "rating"))
     default = {"judge": "judge", "difficulty": 1, "instance": 0}
     frame = pd.DataFrame({c: ratings[c] if c in ratings else default[c] for c in names})
     for column in ("model", "skill", "judge"):
         if column in ratings and ratings[column].isna().any():
             raise DataError(f"a row of the ratings has no {column}: fill it in")
         frame[column] = frame[column].astype(str)
-    values = pd.to_numeric(ratings["rating"], errors="coerce")
-    text = ratings["rating"].notna() & values.isna()
-    outside = values.notna() & ~values.between(*SCALE)
-    for bad, what in ((text, "is not a number"), (outside, "lies outside 1-5")):
-        if bad.any():
-            row = ratings[bad].iloc[0]
-            raise DataError(
-                f"rating {row['rating']!r} of model {row['model']!r} on {row['skill']!r} {what}"
-            )
-    frame["rating"] = values
+    frame["rating"] = values = pd.to_numeric(ratings["rating"], errors="coerce")
+    _reject(ratings, ratings["rating"].notna() & values.isna(), "rating", "is not a number")
+    _reject(ratings, values.notna() & ~values.between(*SCALE), "rating", "lies outside 1-5")
     if skills is not None:
-        for skill in frame["skill"].unique():
-            if skill not in skills:
-                raise unknown("skill", skill, skills)
-    return frame.reset_index(drop=True)
+        check_known("skill", frame["skill"].unique(), skills)
+    return frame[values.notna()].reset_index(drop=True)
+
+
+def _require(table: Any, what: str, columns: Iterable[str]) -> None:
+    if not isinstance(table, pd.DataFrame):
+        given = type(table).__name__
+        raise DataError(f"{what.removeprefix('the ')} are a pandas DataFrame, not {given}")
+    for column in columns:
+        if column not in table:
+            raise DataError(f"{what} lack the column {column!r}")
+
+
+def _reject(ratings: pd.DataFrame, bad: pd.Series, column: str, wrong: str) -> None:
+    """An error that names the first of the bad rows."""
+    if bad.any():
+        row = ratings[bad].iloc[0]
+        raise DataError(
+            f"{column} {row[column]!r} of model {row['model']!r} on {row['skill']!r} {wrong}"
+        )
 
 
 def _reject_twice(frame: pd.DataFrame, keys: list[str]) -> None:
@@ -251,11 +242,7 @@ def _reject_twice(frame: pd.DataFrame, keys: list[str]) -> None:
 
 def _models(models: Any) -> pd.DataFrame:
     """What is known of the models, with defaults, sorted by name."""
-    if not isinstance(models, pd.DataFrame):
-        raise DataError(f"models are a pandas DataFrame, not {type(models).__name__}")
-    for column in ("model", "params_b"):
-        if column not in models:
-            raise DataError(f"models lack the column {column!r}")
+    _require(models, "models", ("model", "params_b"))
     out = pd.DataFrame({"model": models["model"].astype(str)})
     out["family"] = models["family"].astype(str) if "family" in models else out["model"]
     out["lineage"] = models["lineage"].astype(str) if "lineage" in models else out["family"]

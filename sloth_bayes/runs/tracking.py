@@ -3,10 +3,11 @@
 One joint law of all runs and benchmarks: each run is a family of one size whose checkpoints
 are its models. Skills follow size and tokens; a checkpoint before the end of its
 learning-rate schedule is not a finished run of as many tokens, so its skills carry an
-offset that vanishes at the end (:func:`sloth_bayes.law.raw_inputs`, ``"checkpoint"``); and
-each run has a residual on each benchmark, common to its checkpoints and drifting with the
-log of tokens, so that residuals along a curve are correlated. How skills go on from a
-checkpoint is learned from the siblings; where the curve stands, from the run itself.
+offset that vanishes at the end (:func:`sloth_bayes.law.equations.raw_inputs`,
+``"checkpoint"``); and each run has a residual on each benchmark, common to its checkpoints
+and drifting with the log of tokens, so that residuals along a curve are correlated. How
+skills go on from a checkpoint is learned from the siblings; where the curve stands, from the
+run itself.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ import pandas as pd
 import xarray as xr
 
 from ..api import Posterior, Sloth
-from ..errors import DataError, unknown
+from ..errors import DataError, check_known
 from ..law import equations
 from ..law.likelihood import draw_scores
-from ..law.spec import Priors
+from ..law.spec import Priors, Spec
 from ..posterior.effects import Effects
+from ..predict.answer import central
 from ..predict.candidates import candidates
 from ..predict.forecast import Forecast
 from ..support.checks import check_prob
-from ..support.intervals import quantiles
 from ..support.shipped import shipped
 from ..table.leaderboard import Benchmark, Leaderboard
 
@@ -64,9 +65,9 @@ CURVES = Sloth(
 """The law of training curves.
 
 Chosen by its score on the finals of Pythia 1.4B and 2.8B, forecast from the smaller sizes
-(``python -m studies.tracking --choose``), though after a look at all curves. Families are runs, which
-differ less than families of a leaderboard do, and a curve climbs through many doublings of tokens:
-hence the priors."""
+(``python -m studies.tracking --choose``), though after a look at all curves. Families are runs,
+which differ less than families of a leaderboard do, and a curve climbs through many doublings of
+tokens: hence the priors."""
 
 
 def load_curves() -> pd.DataFrame:
@@ -91,10 +92,8 @@ def load_curves() -> pd.DataFrame:
 def curve_benchmarks() -> dict[str, Benchmark]:
     """The benchmarks of :func:`load_curves`, by name."""
     table = pd.read_csv(shipped("data") / "training_curves" / "benchmarks.csv")
-    return {
-        row["name"]: Benchmark(row["name"], row["floor"], row["n_questions"])
-        for row in table.to_dict("records")
-    }
+    rows = table[["name", "floor", "n_questions"]].itertuples(index=False, name=None)
+    return {name: Benchmark(name, floor, questions) for name, floor, questions in rows}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +162,7 @@ class Tracking:
         return self.forecast.draws
 
     def diagnostics(self) -> Diagnostics:
-        """Has the fit converged? See :class:`sloth_bayes.diagnostics.Diagnostics`."""
+        """Has the fit converged? See :class:`sloth_bayes.posterior.verdict.Diagnostics`."""
         return self.posterior.diagnostics()
 
     def curve(self, run: str, points: int = 40, prob: float | None = None) -> pd.DataFrame:
@@ -180,31 +179,21 @@ class Tracking:
         UnknownNameError
             If the run was not tracked.
         """
-        if run not in self.runs:
-            raise unknown("tracked run", run, self.runs)
+        check_known("tracked run", [run], self.runs)
         prob = check_prob(self.forecast.prob if prob is None else prob)
         post, rows = self.posterior, self.used[self.used["run"] == run]
         final = float(rows["final_tokens_t"].iloc[0])
         tokens = np.geomspace(float(rows["tokens_t"].min()), final, points)
-        who = _at(post, run, float(rows["params_b"].iloc[0]), tokens, final, self._seed)
+        who = _at(post, run, tokens, final, self._seed)
         mu, sd = post.cells(who)
         score = draw_scores(mu, sd, post.spec.df, np.random.default_rng([self._seed, 2]))
-        levels = [(1 - prob) / 2, 0.5, (1 + prob) / 2]
-        lower, median, upper = quantiles(np.ascontiguousarray(score.transpose(1, 2, 0)), levels)
+        interval = central(score.astype(float), prob)
         names = post.benchmarks
-        return pd.DataFrame(
-            {
-                "run": run,
-                "tokens_t": np.repeat(tokens, len(names)),
-                "benchmark": names * points,
-                "median": median.ravel(),
-                "lower": lower.ravel(),
-                "upper": upper.ravel(),
-            }
-        )
+        labels = {"run": run, "tokens_t": tokens.repeat(len(names)), "benchmark": names * points}
+        return pd.DataFrame(labels | {column: v.ravel() for column, v in interval.items()})
 
     def plot(self, benchmarks: list[str] | None = None, **options: Any) -> np.ndarray:
-        """Curves with the forecast's band; see :func:`sloth_bayes.trackplots.tracking`."""
+        """Curves with the forecast's band; see :func:`sloth_bayes.plots.tracking.tracking`."""
         from ..plots.tracking import tracking
 
         return tracking(self, benchmarks, **options)
@@ -301,14 +290,9 @@ def track(
     laid_out, board = _lay_out(used, listed, spec)
     default = {"chains": 4, "draws": 500, "warmup": 500} if method == "nuts" else {}
     post = spec.fit(board, method, laid_out=laid_out, seed=seed, **{**default, **options})
-    of = rows.groupby("run").first()
-    final = candidates(
-        family=list(runs),
-        params_b=[float(of.at[r, "params_b"]) for r in runs],
-        tokens_t=[float(of.at[r, "final_tokens_t"]) for r in runs],
-        lineage=list(runs),
-        model=list(runs),
-    )
+    of = rows.groupby("run").first().loc[list(runs)]
+    sizes, ends = of["params_b"].tolist(), of["final_tokens_t"].tolist()
+    final = candidates(list(runs), sizes, ends, lineage=list(runs), model=list(runs))
     forecast = post.forecast(final, prob=prob, seed=seed)
     columns = ["run", "params_b", "tokens_t", "final_tokens_t", "seen", "left", *names]
     held_out = rows.loc[late, columns].reset_index(drop=True)
@@ -347,10 +331,7 @@ def _checked(
                 f"{rows[column].iloc[bad[0]]}: it must be a positive number"
             )
         rows[column] = values
-    known = sorted(rows["run"].unique())
-    for name in runs:
-        if name not in known:
-            raise unknown("run", name, known)
+    check_known("run", runs, sorted(rows["run"].unique()))
     for column in ("params_b", "final_tokens_t"):
         counts = rows.groupby("run")[column].nunique()
         if (counts > 1).any():
@@ -380,11 +361,9 @@ def _benchmarks(
             raise DataError("the table has no column of scores: name one in benchmarks")
     elif isinstance(wanted, str | Benchmark):
         wanted = [wanted]
+    names = [one if isinstance(one, str) else one.name for one in wanted]
+    check_known("benchmark", names, columns, "It is not a column of the table.")
     known = curve_benchmarks()
-    for one in wanted:
-        name = one if isinstance(one, str) else one.name
-        if name not in columns:
-            raise unknown("benchmark", name, columns, "It is not a column of the table.")
     return _board(rows, [known.get(b, b) if isinstance(b, str) else b for b in wanted]).benchmarks
 
 
@@ -422,48 +401,38 @@ def _lay_out(
     board = _board(used, benchmarks)
     laid_out = design(board, spec.inputs)
     table = laid_out.table
-    final = used.groupby("run")["final_tokens_t"].first()
-    seen = table["tokens_t"] / table["family"].map(final)
-    inputs = equations.raw_inputs(
-        spec.inputs,
-        np.log(table["params_b"].to_numpy(float)),
-        np.log(table["tokens_t"].to_numpy(float)),
-        np.asarray(laid_out.centre),
-        np,
-        left=np.where(seen > 1 - 1e-3, 0.0, 1 - seen),
-    )
-    arrays = laid_out.arrays._replace(inputs=inputs.astype(np.float32))
-    return dataclasses.replace(laid_out, arrays=arrays), board
+    seen = table["tokens_t"] / table["family"].map(used.groupby("run")["final_tokens_t"].first())
+    left = np.where(seen > 1 - 1e-3, 0.0, 1 - seen)
+    inputs = _inputs(spec, table["params_b"], table["tokens_t"], laid_out.centre, left)
+    return dataclasses.replace(laid_out, arrays=laid_out.arrays._replace(inputs=inputs)), board
 
 
-def _at(
-    post: Posterior, run: str, size: float, tokens: np.ndarray, final: float, seed: int
-) -> Effects:
+def _inputs(spec: Spec, sizes: Any, tokens: Any, centre: Any, left: np.ndarray) -> np.ndarray:
+    """What the law takes of checkpoints, each with the part of its schedule that is left."""
+    size, seen = (np.log(np.asarray(x, float)) for x in (sizes, tokens))
+    out = equations.raw_inputs(spec.inputs, size, seen, np.asarray(centre), np, left=left)
+    return np.asarray(out, np.float32)
+
+
+def _at(post: Posterior, run: str, tokens: np.ndarray, final: float, seed: int) -> Effects:
     """The run at several numbers of tokens: what it is drawn with, and its inputs there."""
-    who = post.known_effects()
-    constant = post.constant_data
-    at = int(np.flatnonzero(constant["family_of_model"].values.astype(str) == run)[0])
-    inputs = equations.raw_inputs(
-        post.spec.inputs,
-        np.full(tokens.shape, np.log(size)),
-        np.log(tokens),
-        constant["centre"].values,
-        np,
-        left=np.clip(1 - tokens / final, 0.0, None),
-    ).astype(np.float32)
-    family = np.full(tokens.size, post.families.index(run))
-    rows = np.full(tokens.size, at)
+    who, n = post.known_effects(), tokens.size
+    about = post.model_table()
+    at = np.full(n, int((about["family"] == run).to_numpy().argmax()))
+    left = np.clip(1 - tokens / final, 0.0, None)
+    sizes = about["params_b"].to_numpy()[at]
+    inputs = _inputs(post.spec, sizes, tokens, post.constant("centre"), left)
     effect = None
     if "model_scale" in post.merged:
         noise = np.random.default_rng([seed, 3]).standard_normal(
-            (post.n_draws, tokens.size, who.family.shape[-1])
+            (post.n_draws, n, who.family.shape[-1])
         )
         effect = (post.merged["model_scale"][:, None, None] * noise).astype(np.float32)
     return Effects(
         inputs=inputs,
-        instruct=np.zeros(tokens.size, np.float32),
-        family=who.family[:, rows],
-        residual=post.residual(family, inputs),
-        slope_deviation=None if who.slope_deviation is None else who.slope_deviation[:, rows],
+        instruct=np.zeros(n, np.float32),
+        family=who.family[:, at],
+        residual=post.residual(np.full(n, post.families.index(run)), inputs),
+        slope_deviation=None if who.slope_deviation is None else who.slope_deviation[:, at],
         model_effect=effect,
     )

@@ -11,18 +11,24 @@ a property of the data, and the intervals say what is not.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..errors import DataError, SpecError, unknown
+from ..errors import DataError, SpecError, check_known
 from ..posterior.core import PosteriorDraws
 from ..support.checks import check_prob
 from . import rotation as rotate
 from .names import checked_names, suggest_names
-from .rotated_draws import in_units, labelled, rotated, sampled, thinned
+from .rotated_draws import (
+    by_name,
+    in_units,
+    kept_draws,
+    rotated,
+    skill_draws,
+    unrotated,
+)
 from .tables import Skills
 
 _AMBIGUOUS = 0.1  # congruence by which a draw's best assignment beats its second best
@@ -56,7 +62,7 @@ def skills(
     rotation
         ``"geomin"`` (as the paper; `epsilon`), ``"quartimin"``, ``"oblimin"`` (`gamma`),
         ``"promax"`` (`power`), ``"varimax"`` (uncorrelated skills), ``"target"`` or ``"none"``
-        (the coordinates of the sampler). See :func:`sloth_bayes.rotation.rotate`. A single
+        (the coordinates of the sampler). See :func:`sloth_bayes.skills.rotation.rotate`. A single
         skill is not rotated, and with identity loadings skills are benchmarks and neither are
         they: a message says so.
     n
@@ -69,7 +75,7 @@ def skills(
         are free) and whose columns name the skills.
     names
         Names of the skills, one each, or a mapping from suggested names. By default: the
-        paper's (:data:`sloth_bayes.skillnames.READING`) are given out one to one so that the
+        paper's (:data:`sloth_bayes.skills.names.READING`) are given out one to one so that the
         skills' shares of their benchmarks' squared loadings are largest, and one is kept if that
         share is half or more; any other skill is called after the two benchmarks with the largest
         loadings on it.
@@ -116,39 +122,41 @@ def skills(
     pattern, columns = _target(target, benchmarks, d)
     rotate.check(rotation, (len(benchmarks), d), pattern, **options)
     chosen = _chosen_models(post, models, d)
-    kept = thinned(post, draws)
+    kept = kept_draws(post, draws)
     method, messages = _method(post, rotation, d)
-    if like is not None:
-        _check_like(like, post, d)
+    if like is not None and like.benchmarks != benchmarks:
+        raise DataError("like= has other benchmarks: skills are comparable on the same ones only")
+    if like is not None and len(like.names) != d:
+        raise DataError(f"like= has {len(like.names)} skills, this posterior {d}")
 
-    theta = sampled(post, post.known_effects())[kept]
+    theta = skill_draws(post, post.known_effects())[kept]
     loading = post.merged["loading"][kept].astype(np.float64)
     over = theta[:, np.searchsorted(post.models, chosen)]
     centre = over.mean(1)
     over = over - centre[:, None]
-    covariance = np.swapaxes(over, -1, -2) @ over / len(chosen)
+    covariance = rotate.transposed(over) @ over / len(chosen)
     given = None if like is None else like.reference
-    turned, reference, how = rotated(
-        post, loading, covariance, method, given, seed, pattern, options
-    )
-    transform, pattern_loading, phi, converged = turned
+    if method == "none":
+        found = unrotated(post, loading, covariance, given)
+    else:
+        found = rotated(post, loading, covariance, given, method, seed, pattern=pattern, **options)
 
-    tables = in_units(post, kept, theta, loading, centre, transform)
-    tables |= {"loading": pattern_loading, "correlation": phi, "transform": transform}
     if like is not None:
         labels = like.names
     elif post.spec.loadings == "identity":
         labels = list(benchmarks)
     else:
-        labels = columns or suggest_names(pattern_loading.mean(0), benchmarks)
-    data = labelled(post, kept, tables | {"centre": centre}, labels)
-    quality = _quality(data, how)
-    ambiguous = float((how.margin < _AMBIGUOUS).mean()) if d > 1 else 0.0
-    messages += _warnings(quality, ambiguous, converged)
+        labels = columns or suggest_names(found.loading.mean(0), benchmarks)
+    tables = in_units(post, kept, theta, loading, centre, found.transform)
+    data = by_name(post, kept, found._asdict() | tables | {"centre": centre}, labels)
+    quality = _quality(data, found.congruence)
+    ambiguous = float((found.margin < _AMBIGUOUS).mean()) if d > 1 else 0.0
+    optima = pd.DataFrame(found.reference.optima, columns=["value", "starts"])
     out = Skills(
         data, post, rotation=method, quality=quality, ambiguous=ambiguous,
-        optima=pd.DataFrame(reference.optima, columns=["value", "starts"]).astype({"starts": int}),
-        prob=prob, messages=tuple(messages), reference=reference, kept=kept, models=chosen,
+        optima=optima.astype({"starts": int}), prob=prob,
+        messages=(*messages, *_warnings(quality, ambiguous, found.converged)),
+        reference=found.reference, kept=kept, over=chosen,
     )  # fmt: skip
     return out if names is None else out.rename(names)
 
@@ -176,31 +184,23 @@ def _target(
     """The pattern in the order of the benchmarks, and the names of its columns."""
     if target is None:
         return None, None
+    names: list[str] = []
     if isinstance(target, pd.DataFrame):
-        for name in target.index:
-            if name not in benchmarks:
-                raise unknown("benchmark of the target", str(name), benchmarks)
+        check_known("benchmark of the target", target.index.astype(str), benchmarks)
         if target.index.has_duplicates:
             raise DataError("the target names a benchmark twice")
-        array: Any = target.reindex(benchmarks).to_numpy()
-    else:
-        array = target
+        names = [str(c) for c in target.columns]
+        target = target.reindex(benchmarks)
     try:
-        pattern = np.asarray(array, float)
+        pattern = np.asarray(target, float)
     except (TypeError, ValueError):
         raise DataError("the target must hold numbers, NaN where a loading is free") from None
-    if not isinstance(target, pd.DataFrame):
-        return pattern, None
-    names = [str(c) for c in target.columns]
     return pattern, checked_names(names, d) if len(names) == d else None
 
 
 def _chosen_models(post: PosteriorDraws, models: Iterable[str] | None, d: int) -> list[str]:
-    known = post.models
-    chosen = known if models is None else list(dict.fromkeys(str(m) for m in models))
-    for name in chosen:
-        if name not in known:
-            raise unknown("model", name, known)
+    chosen = post.models if models is None else list(dict.fromkeys(str(m) for m in models))
+    check_known("model", chosen, post.models)
     if len(chosen) <= d:
         raise DataError(f"{d} skills need more than {d} models to standardise over")
     return chosen
@@ -219,22 +219,15 @@ def _method(post: PosteriorDraws, rotation: str, d: int) -> tuple[str, list[str]
     return rotation, []
 
 
-def _check_like(like: Skills, post: PosteriorDraws, d: int) -> None:
-    if like.benchmarks != post.benchmarks:
-        raise DataError("like= has other benchmarks: skills are comparable on the same ones only")
-    if len(like.names) != d:
-        raise DataError(f"like= has {len(like.names)} skills, this posterior {d}")
-
-
 # -- how well it went ---------------------------------------------------------------------
 
 
-def _quality(data: xr.Dataset, how: rotate.Alignment) -> pd.DataFrame:
+def _quality(data: xr.Dataset, congruence: np.ndarray) -> pd.DataFrame:
     out = pd.DataFrame(
         {
-            "congruence": np.median(how.congruence, axis=0),
-            "congruence_5%": np.quantile(how.congruence, 0.05, axis=0),
-            "similar": (how.congruence >= rotate.FAIR).mean(0),
+            "congruence": np.median(congruence, axis=0),
+            "congruence_5%": np.quantile(congruence, 0.05, axis=0),
+            "similar": (congruence >= rotate.FAIR).mean(0),
         },
         index=pd.Index(data["skill"].values.astype(str), name="skill"),
     )

@@ -23,7 +23,7 @@ def suggest_names(loading: np.ndarray, benchmarks: Sequence[str]) -> list[str]:
     Examples
     --------
     >>> import numpy as np
-    >>> from sloth_bayes.skillnames import suggest_names
+    >>> from sloth_bayes.skills.names import suggest_names
     >>> suggest_names(np.array([[2, 0.1], [0, 1], [0, 2]]), ["GSM8K", "Mine", "Yours"])
     ['reasoning', 'Yours + Mine']
     """

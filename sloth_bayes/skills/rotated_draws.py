@@ -1,104 +1,116 @@
 """Skills of every draw: as they were sampled, standardised, rotated and matched to a reference.
 
-Arrays in, arrays out; :func:`labelled` gives the result its names.
+Arrays in, arrays out; :func:`by_name` gives the result its names.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from ..errors import DataError, SpecError
+from ..errors import SpecError
 from ..law import equations
+from ..posterior.base import in_chains
 from ..posterior.core import PosteriorDraws
+from ..posterior.effects import Effects
 from . import rotation as rotate
 
 
-def thinned(post: PosteriorDraws, draws: int | None) -> np.ndarray:
+def kept_draws(post: PosteriorDraws, draws: int | None) -> np.ndarray:
     """Positions of the draws to keep, chains one after another."""
     sizes = post.tree["posterior"].sizes
-    chains, each = int(sizes["chain"]), int(sizes["draw"])
-    if draws is None:
-        return np.arange(chains * each)
-    if not 1 <= draws <= chains * each:
-        raise DataError(f"cannot keep {draws} of {chains * each} draws")
-    inside = np.linspace(0, each - 1, -(-draws // chains)).round().astype(int)
-    out: np.ndarray = (np.arange(chains)[:, None] * each + inside).ravel()
-    return out
+    inside = post.thinned(post.n_draws if draws is None else draws)
+    return np.add.outer(sizes["draw"] * np.arange(sizes["chain"]), inside).ravel()
 
 
-def sampled(post: PosteriorDraws, who: Any) -> np.ndarray:
+def skill_draws(post: PosteriorDraws, who: Effects) -> np.ndarray:
     """Skills ``(S, M, d)`` in the coordinates of the sampler, in double precision."""
-    v = post.merged
 
     def wide(a: np.ndarray | None) -> np.ndarray | None:
         return None if a is None else a.astype(np.float64)
 
-    out: np.ndarray = equations.skills(
-        who.family.astype(np.float64),
-        v["slope"].astype(np.float64),
-        who.inputs.astype(np.float64),
+    theta = equations.skills(
+        wide(who.family),
+        wide(post.merged["slope"]),
+        wide(who.inputs),
         slope_deviation=wide(who.slope_deviation),
-        instruct=wide(v.get("instruct")),
-        is_instruct=who.instruct.astype(np.float64),
+        instruct=wide(post.merged.get("instruct")),
+        is_instruct=wide(who.instruct),
         model_effect=wide(who.model_effect),
     )
-    return out
+    return np.asarray(theta)
+
+
+class RotatedDraws(NamedTuple):
+    """What a rotation makes of S draws, and how well they match the reference."""
+
+    transform: np.ndarray  # (S, d, d) rotated skills are sampled ones times this
+    loading: np.ndarray  # (S, J, d)
+    correlation: np.ndarray  # (S, d, d)
+    converged: np.ndarray  # (S,) bool
+    congruence: np.ndarray  # (S, d) of columns with the reference's
+    margin: np.ndarray  # (S,) over the second best assignment
+    reference: rotate.Reference
+
+
+def unrotated(
+    post: PosteriorDraws,
+    loading: np.ndarray,
+    covariance: np.ndarray,
+    given: rotate.Reference | None,
+) -> RotatedDraws:
+    """The sampler's own coordinates, standardised; they are the same in all draws."""
+    n, _, d = loading.shape
+    scale = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))
+    if not (scale > 0).all():
+        raise too_flat(post)
+    standard = loading * scale[:, None]
+    average = standard.mean(0)
+    towards = average if given is None else average * given.loading
+    sign = np.where(towards.sum(0) < 0, -1.0, 1.0)  # one for all draws
+    to = average * sign if given is None else given.loading
+    transform = np.eye(d) * (sign / scale)[:, None]
+    standard = standard * sign
+    return RotatedDraws(
+        transform,
+        standard,
+        rotate.transposed(transform) @ covariance @ transform,
+        converged=np.ones(n, bool),
+        congruence=np.diagonal(rotate.congruence(standard, to), axis1=-2, axis2=-1),
+        margin=np.full(n, np.inf),
+        reference=rotate.Reference(to, to, np.eye(d), np.empty((0, 2))),
+    )
 
 
 def rotated(
     post: PosteriorDraws,
     loading: np.ndarray,
     covariance: np.ndarray,
-    method: str,
     given: rotate.Reference | None,
+    method: str,
     seed: int,
-    pattern: np.ndarray | None,
-    options: dict[str, float],
-) -> tuple[tuple[np.ndarray, ...], rotate.Reference, rotate.Alignment]:
-    """Transform, loadings and correlations of every draw, and how they were matched.
+    **arguments: Any,
+) -> RotatedDraws:
+    """Every draw rotated and matched to `given`, the reference of other skills, or a new one."""
+    root, inverse_root = square_roots(post, covariance)
+    whitened = loading @ root
+    reference = given or rotate.reference(whitened, method, seed, **arguments)
+    found, how = rotate.follow(whitened, method, reference, **arguments)
+    return RotatedDraws(
+        inverse_root @ found.transform, found.loading, found.correlation, found.converged,
+        how.congruence, how.margin, reference,
+    )  # fmt: skip
 
-    To `given`, the reference of other skills, or to a new one.
-    """
-    if method == "none":
-        scale = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))
-        if not (scale > 0).all():
-            raise too_flat(post)
-        standard = loading * scale[:, None]
-        average = standard.mean(0)
-        # The sampler's coordinates are the same in all draws: one sign for all of them.
-        to = average if given is None else given.loading
-        sign = np.where((average * to).sum(0) < 0, -1.0, 1.0)
-        if given is None:
-            sign = np.where(average.sum(0) < 0, -1.0, 1.0)
-            to = average * sign
-        standard = standard * sign
-        transform = np.eye(loading.shape[2]) * (sign / scale)[:, None]
-        how = rotate.align(standard, to)
-        fixed = np.arange(loading.shape[2])
-        cosine = (standard * to).sum(1) / np.maximum(
-            np.sqrt((standard**2).sum(1) * (to**2).sum(0)), 1e-300
-        )
-        how = how._replace(
-            order=np.broadcast_to(fixed, how.order.shape), congruence=cosine,
-            sign=np.ones_like(how.sign), margin=np.full(len(loading), np.inf),
-        )  # fmt: skip
-        phi = sign[:, None] * covariance * sign / (scale[:, :, None] * scale[:, None])
-        reference = rotate.Reference(to, to, np.eye(loading.shape[2]), np.empty((0, 2)))
-        return (transform, standard, phi, np.ones(len(loading), bool)), reference, how
+
+def square_roots(post: PosteriorDraws, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Symmetric square roots of the skills' covariances ``(S, d, d)``, and their inverses."""
     values, vectors = np.linalg.eigh(covariance)
     if not (values[:, 0] > 1e-9 * values[:, -1]).all():
         raise too_flat(post)
-    root = np.sqrt(values)[:, None]
-    back = np.swapaxes(vectors, -1, -2)
-    whitened = loading @ (vectors * root @ back)
-    arguments: dict[str, Any] = {"pattern": pattern, **options}
-    reference = rotate.reference(whitened, method, seed, **arguments) if given is None else given
-    found, how = rotate.follow(whitened, method, reference, **arguments)
-    transform = (vectors / root @ back) @ found.transform
-    return (transform, found.loading, found.correlation, found.converged), reference, how
+    root, back = np.sqrt(values)[:, None], rotate.transposed(vectors)
+    return vectors * root @ back, vectors / root @ back
 
 
 def too_flat(post: PosteriorDraws) -> SpecError:
@@ -113,23 +125,23 @@ def too_flat(post: PosteriorDraws) -> SpecError:
 def in_units(
     post: PosteriorDraws,
     kept: np.ndarray,
-    sampled: np.ndarray,
+    theta: np.ndarray,
     loading: np.ndarray,
     centre: np.ndarray,
     transform: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Everything else that a change of the skills' coordinates changes."""
-    v = post.merged
-    tuned = post.family_table()["instruct"].to_numpy(float)
-    family = v["family_effect"][kept].astype(np.float64)
-    out = {"slope": v["slope"][kept].astype(np.float64) @ transform}
+    names = [name for name in ("family_effect", "slope", "instruct") if name in post.merged]
+    v = {name: post.merged[name][kept].astype(np.float64) for name in names}
+    family = v["family_effect"]
+    out = {"slope": v["slope"] @ transform}
     if "instruct" in v:
-        effect = v["instruct"][kept].astype(np.float64)
-        family = family + tuned[:, None] * effect[:, None]
-        out["instruct"] = (effect[:, None] @ transform)[:, 0]
+        effect = v["instruct"][:, None]
+        family = family + post.family_table()[["instruct"]].to_numpy(float) * effect
+        out["instruct"] = (effect @ transform)[:, 0]
     out["family_skill"] = (family - centre[:, None]) @ transform
-    out["model_skill"] = (sampled - centre[:, None]) @ transform
-    out["bias"] = v["bias"][kept] + (loading @ centre[..., None])[..., 0]
+    out["model_skill"] = (theta - centre[:, None]) @ transform
+    out["bias"] = post.merged["bias"][kept] + (loading @ centre[..., None])[..., 0]
     return out
 
 
@@ -146,29 +158,19 @@ DIMS: dict[str, tuple[str, ...]] = {
 }
 
 
-def labelled(
+def by_name(
     post: PosteriorDraws, kept: np.ndarray, tables: dict[str, np.ndarray], names: list[str]
 ) -> xr.Dataset:
     """The arrays of :data:`DIMS`, with the names of everything."""
     posterior = post.tree["posterior"].to_dataset()
-    chains, each = posterior.sizes["chain"], posterior.sizes["draw"]
-    coords: dict[str, Any] = {
-        "chain": posterior["chain"].values,
-        "draw": posterior["draw"].values[np.unique(kept % each)],
-        "benchmark": post.benchmarks,
-        "skill": names,
-        "with_skill": names,
-        "model": post.models,
-        "family": post.families,
-        "input": posterior["input"].values.astype(str),
-        "sampled": posterior["skill"].values.astype(str),
-    }
-    variables = {
-        name: (
-            ("chain", "draw", *dims),
-            tables[name].reshape(chains, -1, *tables[name].shape[1:]),
-        )
-        for name, dims in DIMS.items()
-        if name in tables
-    }
-    return xr.Dataset(variables, coords=coords)
+    return in_chains(
+        posterior.isel(draw=np.unique(kept % posterior.sizes["draw"])),
+        {name: (dims, tables[name]) for name, dims in DIMS.items() if name in tables},
+        benchmark=post.benchmarks,
+        skill=names,
+        with_skill=names,
+        model=post.models,
+        family=post.families,
+        input=posterior["input"].values.astype(str),
+        sampled=posterior["skill"].values.astype(str),
+    )

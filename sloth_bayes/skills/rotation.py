@@ -13,14 +13,13 @@ Nothing here knows names or posteriors; :mod:`sloth_bayes.skills` does.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ..errors import DataError, unknown
+from ..errors import DataError, check_known
 
 Criterion = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -32,7 +31,8 @@ OPTIONS: dict[str, dict[str, float]] = {
 }
 STARTS = 64  # random starts of the reference rotation
 FAIR = 0.85  # congruence from which two columns count as similar (Lorenzo-Seva, ten Berge 2006)
-_TOLERANCE, _ITERATIONS, _SHORTENINGS = 1e-6, 500, 30
+_TOLERANCE = 1e-6  # length of the projected gradient, relative to the criterion: a matrix is done
+_ITERATIONS, _SHORTENINGS = 500, 30
 
 
 class Rotated(NamedTuple):
@@ -46,7 +46,7 @@ class Rotated(NamedTuple):
     @property
     def correlation(self) -> np.ndarray:
         """Correlations of the rotated skills, ``(S, d, d)``."""
-        return np.swapaxes(self.transform, -1, -2) @ self.transform
+        return transposed(self.transform) @ self.transform
 
 
 class Alignment(NamedTuple):
@@ -56,6 +56,11 @@ class Alignment(NamedTuple):
     sign: np.ndarray  # (S, d) 1 or -1: what to multiply that column by
     congruence: np.ndarray  # (S, d) with the reference, after signs: 1 is the same direction
     margin: np.ndarray  # (S,) mean congruence of the best assignment less the second best's
+
+
+def transposed(x: np.ndarray) -> np.ndarray:
+    """Of S matrices, each."""
+    return np.swapaxes(x, -1, -2)
 
 
 # -- criteria: value (S,) and gradient (S, J, d) at L ---------------------------------------
@@ -94,11 +99,7 @@ def target(loading: np.ndarray, pattern: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def minimise(
-    loading: np.ndarray,
-    criterion: Criterion,
-    oblique: bool,
-    start: np.ndarray,
-    tolerance: float = _TOLERANCE,
+    loading: np.ndarray, criterion: Criterion, oblique: bool, start: np.ndarray
 ) -> Rotated:
     """Rotate every matrix from its start to a local minimum of the criterion.
 
@@ -112,8 +113,6 @@ def minimise(
         Columns of T have length one; else T is orthogonal.
     start
         ``(S, d, d)`` or ``(d, d)``.
-    tolerance
-        Length of the projected gradient, relative to the criterion, at which a matrix is done.
 
     Returns
     -------
@@ -130,7 +129,7 @@ def minimise(
     moved = np.ones(n, bool)
     least = 1e-6 * (full**2).sum((-1, -2)).mean()  # where a criterion vanishes at its minimum
     for _ in range(_ITERATIONS):
-        scale = tolerance * np.maximum(np.abs(now.value), least)
+        scale = _TOLERANCE * np.maximum(np.abs(now.value), least)
         steep = _norm(now.gradient) / scale
         stop = (steep <= 1) | ~moved  # nothing improves: at the limit of double precision
         if stop.any():
@@ -153,18 +152,17 @@ class _State(NamedTuple):
 
     @classmethod
     def at(cls, a: np.ndarray, t: np.ndarray, criterion: Criterion, oblique: bool) -> _State:
-        tt = np.swapaxes(t, -1, -2)
         if oblique:
             inverse = np.linalg.inv(t)
-            pattern = a @ np.swapaxes(inverse, -1, -2)
+            pattern = a @ transposed(inverse)
             value, slope = criterion(pattern)
-            gradient = -np.swapaxes(np.swapaxes(pattern, -1, -2) @ slope @ inverse, -1, -2)
+            gradient = -transposed(transposed(pattern) @ slope @ inverse)
             gradient = gradient - t * (t * gradient).sum(-2, keepdims=True)
         else:
             value, slope = criterion(a @ t)
-            gradient = np.swapaxes(a, -1, -2) @ slope
-            inner = tt @ gradient
-            gradient = gradient - t @ (inner + np.swapaxes(inner, -1, -2)) / 2
+            gradient = transposed(a) @ slope
+            inner = transposed(t) @ gradient
+            gradient = gradient - t @ (inner + transposed(inner)) / 2
         return cls(t, value, gradient)
 
     def take(self, which: np.ndarray) -> _State:
@@ -191,48 +189,36 @@ def _line_search(
         if not left.size:
             break
         step[left] *= 0.3
-    moved = np.ones(len(a), bool)
-    moved[left] = False
-    return new, moved
+    return new, ~np.isin(np.arange(len(a)), left)
 
 
 def _update(inverse: np.ndarray, old: _State, new: _State) -> np.ndarray:
     """The BFGS update of inverse Hessians (S, d*d, d*d), skipped where curvature is not seen."""
-    s, y = (
-        (b - a).reshape(len(inverse), -1)
-        for a, b in ((old.transform, new.transform), (old.gradient, new.gradient))
-    )
+    s = (new.transform - old.transform).reshape(len(inverse), -1)
+    y = (new.gradient - old.gradient).reshape(len(inverse), -1)
     curvature = (s * y).sum(-1)
     seen = curvature > 1e-10 * np.sqrt((s**2).sum(-1) * (y**2).sum(-1)) + 1e-300
     rho = (seen / np.where(seen, curvature, 1.0))[:, None, None]
     hy = (inverse @ y[..., None])[..., 0]
     stretch = (1 + rho[:, :, 0] * (y * hy).sum(-1, keepdims=True))[..., None] * rho
-    cross = s[:, :, None] * hy[:, None, :]
-    out: np.ndarray = (
-        inverse
-        + stretch * (s[:, :, None] * s[:, None, :])
-        - rho * (cross + np.swapaxes(cross, -1, -2))
-    )
-    return out
+    cross, outer = s[:, :, None] * hy[:, None, :], s[:, :, None] * s[:, None, :]
+    return np.asarray(inverse + stretch * outer - rho * (cross + transposed(cross)))
 
 
 def _retract(t: np.ndarray, oblique: bool) -> np.ndarray:
     """The admissible matrix nearest to `t`."""
     if oblique:
-        scaled: np.ndarray = t / np.sqrt((t**2).sum(-2, keepdims=True))
-        return scaled
+        return np.asarray(t / np.sqrt((t**2).sum(-2, keepdims=True)))
     u, _, v = np.linalg.svd(t)
-    product: np.ndarray = u @ v
-    return product
+    return np.asarray(u @ v)
 
 
 def _pattern(a: np.ndarray, t: np.ndarray, oblique: bool) -> np.ndarray:
-    return a @ np.swapaxes(np.linalg.inv(t), -1, -2) if oblique else a @ t
+    return a @ transposed(np.linalg.inv(t)) if oblique else a @ t
 
 
 def _norm(x: np.ndarray) -> np.ndarray:
-    out: np.ndarray = np.sqrt((x**2).sum((-1, -2)))
-    return out
+    return np.asarray(np.sqrt((x**2).sum((-1, -2))))
 
 
 # -- rotations by name ----------------------------------------------------------------------
@@ -248,13 +234,11 @@ def check(method: str, shape: tuple[int, int], pattern: Any = None, **options: f
     DataError
         If a target is missing, superfluous or of the wrong shape, or an option is out of range.
     """
-    if method not in METHODS:
-        raise unknown("rotation", method, METHODS)
+    check_known("rotation", [method], METHODS)
     known = OPTIONS.get(method, {})
+    remedy = f"the rotation {method!r} takes {', '.join(known) or 'no option'}."
     for name, number in options.items():
-        if name not in known:
-            which = f"the rotation {method!r} takes " + (", ".join(known) or "no option")
-            raise unknown("option of a rotation", name, known, which + ".")
+        check_known("option of a rotation", [name], known, remedy)
         if not np.isfinite(number) or (name != "gamma" and number <= 0):
             raise DataError(f"{name} of {method} must be a positive number, not {number!r}")
     if (method == "target") != (pattern is not None):
@@ -312,7 +296,7 @@ def rotate(
     Examples
     --------
     >>> import numpy as np
-    >>> from sloth_bayes.rotation import rotate
+    >>> from sloth_bayes.skills.rotation import rotate
     >>> simple = np.array([[2.0, 0], [1, 0], [0, 1], [0, 3]])
     >>> turned = simple @ np.array([[0.8, -0.6], [0.6, 0.8]])
     >>> np.abs(rotate(turned[None], "quartimin").loading[0]).round(3) + 0.0
@@ -323,16 +307,15 @@ def rotate(
     """
     a = np.asarray(loading, np.float64)
     check(method, a.shape[1:], pattern, **options)
-    identity = np.eye(a.shape[2])
-    start = identity if start is None else start
+    identity = np.broadcast_to(np.eye(a.shape[2]), (len(a), a.shape[2], a.shape[2]))
+    start = identity if start is None else np.broadcast_to(start, identity.shape)
     if method == "none" or a.shape[2] == 1:
-        t = np.broadcast_to(start if method == "none" else identity, (len(a), *identity.shape))
-        pattern_ = _pattern(a, t, oblique=True)
-        return Rotated(pattern_, t.copy(), np.zeros(len(a)), np.ones(len(a), bool))
+        t = np.array(start if method == "none" else identity)
+        return Rotated(_pattern(a, t, True), t, np.zeros(len(a)), np.ones(len(a), bool))
     if method == "promax":
         # varimax is orthogonal: of an oblique start only the nearest rotation is meant
-        orthogonal = _retract(np.broadcast_to(start, (len(a), *identity.shape)), False)
-        return _promax(minimise(a, varimax, False, orthogonal), options.get("power", 4.0))
+        simple = minimise(a, varimax, False, _retract(start, False))
+        return _promax(simple, options.get("power", 4.0))
     options = OPTIONS.get(method, {}) | options
     criteria: dict[str, Criterion] = {
         "geomin": lambda x: geomin(x, **options),
@@ -347,11 +330,11 @@ def rotate(
 def _promax(simple: Rotated, power: float) -> Rotated:
     """Least squares of varimax loadings on their own powers (Hendrickson and White 1964)."""
     v = simple.loading
-    vt = np.swapaxes(v, -1, -2)
+    vt = transposed(v)
     u = np.linalg.solve(vt @ v, vt @ (v * np.abs(v) ** (power - 1)))
-    scale = np.diagonal(np.linalg.inv(np.swapaxes(u, -1, -2) @ u), axis1=-2, axis2=-1)
+    scale = np.diagonal(np.linalg.inv(transposed(u) @ u), axis1=-2, axis2=-1)
     u = u * np.sqrt(scale)[:, None, :]  # so that skills have unit variance
-    t = simple.transform @ np.swapaxes(np.linalg.inv(u), -1, -2)
+    t = simple.transform @ transposed(np.linalg.inv(u))
     return Rotated(v @ u, t, simple.value, simple.converged)
 
 
@@ -435,10 +418,12 @@ def follow(
     if method == "none":
         found = rotate(a, method)
     else:
-        u, _, v = np.linalg.svd(np.swapaxes(a, -1, -2) @ to.unrotated)
+        u, _, v = np.linalg.svd(transposed(a) @ to.unrotated)
         found = rotate(a, method, (u @ v) @ to.transform, **arguments)
     how = align(found.loading, to.loading)
-    return apply(found, how), how
+    index, sign = how.order[:, None, :], how.sign[:, None, :]
+    loading, transform = (np.take_along_axis(a, index, axis=2) * sign for a in found[:2])
+    return found._replace(loading=loading, transform=transform), how
 
 
 def align(loading: np.ndarray, to: np.ndarray) -> Alignment:
@@ -450,49 +435,44 @@ def align(loading: np.ndarray, to: np.ndarray) -> Alignment:
     Examples
     --------
     >>> import numpy as np
-    >>> from sloth_bayes.rotation import align
+    >>> from sloth_bayes.skills.rotation import align
     >>> a = np.array([[1.0, 0], [0, 2], [1, 1]])
     >>> how = align(np.stack([a, -a[:, ::-1]]), a)
     >>> how.order.tolist(), how.sign.tolist()
     ([[0, 1], [1, 0]], [[1.0, 1.0], [-1.0, -1.0]])
     """
-    size = np.sqrt((loading**2).sum(-2))
+    cosine = congruence(loading, to)
+    gain = np.abs(cosine)
+    order, matched = _assignment(gain)
+    sign = np.where(_taken(cosine, order) < 0, -1.0, 1.0)
+    return Alignment(order, sign, matched, matched.mean(-1) - _second(gain, order))
+
+
+def congruence(loading: np.ndarray, to: np.ndarray) -> np.ndarray:
+    """Tucker's, ``(S, d, d)``, of each column of one matrix (J, d) with those of S others."""
+    size = np.sqrt((loading**2).sum(-2))[:, None, :] * np.sqrt((to**2).sum(0))[:, None]
     cosine = np.einsum("sjk,jl->slk", loading, to, optimize=True)
-    cosine = cosine / np.maximum(size[:, None, :] * np.sqrt((to**2).sum(0))[:, None], 1e-300)
-    gain = np.abs(cosine)  # (S, reference's column, matrix's column)
-    d = to.shape[1]
+    return np.asarray(cosine / np.maximum(size, 1e-300))
+
+
+def _taken(values: np.ndarray, order: np.ndarray) -> np.ndarray:
+    return np.take_along_axis(values, order[:, :, None], axis=2)[..., 0]
+
+
+def _assignment(gain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each row the column of the best assignment, and its gain there, ``(S, d)``."""
     order = np.stack([linear_sum_assignment(g, maximize=True)[1] for g in gain])
-    rows = np.arange(d)
-    chosen = np.take_along_axis(cosine, order[:, :, None], axis=2)[..., 0]
-    congruence = np.abs(chosen)
-    margin = congruence.mean(-1) - _second(gain, order, rows)
-    return Alignment(order, np.where(chosen < 0, -1.0, 1.0), congruence, margin)
+    return order, _taken(gain, order)
 
 
-def _second(gain: np.ndarray, order: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _second(gain: np.ndarray, order: np.ndarray) -> np.ndarray:
     """Mean gain of the best assignment that differs from `order`."""
-    d = len(rows)
+    n, d = order.shape
     if d == 1:
-        return np.zeros(len(gain))
-    if d <= 4:  # few enough to try all
-        every = np.array(list(itertools.permutations(range(d))))
-        total = gain[:, rows, every].mean(-1)  # (S, d!)
-        total[(every[None] == order[:, None]).all(-1)] = -np.inf
-        return total.max(-1)
-    best = np.full(len(gain), -np.inf)
-    for s, (g, taken) in enumerate(zip(gain, order)):
-        for k in rows:  # it lacks at least one match of the best: forbid each in turn
-            barred = g.copy()
-            barred[k, taken[k]] = -float(d)
-            other = linear_sum_assignment(barred, maximize=True)[1]
-            best[s] = max(best[s], barred[rows, other].mean())
+        return np.zeros(n)
+    best = np.full(n, -np.inf)
+    for k in range(d):  # it lacks at least one match of the best: forbid each in turn
+        barred = gain.copy()
+        barred[np.arange(n), k, order[:, k]] = -float(d)
+        best = np.maximum(best, _assignment(barred)[1].mean(-1))
     return best
-
-
-def apply(found: Rotated, how: Alignment) -> Rotated:
-    """Reorder and reflect the rotated skills as the alignment says."""
-    index, sign = how.order[:, None, :], how.sign[:, None, :]
-    return found._replace(
-        loading=np.take_along_axis(found.loading, index, axis=2) * sign,
-        transform=np.take_along_axis(found.transform, index, axis=2) * sign,
-    )

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..errors import DataError, unknown
+from ..errors import DataError, check_known
 from ..law import equations
+from ..posterior.base import in_chains, merge_chains
 from ..posterior.core import PosteriorDraws
 from ..predict.candidates import completed
 from ..predict.new_effects import effects_of
 from ..support.checks import check_prob
-from ..support.intervals import SUMMARY, lower_and_upper, summarise
+from ..support.intervals import lower_and_upper, summarise
 from . import rotation as rotate
 from .names import checked_names
-from .rotated_draws import sampled
+from .rotated_draws import skill_draws
 
 
+@dataclasses.dataclass(eq=False)
 class Skills:
     """Rotated and standardised skills of a posterior, draw by draw.
 
@@ -65,32 +68,18 @@ class Skills:
     ['benchmark', 'skill', 'mean', 'median']
     """
 
-    def __init__(
-        self,
-        draws: xr.Dataset,
-        posterior: PosteriorDraws,
-        *,
-        rotation: str,
-        quality: pd.DataFrame,
-        ambiguous: float,
-        optima: pd.DataFrame,
-        prob: float,
-        messages: tuple[str, ...],
-        reference: rotate.Reference,
-        kept: np.ndarray,
-        models: list[str],
-    ) -> None:
-        self.draws = draws
-        self.rotation = rotation
-        self.quality = quality
-        self.ambiguous = ambiguous
-        self.optima = optima
-        self.prob = prob
-        self.messages = messages
-        self.posterior = posterior
-        self.reference = reference
-        self.kept = kept  # which of the posterior's draws, chains one after another
-        self._models = models  # those that skills are standardised over
+    draws: xr.Dataset
+    posterior: PosteriorDraws
+    _: KW_ONLY
+    rotation: str
+    quality: pd.DataFrame
+    ambiguous: float
+    optima: pd.DataFrame
+    prob: float
+    messages: tuple[str, ...]
+    reference: rotate.Reference
+    kept: np.ndarray  # which of the posterior's draws, chains one after another
+    over: list[str]  # the models that skills are standardised over
 
     # -- what is in it -----------------------------------------------------------------
 
@@ -137,16 +126,12 @@ class Skills:
         'maths'
         """
         if isinstance(names, Mapping):
-            for name in names:
-                if name not in self.names:
-                    raise unknown("skill", name, self.names)
+            check_known("skill", names, self.names)
             names = [names.get(name, name) for name in self.names]
         new = checked_names(names, len(self.names))
         draws = self.draws.assign_coords(skill=new, with_skill=new)
         quality = self.quality.set_axis(pd.Index(new, name="skill"))
-        other = Skills.__new__(Skills)
-        other.__dict__.update(self.__dict__, draws=draws, quality=quality)
-        return other
+        return dataclasses.replace(self, draws=draws, quality=quality)
 
     # -- tables --------------------------------------------------------------------------
 
@@ -189,9 +174,8 @@ class Skills:
             skill, with_skill, mean, median, sd, lower, upper, p_positive, prob.
         """
         found = self._frame("correlation", prob, "skill", "with_skill")
-        place = {name: k for k, name in enumerate(self.names)}
-        first, second = found["skill"].map(place), found["with_skill"].map(place)
-        return found[first < second].reset_index(drop=True)
+        above = np.triu(np.ones((len(self.names), len(self.names)), bool), 1)
+        return found[above.ravel()].reset_index(drop=True)
 
     def communality(self, prob: float | None = None) -> pd.DataFrame:
         """How much of a benchmark its skills explain, and how much is its own.
@@ -212,7 +196,7 @@ class Skills:
         residual = self.posterior.known_effects().residual
         own = np.zeros_like(common)
         if residual is not None:
-            rows = np.searchsorted(self.posterior.models, self._models)
+            rows = np.searchsorted(self.posterior.models, self.over)
             own = residual[self.kept][:, rows].var(1, dtype=np.float64)
         share = common / (common + own)
         low, high = lower_and_upper(share, prob)
@@ -238,17 +222,7 @@ class Skills:
             model, family, lineage, instruct, params_b, tokens_t, skill, mean, median, sd,
             lower, upper, p_positive, prob.
         """
-        constant = self.posterior.constant_data
-        about = pd.DataFrame(
-            {
-                "model": constant["model"].values.astype(str),
-                "family": constant["family_of_model"].values.astype(str),
-                "lineage": constant["lineage_of_model"].values.astype(str),
-                "instruct": constant["instruct"].values.astype(bool),
-                "params_b": constant["params_b"].values,
-                "tokens_t": constant["tokens_t"].values,
-            }
-        )
+        about = self.posterior.model_table().reset_index()
         return about.merge(self._frame("model_skill", prob, "model", "skill"), on="model")
 
     def families(
@@ -285,28 +259,22 @@ class Skills:
         prob = check_prob(self.prob if prob is None else prob)
         about = self.posterior.family_table()
         chosen = list(about.index) if families is None else list(families)
-        for name in chosen:
-            if name not in about.index:
-                raise unknown("family", name, list(about.index))
+        check_known("family", chosen, about.index)
         if instruct is not None:
             chosen = [f for f in chosen if about.loc[f, "instruct"] == instruct]
         if not chosen:
             raise DataError("no family is left to rank: instruct and families exclude them all")
-        index = [list(about.index).index(f) for f in chosen]
-        values = self.merged("family_skill")[:, index]
-        rank = (-values).argsort(1).argsort(1) + 1
+        index = about.index.get_indexer(chosen)
+        values = np.swapaxes(self.merged("family_skill")[:, index], 1, 2)
+        rank = (-values).argsort(-1).argsort(-1) + 1
         low, high = lower_and_upper(rank, prob)
-        parts = []
-        for k, name in enumerate(self.names):
-            part = about.loc[chosen].reset_index()
-            part.insert(0, "skill", name)
-            for column, numbers in summarise(values[:, :, k], prob).items():
-                part[column] = numbers
-            part["rank"] = np.median(rank[:, :, k], axis=0)
-            part["rank_lower"], part["rank_upper"] = low[:, k], high[:, k]
-            part["p_best"] = (rank[:, :, k] == 1).mean(0)
-            parts.append(part.sort_values("mean", ascending=False, kind="stable"))
-        return pd.concat(parts, ignore_index=True).assign(prob=prob)
+        labels = _crossed(skill=self.names, family=chosen).join(about, on="family")
+        found = self._summary(
+            labels, values, prob, rank=np.median(rank, axis=0), rank_lower=low, rank_upper=high,
+            p_best=(rank == 1).mean(0),
+        )  # fmt: skip
+        skill = np.repeat(np.arange(len(self.names)), len(chosen))
+        return found.iloc[np.lexsort((-found["mean"], skill))].reset_index(drop=True)
 
     def superiority(self, skill: str, families: Iterable[str] | None = None) -> pd.DataFrame:
         """Probability that the row's family is more efficient at a skill than the column's.
@@ -336,13 +304,12 @@ class Skills:
         >>> bool(p.loc["qwen2", "opt"] > 0.9)
         True
         """
-        k = self._skill(skill)
+        check_known("skill", [skill], self.names)
         known = self.posterior.families
         chosen = known if families is None else list(families)
-        for name in chosen:
-            if name not in known:
-                raise unknown("family", name, known)
-        values = self.merged("family_skill")[:, [known.index(f) for f in chosen], k]
+        check_known("family", chosen, known)
+        at = [known.index(f) for f in chosen]
+        values = self.merged("family_skill")[:, at, self.names.index(skill)]
         above = np.stack([(values[:, [i]] > values).mean(0) for i in range(len(chosen))])
         np.fill_diagonal(above, np.nan)
         return pd.DataFrame(above, index=chosen, columns=chosen)
@@ -361,8 +328,7 @@ class Skills:
         """
         found = self._frame("slope", prob, "input", "skill")
         if "instruct" in self.draws:
-            tuned = self._frame("instruct", prob, "skill")
-            tuned.insert(0, "input", "instruct")
+            tuned = self._frame("instruct", prob, "skill").assign(input="instruct")
             found = pd.concat([found, tuned], ignore_index=True)
         return found
 
@@ -402,27 +368,20 @@ class Skills:
         >>> e["of"].tolist()[::3]
         ['size', 'tokens', 'size', 'tokens']
         """
-        prob = check_prob(self.prob if prob is None else prob)
-        typical = np.exp(self._centre())
-        given = [
-            typical[i] if value is None else value for i, value in enumerate((params_b, tokens_t))
-        ]
-        sizes, tokens = _pair(*given)
+        typical = np.exp(self.posterior.constant("centre"))
+        given = zip((params_b, tokens_t), typical)
+        sizes, tokens = _pair(*(usual if value is None else value for value, usual in given))
         kind, slope = self.posterior.spec.inputs, self.merged("slope")
         here = self._inputs(sizes, tokens)
         steps = {"size": self._inputs(2 * sizes, tokens) - here}
         if kind != "size":
             steps["tokens"] = self._inputs(sizes, 2 * tokens) - here
-        parts = []
-        for i in range(sizes.size):
-            for of, step in steps.items():
-                part = pd.DataFrame(summarise(np.einsum("p,spk->sk", step[i], slope), prob))
-                part.insert(0, "skill", self.names)
-                part.insert(0, "of", of)
-                part.insert(0, "tokens_t", tokens[i])
-                part.insert(0, "params_b", sizes[i])
-                parts.append(part)
-        return pd.concat(parts, ignore_index=True).assign(prob=prob)
+        values = np.einsum("oip,spk->siok", list(steps.values()), slope)
+        labels = _crossed(point=range(sizes.size), of=list(steps), skill=self.names)
+        point = labels.pop("point")
+        labels.insert(0, "params_b", sizes[point])
+        labels.insert(1, "tokens_t", tokens[point])
+        return self._summary(labels, values, prob)
 
     def tuning(self, prob: float | None = None) -> pd.DataFrame:
         """What tuning did to the skills of each tuned family, against its base family.
@@ -437,19 +396,12 @@ class Skills:
             family, base, skill, mean, median, sd, lower, upper, p_positive, prob; empty if no
             lineage has both.
         """
-        prob = check_prob(self.prob if prob is None else prob)
-        values, known = self.merged("family_skill"), self.posterior.families
-        parts = []
-        for family, base in self.pairs().items():
-            gain = values[:, known.index(family)] - values[:, known.index(base)]
-            part = pd.DataFrame(summarise(gain, prob))
-            for place, (column, value) in enumerate(
-                {"family": family, "base": base, "skill": self.names}.items()
-            ):
-                part.insert(place, column, value)
-            parts.append(part.assign(prob=prob))
-        columns = ["family", "base", "skill", *SUMMARY, "prob"]
-        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+        pairs, known = self.pairs(), self.posterior.families
+        tuned, base = ([known.index(f) for f in names] for names in (pairs, pairs.values()))
+        values = self.merged("family_skill")
+        labels = _crossed(family=list(pairs), skill=self.names)
+        labels.insert(1, "base", labels["family"].map(pairs))
+        return self._summary(labels, values[:, tuned] - values[:, base], prob)
 
     def of(
         self, candidates: pd.DataFrame, seed: int = 0, *, new_family: bool = False
@@ -481,9 +433,9 @@ class Skills:
         ('chain', 'draw', 'model', 'skill')
         """
         rows = completed(self.posterior, candidates, new_family)
-        every = sampled(self.posterior, effects_of(self.posterior, rows, seed))
-        values = self._turned(every[self.kept])
-        return self._labelled(values, "model", model=rows["model"].to_numpy(str))
+        every = skill_draws(self.posterior, effects_of(self.posterior, rows, seed))[self.kept]
+        values = (every - self.merged("centre")[:, None]) @ self.merged("transform")
+        return self._labelled(values, model=rows["model"].to_numpy(str))
 
     def surface(
         self, params_b: Sequence[float] | np.ndarray, tokens_t: Sequence[float] | np.ndarray
@@ -504,7 +456,7 @@ class Skills:
         _positive(sizes, tokens)
         x = self._inputs(sizes[:, None], tokens[None, :])
         values = np.einsum("abp,spk->sabk", x, self.merged("slope"), optimize=True)
-        return self._labelled(values, "params_b", "tokens_t", params_b=sizes, tokens_t=tokens)
+        return self._labelled(values, params_b=sizes, tokens_t=tokens)
 
     # -- plots ---------------------------------------------------------------------------
 
@@ -530,70 +482,58 @@ class Skills:
         """
         from ..plots import skills as plots
 
-        if kind not in plots.FIGURES:
-            raise unknown("figure", kind, plots.FIGURES)
-        axes: np.ndarray[Any, Any] = getattr(plots, kind)(self, **options)
-        return axes
+        check_known("figure", [kind], plots.FIGURES)
+        return np.asarray(getattr(plots, kind)(self, **options))
 
     # -- behind the tables ---------------------------------------------------------------
 
     def merged(self, name: str) -> np.ndarray:
-        values = self.draws[name].values
-        out: np.ndarray = values.reshape(-1, *values.shape[2:])
-        return out
+        """A variable's draws, chains one after another, ``(S, ...)``. For the layers above."""
+        return merge_chains(self.draws[name])
 
-    def _labelled(self, values: np.ndarray, *dims: str, **coords: Any) -> xr.DataArray:
-        sizes = self.draws.sizes
-        full = values.reshape(sizes["chain"], sizes["draw"], *values.shape[1:])
-        shared = {k: self.draws[k].values for k in ("chain", "draw", "skill")}
-        return xr.DataArray(full, dims=("chain", "draw", *dims, "skill"), coords=shared | coords)
+    def _labelled(self, values: np.ndarray, **coords: np.ndarray) -> xr.DataArray:
+        """Skills of draws, ``(S, ..., skill)``, over the dimensions of `coords`."""
+        variables = {"skills": ((*coords, "skill"), values)}
+        found = in_chains(self.draws, variables, **coords, skill=self.names)
+        return found["skills"].rename(None)
 
     def _frame(self, name: str, prob: float | None, *dims: str) -> pd.DataFrame:
         """A variable, summarised: one row an entry, a column a dimension."""
+        labels = _crossed(**{dim: self.draws[dim].values.astype(str) for dim in dims})
+        return self._summary(labels, self.merged(name), prob)
+
+    def _summary(
+        self, labels: pd.DataFrame, values: np.ndarray, prob: float | None, **more: np.ndarray
+    ) -> pd.DataFrame:
+        """What draws ``(S, ...)`` say of each labelled entry, and what else there is of each."""
         prob = check_prob(self.prob if prob is None else prob)
-        values = self.merged(name)
-        labels = [[str(v) for v in self.draws[dim].values] for dim in dims]
-        out = pd.DataFrame(list(itertools.product(*labels)), columns=list(dims))
-        for column, numbers in summarise(values.reshape(len(values), -1), prob).items():
-            out[column] = numbers
-        return out.assign(prob=prob)
-
-    def _skill(self, name: str) -> int:
-        if name not in self.names:
-            raise unknown("skill", name, self.names)
-        return self.names.index(name)
-
-    def _turned(self, sampled: np.ndarray) -> np.ndarray:
-        """Skills as they were sampled, ``(S, M, d)``, in the rotated and standardised units."""
-        out: np.ndarray = (sampled - self.merged("centre")[:, None]) @ self.merged("transform")
-        return out
-
-    def _centre(self) -> np.ndarray:
-        return self.posterior.constant("centre")
+        columns = {k: v.ravel() for k, v in (summarise(values, prob) | more).items()}
+        return labels.assign(**columns, prob=prob)
 
     def _inputs(self, sizes: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-        sizes, tokens = np.broadcast_arrays(sizes, tokens)
-        kind = self.posterior.spec.inputs
-        out: np.ndarray = equations.raw_inputs(
-            kind, np.log(sizes), np.log(tokens), self._centre(), np
-        )
-        return out
+        post, (size, token) = self.posterior, np.broadcast_arrays(np.log(sizes), np.log(tokens))
+        centre = post.constant("centre")
+        return np.asarray(equations.raw_inputs(post.spec.inputs, size, token, centre, np))
 
     def pairs(self) -> dict[str, str]:
         """Tuned families and the base family of each: see :meth:`tuning`."""
         about = self.posterior.family_table()
         pairs = {}
-        for family, row in about[about["instruct"]].iterrows():
-            bases = about[(about["lineage"] == row["lineage"]) & ~about["instruct"]]
-            if bases.empty:
-                continue
-            alike = [b for b in bases.index if str(family).startswith(str(b))]
+        for family, lineage in about.loc[about["instruct"], "lineage"].items():
+            bases = about[(about["lineage"] == lineage) & ~about["instruct"]]
+            alike = [str(b) for b in bases.index if str(family).startswith(str(b))]
             if alike:
-                pairs[str(family)] = str(max(alike, key=len))
-            else:
-                named = row["lineage"] in bases.index
-                pairs[str(family)] = str(row["lineage"] if named else bases["n_models"].idxmax())
+                pairs[str(family)] = max(alike, key=len)
+            elif len(bases):
+                named = lineage in bases.index
+                pairs[str(family)] = str(lineage if named else bases["n_models"].idxmax())
         return pairs
+
+
+def _crossed(**labels: Iterable[Any]) -> pd.DataFrame:
+    """Every combination, the last label running fastest."""
+    index = pd.MultiIndex.from_product(list(labels.values()), names=list(labels))
+    return index.to_frame(index=False)
 
 
 def _positive(*arrays: np.ndarray) -> None:

@@ -17,24 +17,31 @@ def whole(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
-def check_prob(prob: float) -> float:
-    """An interval's mass, or an error that says what was meant."""
+def check_prob(prob: Any, name: str = "prob", meaning: str = "for a 90% interval") -> float:
+    """A probability strictly between 0 and 1, or an error that says what 0.9 would mean."""
     if not isinstance(prob, int | float) or not 0 < prob < 1:
-        raise DataError(f"prob must lie between 0 and 1 (0.9 for a 90% interval), not {prob!r}")
+        raise DataError(f"{name} must lie between 0 and 1 (0.9 {meaning}), not {prob!r}")
     return float(prob)
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a finite real number, and no truth value."""
+    return (
+        isinstance(value, int | float | np.integer | np.floating)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    )
 
 
 def check_positive(value: Any, name: str, unit: str) -> None:
     """A positive finite number, or an error that says its unit."""
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not (number and math.isfinite(value) and value > 0):
+    if not (is_number(value) and value > 0):
         raise DataError(f"{name} must be a positive number ({unit}), not {value!r}")
 
 
 def check_probability(value: Any, name: str) -> None:
     """A probability strictly between 0 and 1."""
-    if not isinstance(value, int | float) or not 0 < value < 1:
-        raise DataError(f"{name} must lie between 0 and 1 (0.9 to be sure by 90%), not {value!r}")
+    check_prob(value, name, "to be sure by 90%")
 
 
 def interval(given: Any, name: str) -> tuple[float, float]:

@@ -28,8 +28,8 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     Yields
     ------
     pathlib.Path
-        A path in the same folder, so that the final rename stays on one file system. It
-        is removed when the block raises, and `target` is then left as it was.
+        A path beside it, so that the final rename stays on one file system. It is removed
+        when the block raises, and `target` is then left as it was.
 
     Examples
     --------
@@ -41,20 +41,10 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     (['a.txt'], 'done')
     """
     target = Path(target)
-    handle, name = tempfile.mkstemp(
-        prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent
-    )
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with tempfile.TemporaryDirectory(prefix=f".{target.stem}-", dir=target.parent) as folder:
+        temporary = Path(folder) / target.name
         yield temporary
-        # mkstemp makes private files; the result gets the mode that open() would have given
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -21,20 +21,20 @@ def median_and_ends(values: np.ndarray, prob: float) -> np.ndarray:
     return out
 
 
+def order_statistics(x: np.ndarray, prob: float) -> tuple[float, float, float]:
+    """Median and ends of the central interval; infinite draws are the largest, not a hole."""
+    levels = [0.5, (1 - prob) / 2, (1 + prob) / 2]
+    return tuple(np.quantile(x, levels, method="inverted_cdf").tolist())
+
+
 SUMMARY = ("mean", "median", "sd", "lower", "upper", "p_positive")
 
 
 def summarise(values: np.ndarray, prob: float) -> dict[str, np.ndarray]:
     """The columns of a summary, :data:`SUMMARY`."""
-    low, high = lower_and_upper(values, prob)
-    return {
-        "mean": values.mean(0),
-        "median": np.median(values, axis=0),
-        "sd": values.std(0),
-        "lower": low,
-        "upper": high,
-        "p_positive": (values > 0).mean(0),
-    }
+    ends = lower_and_upper(values, prob)
+    middle, positive = np.median(values, axis=0), (values > 0).mean(0)
+    return dict(zip(SUMMARY, (values.mean(0), middle, values.std(0), *ends, positive)))
 
 
 def quantiles(values: np.ndarray, levels: list[float]) -> list[np.ndarray]:
@@ -70,17 +70,12 @@ def _partition(values: np.ndarray, places: list[int]) -> None:
         _partition(values[..., k + 1 :], [p - k - 1 for p in places[middle + 1 :]])
 
 
-def order_statistics(x: np.ndarray, prob: float) -> tuple[float, float, float]:
-    """Median and ends of the central interval; infinite draws are the largest, not a hole."""
-    levels = [0.5, (1 - prob) / 2, (1 + prob) / 2]
-    middle, low, high = np.quantile(x, levels, method="inverted_cdf")
-    return float(middle), float(low), float(high)
-
-
-def bisect(ends: np.ndarray, test: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+def bisect(
+    ends: np.ndarray, test: Callable[[np.ndarray], np.ndarray], steps: int = _STEPS
+) -> np.ndarray:
     """Where `test` turns true between ``ends[:, 0]`` (false) and ``ends[:, 1]`` (true)."""
     no, yes = np.log(ends).T
-    for _ in range(_STEPS):
+    for _ in range(steps):
         middle = 0.5 * (no + yes)
         true = test(np.exp(middle))
         no, yes = np.where(true, no, middle), np.where(true, middle, yes)

@@ -1,4 +1,4 @@
-"""Where the data and posteriors that come with the package lie."""
+"""Where the data, posteriors and results of studies that come with the package lie."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ..errors import FileFormatError, unknown
 
 DEFAULT = "open_llm_leaderboard"  # the data set that is meant where none is named
 _PACKAGE = Path(__file__).resolve().parents[1]
+_IN_CHECKOUT = {"studies": "studies/results"}  # where its folder is not called as its kind
 
 
 def checkout(package: Path = _PACKAGE) -> Path | None:
@@ -23,13 +24,13 @@ def checkout(package: Path = _PACKAGE) -> Path | None:
     return root if project.get("name") == "sloth-bayes" else None
 
 
-def shipped(kind: Literal["data", "models"], package: Path = _PACKAGE) -> Path:
+def shipped(kind: Literal["data", "models", "studies"], package: Path = _PACKAGE) -> Path:
     """The folder of everything of one kind that ships: the wheel's first, then the checkout's.
 
     Parameters
     ----------
     kind
-        ``"data"`` or ``"models"``.
+        ``"data"``, ``"models"``, or ``"studies"`` (their results).
     package
         The folder of the imported package; only tests give another one.
 
@@ -46,11 +47,11 @@ def shipped(kind: Literal["data", "models"], package: Path = _PACKAGE) -> Path:
     inside = package / "_shipped" / kind
     if inside.is_dir():
         return inside
-    root = checkout(package)
-    if root is not None and (root / kind).is_dir():
-        return root / kind
+    root, folder = checkout(package), _IN_CHECKOUT.get(kind, kind)
+    if root is not None and (root / folder).is_dir():
+        return root / folder
     raise FileFormatError(
-        f"the folder {kind!r} that ships with sloth-bayes is missing: reinstall the package, "
+        f"the folder {folder!r} that ships with sloth-bayes is missing: reinstall the package, "
         "or import it from a complete checkout."
     )
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
 
 from ..errors import DataError, unknown
+from ..support.checks import is_number
 from ..support.files import read_cells
 from ..support.shipped import DEFAULT, dataset_folder
-from .columns import META, holds_numbers, is_number
+from .columns import META, holds_numbers
 
 
 @dataclass(frozen=True)
@@ -54,45 +55,30 @@ class Benchmark:
             raise DataError(f"a benchmark needs a name, not {self.name!r}.")
         if self.name in META or self.name == "released":
             raise DataError(f"{self.name!r} cannot be a benchmark: the column describes models.")
-        if not is_number(self.chance) or not 0 <= self.chance < 1:
-            raise DataError(
-                f"chance of benchmark {self.name!r} is {self.chance!r}: "
-                "it is the score of guessing, in [0, 1)."
-            )
-        questions = self.n_questions
-        if questions is not None and (
-            not is_number(questions) or questions <= 0 or questions != int(questions)
-        ):
-            raise DataError(
-                f"n_questions of benchmark {self.name!r} is {questions!r}: "
-                "it is a positive whole number, or None if unknown."
-            )
-        if not is_number(self.rounding) or not 0 <= self.rounding < 0.5:
-            raise DataError(
-                f"rounding of benchmark {self.name!r} is {self.rounding!r}: "
-                "it is the step of the scores, in [0, 0.5)."
-            )
+        self._check("chance", float, lambda v: 0 <= v < 1, "the score of guessing, in [0, 1)")
+        if self.n_questions is not None:
+            count = "a positive whole number, or None if unknown"
+            self._check("n_questions", int, lambda v: 0 < v == int(v), count)
+        step = "the step of the scores, in [0, 0.5)"
+        self._check("rounding", float, lambda v: 0 <= v < 0.5, step)
+
+    def _check(
+        self, name: str, kind: type, in_range: Callable[[float], bool], meaning: str
+    ) -> None:
+        value = getattr(self, name)
+        if not (is_number(value) and in_range(value)):
+            raise DataError(f"{name} of benchmark {self.name!r} is {value!r}: it is {meaning}.")
         # plain types, so that equal benchmarks have one repr and one fingerprint
-        object.__setattr__(self, "chance", float(self.chance))
-        object.__setattr__(self, "rounding", float(self.rounding))
-        if questions is not None:
-            object.__setattr__(self, "n_questions", int(questions))
+        object.__setattr__(self, name, kind(value))
 
 
 @functools.cache
 def read_benchmarks(name: str) -> tuple[Benchmark, ...]:
     """The benchmarks of a data set that ships."""
     table = read_cells(dataset_folder(name) / "benchmarks.csv")
-    return tuple(
-        Benchmark(
-            name=row["name"],
-            chance=float(row["chance"]),
-            n_questions=int(row["n_questions"]),
-            leaderboard=row["leaderboard"],
-            rounding=float(row["rounding"]),
-        )
-        for row in table.to_dict("records")
-    )
+    table = table.astype({"chance": float, "n_questions": int, "rounding": float})
+    columns = [field.name for field in fields(Benchmark)]
+    return tuple(Benchmark(*row) for row in table[columns].itertuples(index=False))
 
 
 def known_benchmarks() -> dict[str, Benchmark]:
@@ -108,7 +94,7 @@ def described(name: str, scores: np.ndarray) -> Benchmark:
     if known.rounding:
         steps = scores[~np.isnan(scores)] / known.rounding
         if not np.allclose(steps, np.round(steps), rtol=0, atol=1e-6):
-            return Benchmark(name, known.chance, known.n_questions, known.leaderboard)
+            return replace(known, rounding=0.0)
     return known
 
 
@@ -145,7 +131,7 @@ def listed_benchmarks(
             raise DataError(
                 f"a benchmark is a name or a Benchmark, not {type(benchmark).__name__}."
             )
-        name = Benchmark(benchmark).name if isinstance(benchmark, str) else benchmark.name
+        name = Benchmark(name_of(benchmark)).name
         if name in seen:
             raise DataError(f"benchmark {name!r} is listed twice.")
         seen.add(name)

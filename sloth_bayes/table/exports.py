@@ -10,15 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
 from ..errors import DataError, FileFormatError
 from ..support.files import read_cells
-from ..support.shipped import shipped
+from ..support.shipped import DEFAULT, dataset_folder
 from .leaderboard import load_dataset
-from .readings import Gathered, Reading, Skip, last_part, number
+from .readings import Gathered, Reading, last_part, number
 
 Scale = Literal["points", "fractions"]
 
@@ -26,27 +26,27 @@ Scale = Literal["points", "fractions"]
 def gather(path: Path, chosen: list[str], scale: Scale | None, out: Gathered) -> None:
     """Add the rows of one CSV file, all of them or those chosen."""
     table = read_cells(path)
-    headers = {_header(c): c for c in reversed(list(table.columns))}
+    columns = list(table.columns)
+    headers = {_header(c): c for c in reversed(columns)}
     known = _export_columns(path, headers)
     for column in headers.values():
-        if list(table.columns).count(column) > 1 and _header(column):
-            raise DataError(f"{path} has {list(table.columns).count(column)} columns {column!r}.")
+        if columns.count(column) > 1 and _header(column):
+            raise DataError(f"{path} has {columns.count(column)} columns {column!r}.")
     names = _export_names(path, table, headers)
     out.exported.update(dict.fromkeys(name for each in names for name in each))
     rows: Iterable[int] = range(len(table))
     if chosen:
         rows = [i for i in rows if not set(chosen).isdisjoint(names[i])]
-    columns = {c["column"]: headers[_header(c["column"])] for c in known}
-    cells = {
-        column: [_cell(path, table.at[i, original], column, names[i][0]) for i in range(len(table))]
-        for column, original in columns.items()
-    }
-    units = {c["column"]: c["unit"] if _is_raw(c) else scale or c["unit"] for c in known}
+    cells, units = {}, {}
+    for spec in known:
+        texts = table[headers[_header(spec.column)]]
+        cells[spec.column] = [_cell(path, t, spec.column, n[0]) for t, n in zip(texts, names)]
+        units[spec.column] = spec.unit if spec.column.endswith(" Raw") else scale or spec.unit
     for unit, limit in (("points", 100), ("fractions", 1)):
         values = [v for c in cells if units[c] == unit for v in cells[c] if v is not None]
-        high = max(values, default=0.0)
-        if high > limit or min(values, default=0.0) < 0:
-            bad = high if high > limit else min(values)
+        low, high = min(values, default=0.0), max(values, default=0.0)
+        if high > limit or low < 0:
+            bad = high if high > limit else low
             raise DataError(
                 f"{path}: the score {bad:g} is not in {unit}, 0 to {limit}, as exports like this "
                 "one are: correct it, or say what the scores are in (scale= or --scale)."
@@ -68,20 +68,17 @@ def gather(path: Path, chosen: list[str], scale: Scale | None, out: Gathered) ->
         _export_row(path, table.iloc[i], headers, model, out)
         done: set[str] = set()
         for spec in known:
-            column, benchmark = spec["column"], spec["benchmark"]
+            column, benchmark = spec.column, spec.benchmark
             value = cells[column][i]
             if value is None or benchmark in done:
                 continue
             done.add(benchmark)
             score, reason = _raw(value, units[column], spec)
+            found = Reading(str(path), model, benchmark, column, "", column)
             if score is None:
-                out.skips.append(
-                    Skip(str(path), model, benchmark, column, "", None, "no score", reason)
-                )
+                out.skips.append(found.skip("no score", reason))
             else:
-                out.readings.append(
-                    Reading(str(path), model, benchmark, column, "", column, "", None, score)
-                )
+                out.readings.append(found._replace(score=score))
 
 
 def _header(name: str) -> str:
@@ -89,11 +86,7 @@ def _header(name: str) -> str:
     return " ".join(re.sub(r"[^\w#()./+\- ]", "", name).split()).casefold()
 
 
-def _is_raw(spec: Mapping[str, str]) -> bool:
-    return spec["column"].endswith(" Raw")
-
-
-def _export_columns(path: Path, headers: Mapping[str, str]) -> list[dict[str, str]]:
+def _export_columns(path: Path, headers: Mapping[str, str]) -> list[Any]:
     """The benchmark columns of the format that a table is in."""
     own = ("model", "family", "params_b", "tokens_t")
     if headers.keys() >= set(own) or headers.keys() >= {"family", "pretraining data size (t)"}:
@@ -105,12 +98,9 @@ def _export_columns(path: Path, headers: Mapping[str, str]) -> list[dict[str, st
             f"{path} is no export of the Open LLM Leaderboard, which has a column 'Average', nor "
             f"a table with the columns {', '.join(own)}."
         )
-    table = read_cells(shipped("data") / "open_llm_leaderboard" / "exports.csv")
-    known = [
-        {str(k): str(v) for k, v in row.items()}
-        for row in table.to_dict("records")
-        if row["format"] == kind and _header(str(row["column"])) in headers
-    ]
+    table = read_cells(dataset_folder(DEFAULT) / "exports.csv")
+    specs = table[table["format"] == kind].itertuples(index=False)
+    known = [spec for spec in specs if _header(spec.column) in headers]
     if not known:
         raise FileFormatError(
             f"{path} has no benchmark of the leaderboards, which are "
@@ -148,18 +138,18 @@ def _cell(path: Path, text: str, column: str, model: str) -> float | None:
     return value
 
 
-def _raw(value: float, unit: str, spec: Mapping[str, str]) -> tuple[float | None, str]:
+def _raw(value: float, unit: str, spec: Any) -> tuple[float | None, str]:
     """The score as the shipped table holds it, or why it cannot be had."""
     score = value / 100 if unit == "points" else value
-    match spec["rescaled"]:
+    match spec.rescaled:
         case "no":
             return score, ""
         case "by sub-task":
             return None, (
                 "its points are a mean of sub-tasks each rescaled from its own chance level; "
-                f"export the column '{spec['benchmark']} Raw' too"
+                f"export the column '{spec.benchmark} Raw' too"
             )
-    chance = float(spec["chance"])
+    chance = float(spec.chance)
     if score == 0:
         return None, f"0 points mean the chance level, {100 * chance:g}%, or anything below"
     return chance + (1 - chance) * score, ""
@@ -170,20 +160,19 @@ def _export_row(
 ) -> None:
     """What an export says of a model besides its scores; zeros and -1 stand for unknown."""
     facts = out.facts[model]
-    for header, fact in (
-        *(("#params (b)", "params_b"), ("params_b", "params_b")),
-        *(("pretraining data size (t)", "tokens_t"), ("tokens_t", "tokens_t")),
-    ):
+    theirs = {"#params (b)": "params_b", "pretraining data size (t)": "tokens_t"}
+    for header in ("#params (b)", "params_b", "pretraining data size (t)", "tokens_t"):
         if header in headers:
             value = _cell(path, row[headers[header]], headers[header], model)
             if value is not None and value > 0:
-                facts[fact] = value
-    if "instruct" in headers:
-        facts["instruct"] = row[headers["instruct"]].strip().casefold() in ("true", "1", "yes")
-    elif "type" in headers:
-        facts["instruct"] = "chat" in row[headers["type"]].casefold()
+                facts[theirs.get(header, header)] = value
+    said = {header: row[column].strip() for header, column in headers.items() if header}
+    if "instruct" in said:
+        facts["instruct"] = said["instruct"].casefold() in ("true", "1", "yes")
+    elif "type" in said:
+        facts["instruct"] = "chat" in said["type"].casefold()
     # the collection of the Sloth paper calls our family Family2, and our lineage Family
-    kinds = ("family2", "family") if "family2" in headers else ("family", "lineage")
+    kinds = ("family2", "family") if "family2" in said else ("family", "lineage")
     for header, fact in zip(kinds, ("family", "lineage")):
-        if header in headers and row[headers[header]].strip():
-            facts[fact] = row[headers[header]].strip()
+        if said.get(header):
+            facts[fact] = said[header]

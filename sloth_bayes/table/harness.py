@@ -13,16 +13,18 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import pandas as pd
 
 from ..errors import DataError, FileFormatError
 from ..support.files import read_cells
-from ..support.shipped import shipped
+from ..support.shipped import DEFAULT, dataset_folder
+from ..support.words import counted
 from .readings import Gathered, Reading, Skip, number
 
 _UNKNOWN_SHOTS = "the file does not say with how many shots it was evaluated"
+_WRAPPED = re.compile(r"[^|]+\|([^|]+)\|(\d+)")  # a task and its shots in the leaderboard's files
 
 
 def known_tasks() -> pd.DataFrame:
@@ -43,30 +45,19 @@ def known_tasks() -> pd.DataFrame:
     >>> tasks.loc["arc_challenge", ["benchmark", "metric"]].tolist(), tasks.at["hellaswag", "shots"]
     (['ARC', 'acc_norm'], np.int64(10))
     """
-    columns = ("benchmark", "set", "subtask", "task", "shots", "shots_from", "metric", "instead",
-               "version", "differs")  # fmt: skip
-    table = read_cells(shipped("data") / "open_llm_leaderboard" / "tasks.csv")
-    return table[list(columns)].astype({"shots": int})
-
-
-class _Task(NamedTuple):
-    """A row of the table of tasks."""
-
-    benchmark: str
-    set: str
-    subtask: str
-    task: str
-    shots: int
-    shots_from: str
-    metric: str
-    instead: str
-    version: str
-    differs: str
+    return read_cells(dataset_folder(DEFAULT) / "tasks.csv").astype({"shots": int})
 
 
 @functools.cache
-def _tasks() -> dict[str, _Task]:
-    return {row["task"]: _Task(**row) for row in known_tasks().to_dict("records")}
+def _tasks() -> dict[str, Any]:
+    """The rows of :func:`known_tasks`, by task."""
+    return {row.task: row for row in known_tasks().itertuples(index=False)}
+
+
+@functools.cache
+def parts_of(name: str) -> tuple[Any, ...]:
+    """The rows of :func:`known_tasks` that a set of sub-tasks consists of."""
+    return tuple(task for task in _tasks().values() if task.set == name and task.subtask)
 
 
 def gather(path: Path, in_folder: bool, assume: bool, out: Gathered) -> None:
@@ -91,11 +82,14 @@ def gather(path: Path, in_folder: bool, assume: bool, out: Gathered) -> None:
         plain = _plain_name(name)
         task = _tasks().get(plain)
         if task is not None and isinstance(entry, dict):
-            read = _read_task(path, content, model, name, task, entry, assume)
+            found = Reading(
+                str(path), model, task.benchmark, task.set, task.subtask, task.task, date=date
+            )
+            read = _read_task(found, content, name, task, entry, assume)
             if isinstance(read, Skip):
                 out.skips.append(read)
             else:
-                out.readings.append(read._replace(date=date))
+                out.readings.append(read)
         elif not groups.get(name) and name != "all":  # single tasks are groups of nothing
             reason = "it is no benchmark of the leaderboards"
             out.skips.append(Skip(str(path), model, "", plain, "", None, "unrelated", reason))
@@ -154,52 +148,43 @@ def _model_name(content: Mapping[str, Any]) -> str:
 
 def _plain_name(name: str) -> str:
     """A task's name without what the leaderboard's first files wrap it in."""
-    wrapped = re.fullmatch(r"[^|]+\|([^|]+)\|\d+", name)
+    wrapped = _WRAPPED.fullmatch(name)
     return wrapped[1].replace(":", "_") if wrapped else name
 
 
 def _read_task(
-    path: Path,
+    found: Reading,
     content: Mapping[str, Any],
-    model: str,
     name: str,
-    task: _Task,
+    task: Any,
     entry: Mapping[str, Any],
     assume: bool,
 ) -> Reading | Skip:
-    """The score of a known task, or why it has none."""
+    """What is `found` of a known task, with its score, or why it has none."""
     stated = _shots(content, name, task)
-    where: dict[str, Any] = {
-        "file": str(path),
-        "model": model,
-        "benchmark": task.benchmark,
-        "task": task.task,
-    }
     flaws = [task.differs] if task.differs else []
+    wanted = task.metric.split(" | ")[0]
     metric, score = _score(entry, task.metric)
     if score is None:
         metric, score = _score(entry, task.instead)
-        if score is None:
-            kept = sorted({k.split(",")[0] for k, v in entry.items() if _is_metric(k, v)})
-            reason = f"it has no number for {task.metric.split(' | ')[0]}"
-            reason += f", only {', '.join(kept)}" if kept else ""
-            return Skip(**where, metric="", shots=min(stated, default=None), kind="no score",
-                         reason=reason)  # fmt: skip
-        wanted = task.metric.split(" | ")[0]
         flaws.append(f"its metric is {metric}, where the leaderboard has {wanted}")
+    if score is None:
+        kept = sorted({k.split(",")[0] for k, v in entry.items() if _is_metric(k, v)})
+        reason = f"it has no number for {wanted}"
+        reason += f", only {', '.join(kept)}" if kept else ""
+        return found._replace(shots=min(stated, default=None)).skip("no score", reason)
+    found = found._replace(metric=metric, score=score)
     if not 0 <= score <= 1:
         raise DataError(
-            f"{path}: {metric} of task {task.task!r} is {score:g}, outside [0, 1], which no "
+            f"{found.file}: {metric} of task {task.task!r} is {score:g}, outside [0, 1], which no "
             "result of the lm-evaluation-harness is."
         )
     wrong = sorted(stated - {task.shots})
     if wrong:
-        flaws.append(
-            f"evaluated with {_shot_count(wrong[0])}, where the leaderboard has {task.shots}"
-        )
+        shots = counted(wrong[0], "shot")
+        flaws.append(f"evaluated with {shots}, where the leaderboard has {task.shots}")
     elif not stated and task.shots_from == "file" and not assume:
-        return Skip(**where, metric=metric, shots=None, kind="unknown shots",
-                     reason=_UNKNOWN_SHOTS)  # fmt: skip
+        return found.skip("unknown shots", _UNKNOWN_SHOTS)
     limit = _limit(content, name)
     if limit:
         flaws.append(limit)
@@ -210,30 +195,24 @@ def _read_task(
             f"version {version} of {task.set} scores the text of the answers, the leaderboard's "
             f"version {task.version} their letters"
         )
-    return Reading(
-        **where, set=task.set, subtask=task.subtask, metric=metric, score=score, note=note,
-        shots=wrong[0] if wrong else task.shots, flaws=tuple(flaws),
-    )  # fmt: skip
+    return found._replace(shots=wrong[0] if wrong else task.shots, flaws=tuple(flaws), note=note)
 
 
-def _shots(content: Mapping[str, Any], name: str, task: _Task) -> set[int]:
+def _shots(content: Mapping[str, Any], name: str, task: Any) -> set[int]:
     """The numbers of shots that a file states for a task; a group has those of its parts."""
-    # what some versions enter for a group itself means nothing
-    parts = [t.task for t in _tasks().values() if t.set == task.set and t.subtask]
-    names = parts if parts and not task.subtask else [name]
-    wrapped = re.fullmatch(r"[^|]+\|[^|]+\|(\d+)", name)
+    wrapped = _WRAPPED.fullmatch(name)
     if wrapped:
-        return {int(wrapped[1])}
-    found = set()
+        return {int(wrapped[2])}
+    # what some versions enter for a group itself means nothing
+    parts = () if task.subtask else parts_of(task.set)
     by_name = task.shots_from == "name"
     config = None if by_name else _section(content, "config").get("num_fewshot")  # as in 2023
-    for each in names:
+    found = set()
+    for each in [part.task for part in parts] or [name]:
         own = _section(_section(content, "configs"), each).get("num_fewshot")
-        for value in (_section(content, "n-shot").get(each), own, config):
-            count = number(value)
-            if count is not None and count >= 0 and count == int(count):
-                found.add(int(count))
-                break
+        stated = map(number, (_section(content, "n-shot").get(each), own, config))
+        counts = [int(n) for n in stated if n is not None and n >= 0 and n == int(n)]
+        found.update(counts[:1])
     return found
 
 
@@ -266,7 +245,3 @@ def _is_metric(key: str, value: object) -> bool:
     plain = key.split(",")[0]
     about = ("alias", "name", "sample_len", "sample_count")
     return not plain.endswith("_stderr") and plain not in about and number(value) is not None
-
-
-def _shot_count(shots: int) -> str:
-    return f"{shots} shot{'' if shots == 1 else 's'}"

@@ -14,16 +14,17 @@ import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError, UnknownNameError, unknown
+from ..errors import DataError, UnknownNameError, check_known
 from ..support.files import new_file, read_cells
 from ..support.shipped import DEFAULT, dataset_folder, dataset_names
+from ..support.words import counted
 from . import columns as _columns
 from .benchmarks import Benchmark, described, listed_benchmarks, name_of, read_benchmarks
 from .columns import META
@@ -53,10 +54,6 @@ class Leaderboard:
     _benchmarks: tuple[Benchmark, ...]
     _name: str
     _releases: Mapping[str, pd.Period]
-    _fingerprint: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_fingerprint", _fingerprint(self._frame, self._benchmarks))
 
     @classmethod
     def from_frame(
@@ -112,7 +109,10 @@ class Leaderboard:
         name: str,
         unscored: bool = False,
     ) -> Leaderboard:
-        """What `from_frame` does; `unscored` lets benchmarks without any score pass."""
+        """What `from_frame` does; `unscored` lets benchmarks without any score pass.
+
+        For the layers above.
+        """
         if not isinstance(df, pd.DataFrame):
             raise DataError(f"a table is a pandas DataFrame, not {type(df).__name__}.")
         columns = [str(c) for c in df.columns]
@@ -219,10 +219,15 @@ class Leaderboard:
         """The number of scores that are not missing."""
         return int(self._frame[list(self.benchmark_names)].notna().to_numpy().sum())
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change with any content, not with the order of rows."""
-        return self._fingerprint
+        rows = self._frame.sort_values("model", kind="stable").itertuples(index=False, name=None)
+        canonical = {
+            "benchmarks": [astuple(b) for b in self._benchmarks],
+            "rows": [[_canonical(value) for value in row] for row in rows],
+        }
+        return hashlib.sha256(json.dumps(canonical).encode()).hexdigest()[:16]
 
     @property
     def releases(self) -> pd.Series:
@@ -263,13 +268,12 @@ class Leaderboard:
         <Leaderboard 'open_llm_leaderboard': 10 models, 2 families, 1 benchmark, 10 scores>
         """
         keep = np.ones(len(self), dtype=bool)
-        for kind, column, wanted, known in (
-            ("model", "model", models, self.models),
-            ("family", "family", families, self.families),
+        for kind, wanted, known in (
+            ("model", models, self.models),
+            ("family", families, self.families),
         ):
             if wanted is not None:
-                names = _asked(kind, wanted, known)
-                keep &= self._frame[column].isin(names).to_numpy()
+                keep &= self._frame[kind].isin(_asked(kind, wanted, known)).to_numpy()
         rows = self._frame.loc[keep].reset_index(drop=True)
         if rows.empty:
             raise DataError("the selection is empty: no model has one of those names and families.")
@@ -283,12 +287,8 @@ class Leaderboard:
                 if rows[column].isna().all():
                     raise DataError(f"benchmark {column!r} has no score in the rows selected.")
         metadata = {b.name: b for b in self._benchmarks}
-        return Leaderboard(
-            rows[[*META, *columns]],
-            tuple(metadata[c] for c in columns),
-            self._name,
-            self._releases,
-        )
+        kept = tuple(metadata[c] for c in columns)
+        return replace(self, _frame=rows[[*META, *columns]], _benchmarks=kept)
 
     def with_rows(self, df: pd.DataFrame) -> Leaderboard:
         """A new table with the rows of `df` appended.
@@ -322,8 +322,7 @@ class Leaderboard:
         frame = frame[[*META, *self.benchmark_names]]
         _columns.reject_duplicates(frame["model"])
         _columns.reject_split(frame["family"], frame["lineage"])
-        months = {**self._releases, **added.releases.dropna()}
-        return Leaderboard(frame, self._benchmarks, self._name, months)
+        return replace(self, _frame=frame, _releases={**self._releases, **added.releases.dropna()})
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write the table to a CSV file, which appears whole or not at all.
@@ -363,30 +362,24 @@ class Leaderboard:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Leaderboard):
             return NotImplemented
-        return self._fingerprint == other._fingerprint
+        return self.fingerprint == other.fingerprint
 
     def __hash__(self) -> int:
-        return hash(self._fingerprint)
+        return hash(self.fingerprint)
 
     def __repr__(self) -> str:
         return f"<Leaderboard {self._name!r}: {self._counts()}>"
 
     def _repr_html_(self) -> str:
+        name = self._name.replace("&", "&amp;").replace("<", "&lt;")
         # pandas shortens long tables here as a notebook would
-        return (
-            f"<p><b>{_html(self._name)}</b>: {self._counts()}</p>{self._frame.to_html(max_rows=10)}"
-        )
+        return f"<p><b>{name}</b>: {self._counts()}</p>{self._frame.to_html(max_rows=10)}"
 
     def _counts(self) -> str:
-        return ", ".join(
-            _count(n, one, many)
-            for n, one, many in (
-                (len(self), "model", "models"),
-                (len(self.families), "family", "families"),
-                (len(self._benchmarks), "benchmark", "benchmarks"),
-                (self.n_scores, "score", "scores"),
-            )
-        )
+        families = counted(len(self.families), "family", "families")
+        benchmarks = counted(len(self._benchmarks), "benchmark")
+        scores = counted(self.n_scores, "score")
+        return f"{counted(len(self), 'model')}, {families}, {benchmarks}, {scores}"
 
 
 def datasets() -> pd.DataFrame:
@@ -405,20 +398,11 @@ def datasets() -> pd.DataFrame:
     rows = []
     for name in dataset_names():
         data = load_dataset(name)
-        with open(dataset_folder(name) / "about.toml", "rb") as file:
-            about = tomllib.load(file)
-        rows.append(
-            {
-                "name": name,
-                "title": about["title"],
-                "models": len(data),
-                "benchmarks": len(data.benchmarks),
-                "scores": data.n_scores,
-                "source": about["source"],
-                "licence": about["licence"],
-            }
-        )
-    return pd.DataFrame(rows)
+        about = tomllib.loads((dataset_folder(name) / "about.toml").read_text(encoding="utf-8"))
+        counts = {"models": len(data), "benchmarks": len(data.benchmarks), "scores": data.n_scores}
+        rows.append({"name": name} | counts | about)
+    columns = ["name", "title", "models", "benchmarks", "scores", "source", "licence"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 @functools.lru_cache(maxsize=8)
@@ -521,35 +505,13 @@ def _apply(table: pd.DataFrame, corrections: pd.DataFrame) -> pd.DataFrame:
 
 def _asked(kind: str, wanted: str | Iterable[str], known: Sequence[str]) -> list[str]:
     names = [wanted] if isinstance(wanted, str) else list(dict.fromkeys(wanted))
-    for name in names:
-        if name not in known:
-            raise unknown(kind, name, known)
+    check_known(kind, names, known)
     if not names:
         raise DataError(f"the list of {kind} names is empty.")
     return names
-
-
-def _fingerprint(frame: pd.DataFrame, benchmarks: Sequence[Benchmark]) -> str:
-    columns = [*META, *(b.name for b in benchmarks)]
-    rows = frame[columns].sort_values("model", kind="stable").itertuples(index=False, name=None)
-    canonical = {
-        "benchmarks": [
-            [b.name, b.chance, b.n_questions, b.leaderboard, b.rounding] for b in benchmarks
-        ],
-        "rows": [[_canonical(value) for value in row] for row in rows],
-    }
-    return hashlib.sha256(json.dumps(canonical).encode()).hexdigest()[:16]
 
 
 def _canonical(value: Any) -> object:
     if _columns.is_null(value):
         return None
     return value.strftime("%Y-%m-%d") if isinstance(value, pd.Timestamp) else value
-
-
-def _count(n: int, one: str, many: str) -> str:
-    return f"{n} {one if n == 1 else many}"
-
-
-def _html(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;")

@@ -7,29 +7,29 @@ listed with the reason.
 
 from __future__ import annotations
 
-import functools
+import itertools
 import math
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
-from ..errors import DataError, FileFormatError, unknown
+from ..errors import DataError, FileFormatError, check_known, unknown
+from ..support.words import counted
 from . import exports, harness
 from .exports import Scale
-from .leaderboard import Leaderboard, load_dataset, load_subscores
+from .headline import headline
+from .leaderboard import Leaderboard, load_dataset
 from .readings import Gathered, Reading, Skip, last_part
-from .rebuild import headline
 
 # A value for every model, or one for each by name
 Amount = float | Mapping[str, float] | None
 
 _USED = ("model", "benchmark", "score", "file", "task", "metric", "shots", "matches", "note")
-_SKIPPED = ("file", "model", "benchmark", "task", "metric", "shots", "kind", "reason")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,7 +54,7 @@ class Observed:
 
     Examples
     --------
-    >>> from sloth_bayes._shipped import shipped
+    >>> from sloth_bayes.support.shipped import shipped
     >>> folder = shipped("data") / "raw/lm_eval"
     >>> found = read_observed(folder / "current_format_leaderboard_groups.json")
     >>> found
@@ -80,12 +80,8 @@ class Observed:
         return Leaderboard.from_frame(self.frame, name="observed")
 
     def __repr__(self) -> str:
-        models, scores, skipped = len(self.frame), len(self.used), len(self.skipped)
-        return (
-            f"<Observed: {models} {'model' if models == 1 else 'models'}, "
-            f"{scores} {'score' if scores == 1 else 'scores'}; "
-            f"{skipped} {'task' if skipped == 1 else 'tasks'} skipped>"
-        )
+        models, scores = counted(len(self.frame), "model"), counted(len(self.used), "score")
+        return f"<Observed: {models}, {scores}; {counted(len(self.skipped), 'task')} skipped>"
 
 
 def read_observed(
@@ -165,24 +161,23 @@ def read_observed(
     """
     if scale not in (None, "points", "fractions"):
         raise unknown("scale", scale, ["points", "fractions"])
-    files, in_folder = _files(paths)
     chosen = [model] if isinstance(model, str) else list(model or ())
     gathered = Gathered()
-    for path in files:
+    for path, named in _files(paths).items():
         if path.suffix.lower() == ".csv":
             exports.gather(path, chosen, scale, gathered)
         else:
-            harness.gather(path, path in in_folder, assume_leaderboard_shots, gathered)
+            harness.gather(path, not named, assume_leaderboard_shots, gathered)
     if chosen:
         _rename(gathered, chosen)
     _shorten(gathered)
     used = _assemble(gathered, allow_mismatch)
     frame = _frame(gathered, used, family, lineage, instruct, params_b, tokens_t)
-    skipped = [s._asdict() for s in gathered.skips]
+    rows = [r._asdict() | {"matches": not r.flaws, "note": _note(r)} for r in used]
     found = Observed(
         frame,
-        pd.DataFrame(used, columns=list(_USED)).astype({"shots": "Int64"}),
-        pd.DataFrame(skipped, columns=list(_SKIPPED)).astype({"shots": "Int64"}),
+        pd.DataFrame(rows, columns=list(_USED)).astype({"shots": "Int64"}),
+        pd.DataFrame(gathered.skips, columns=list(Skip._fields)).astype({"shots": "Int64"}),
         (*_grouped(gathered.skips), *dict.fromkeys(gathered.notes)),
     )
     if found.used.empty:
@@ -230,7 +225,7 @@ def nothing_left(found: Observed, command_line: bool = False) -> str:
 
     Examples
     --------
-    >>> from sloth_bayes._shipped import shipped
+    >>> from sloth_bayes.support.shipped import shipped
     >>> found = collect(shipped("data") / "raw/lm_eval/2.8b_step143000.json")
     >>> nothing_left(found, command_line=True)
     'no score can be used; --allow-mismatch uses other shots and metrics as they are.'
@@ -252,21 +247,8 @@ def nothing_left(found: Observed, command_line: bool = False) -> str:
     return f"no score can be used{said}{'; ' if remedies else ''}{', '.join(remedies)}."
 
 
-@functools.cache
-def _subtasks(benchmark: str) -> frozenset[str]:
-    table = load_subscores()
-    return frozenset(table.loc[table["benchmark"] == benchmark, "subtask"])
-
-
-@functools.cache
-def _benchmarks() -> tuple[str, ...]:
-    return load_dataset().benchmark_names
-
-
-def _files(
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
-) -> tuple[list[Path], set[Path]]:
-    """The files to read, none twice, and which of them were only found in a folder."""
+def _files(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> dict[Path, bool]:
+    """The files to read, none twice, and whether they are named, not only found in a folder."""
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not given:
         raise DataError("there is nothing to read: name a result file, a folder or an export.")
@@ -286,7 +268,7 @@ def _files(
             named.add(path.resolve())
         for file in inside:
             files.setdefault(file.resolve(), file)
-    return list(files.values()), {f for key, f in files.items() if key not in named}
+    return {file: key in named for key, file in files.items()}
 
 
 # -- from readings to a table ------------------------------------------------------------
@@ -295,9 +277,7 @@ def _files(
 def _rename(out: Gathered, chosen: list[str]) -> None:
     """Apply what the user calls the models: results get a name, rows of exports are chosen."""
     if not out.from_results:
-        for name in chosen:
-            if name not in out.exported:
-                raise unknown("model", name, out.exported)
+        check_known("model", chosen, out.exported)
         return
     if len(chosen) > 1:
         raise DataError(
@@ -333,17 +313,15 @@ def _relabel(out: Gathered, names: Mapping[str, str]) -> None:
         out.facts[names.get(model, model)] |= known
 
 
-def _assemble(out: Gathered, allow_mismatch: bool) -> list[dict[str, Any]]:
+def _assemble(out: Gathered, allow_mismatch: bool) -> list[Reading]:
     """One score a model and benchmark, from the readings that may be used."""
     groups: dict[tuple[str, str], list[Reading]] = defaultdict(list)
     for reading in out.readings:
         groups[reading.model, reading.benchmark].append(reading)
     used = []
-    order = {name: i for i, name in enumerate(_benchmarks())}
-    models = {model: i for i, model in enumerate(dict.fromkeys(m for m, _ in groups))}
-    for (model, benchmark), readings in sorted(
-        groups.items(), key=lambda item: (models[item[0][0]], order[item[0][1]])
-    ):
+    models = dict.fromkeys(model for model, _ in groups)
+    for model, benchmark in itertools.product(models, load_dataset().benchmark_names):
+        readings = groups.get((model, benchmark), [])
         fit = [r for r in readings if allow_mismatch or not r.flaws]
         newest = _newest(out, fit)
         scores = [
@@ -353,34 +331,27 @@ def _assemble(out: Gathered, allow_mismatch: bool) -> list[dict[str, Any]]:
         ]
         # what matches comes first, then what the files give first
         scores.sort(key=lambda score: bool(score.flaws))
-        done = {score.set for score in scores if score.parts}
+        done = {score.set for score in scores if score.subtask}
         for reading in readings:
             # a group's own score is no news beside the one made of its parts
             if reading not in fit and not (reading.set in done and not reading.subtask):
-                out.skips.append(_refused(reading, "mismatch", "; ".join(reading.flaws)))
+                out.skips.append(reading.skip("mismatch", "; ".join(reading.flaws)))
         for other in scores[1:]:
-            out.skips.append(
-                Skip(other.file, model, benchmark, other.task, other.metric, other.shots,
-                      "superseded", f"{benchmark} is taken from {scores[0].task}")
-            )  # fmt: skip
+            reason = f"{benchmark} is taken from {scores[0].task}"
+            out.skips.append(other.skip("superseded", reason))
         for best in scores[:1]:
-            why = "; ".join(best.flaws)
-            if why:
+            if best.flaws:
+                why = "; ".join(best.flaws)
                 out.notes.append(f"{benchmark} of {model} is used although it differs: {why}.")
             if best.note:
                 out.notes.append(f"{benchmark} of {model} may not compare: {best.note}.")
-            note = "; ".join(filter(None, (why, best.note)))
-            used.append(
-                {"model": model, "benchmark": benchmark, "score": best.score, "file": best.file,
-                 "task": best.task, "metric": best.metric, "shots": best.shots,
-                 "matches": not why, "note": note}
-            )  # fmt: skip
+            used.append(best)
     return used
 
 
-def _refused(reading: Reading, kind: str, reason: str) -> Skip:
-    return Skip(reading.file, reading.model, reading.benchmark, reading.task, reading.metric,
-                 reading.shots, kind, reason)  # fmt: skip
+def _note(used: Reading) -> str:
+    """What sets a score apart from the leaderboard's, if anything."""
+    return "; ".join([*used.flaws, used.note] if used.note else used.flaws)
 
 
 def _newest(out: Gathered, readings: list[Reading]) -> list[Reading]:
@@ -399,65 +370,40 @@ def _newest(out: Gathered, readings: list[Reading]) -> list[Reading]:
                     f"in {other.file}, and nothing says which is newer: read one of them."
                 )
             old, best = (best, other) if other.date > best.date else (other, best)
-            reason = f"{best.file} is newer"
-            out.skips.append(_refused(old, "superseded", reason))
+            out.skips.append(old.skip("superseded", f"{best.file} is newer"))
         kept.append(best)
     return kept
 
 
-class _Score(NamedTuple):
-    """A benchmark's score, from one task or from all parts of a set."""
-
-    score: float
-    set: str
-    parts: bool
-    file: str
-    task: str
-    metric: str
-    shots: int | None
-    flaws: tuple[str, ...]
-    note: str
-
-
-def _scored(out: Gathered, readings: list[Reading]) -> Iterator[_Score]:
+def _scored(out: Gathered, readings: list[Reading]) -> Iterator[Reading]:
     """The scores that the readings of one set give: from all its parts, or its own."""
     parts = {r.subtask: r for r in readings if r.subtask}
     whole = [r for r in readings if not r.subtask]
     if parts:
         first = next(iter(parts.values()))
-        wanted = _subtasks(first.benchmark)
+        made = first._replace(
+            file=", ".join(dict.fromkeys(r.file for r in parts.values())),
+            task=f"{first.set} ({len(parts)} tasks)",
+            flaws=tuple(dict.fromkeys(flaw for r in parts.values() for flaw in r.flaws)),
+            note=next((r.note for r in parts.values() if r.note), ""),
+        )
+        wanted = {task.subtask for task in harness.parts_of(first.set)}
         missing = sorted(wanted - parts.keys())
-        label = f"{first.set} ({len(parts)} tasks)"
         if not missing:
             score = headline(first.benchmark, {name: r.score for name, r in parts.items()})
-            yield _score_of(list(parts.values()), score, label)
+            yield made._replace(score=score)
             # the group's own score says the same, unless it alone is sound
-            whole = [r for r in whole if not r.flaws and any(p.flaws for p in parts.values())]
+            whole = [r for r in whole if not r.flaws and made.flaws]
         elif not whole:
             lacks = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
             reason = f"only {len(parts)} of its {len(wanted)} tasks can be used, without {lacks}"
-            files = ", ".join(dict.fromkeys(r.file for r in parts.values()))
-            out.skips.append(
-                Skip(files, first.model, first.benchmark, label, first.metric, first.shots,
-                      "incomplete", reason)
-            )  # fmt: skip
-    for reading in whole:
-        yield _score_of([reading], reading.score, reading.task)
-
-
-def _score_of(readings: list[Reading], score: float, task: str) -> _Score:
-    first = readings[0]
-    return _Score(
-        score=score, set=first.set, parts=bool(first.subtask), task=task, metric=first.metric,
-        shots=first.shots, file=", ".join(dict.fromkeys(r.file for r in readings)),
-        flaws=tuple(dict.fromkeys(flaw for r in readings for flaw in r.flaws)),
-        note=next((r.note for r in readings if r.note), ""),
-    )  # fmt: skip
+            out.skips.append(made.skip("incomplete", reason))
+    yield from whole
 
 
 def _frame(
     out: Gathered,
-    used: Sequence[Mapping[str, Any]],
+    used: Sequence[Reading],
     family: str | None,
     lineage: str | None,
     instruct: bool | None,
@@ -465,7 +411,7 @@ def _frame(
     tokens_t: Amount,
 ) -> pd.DataFrame:
     """Readings as rows of a table, with what the user knows of the models."""
-    models = list(dict.fromkeys(row["model"] for row in used))
+    models = list(dict.fromkeys(reading.model for reading in used))
     if not models:
         return load_dataset().frame.iloc[:0, :7]
     sizes = _amounts("params_b", params_b, models, out)
@@ -485,13 +431,20 @@ def _frame(
         line = lineage or line or (mine if like.empty else like["lineage"].item())
         tuned = facts.get("instruct", False if like.empty else bool(like["instruct"].item()))
         rows.append(
-            {"model": name, "family": mine, "lineage": line,
-             "instruct": tuned if instruct is None else instruct,
-             "params_b": sizes[name], "tokens_t": tokens[name],
-             **{row["benchmark"]: row["score"] for row in used if row["model"] == name}}
-        )  # fmt: skip
+            {
+                "model": name,
+                "family": mine,
+                "lineage": line,
+                "instruct": tuned if instruct is None else instruct,
+                "params_b": sizes[name],
+                "tokens_t": tokens[name],
+                **{r.benchmark: r.score for r in used if r.model == name},
+            }
+        )
     frame = pd.DataFrame(rows)
-    return Leaderboard.from_frame(frame, [b for b in _benchmarks() if b in frame]).frame
+    return Leaderboard.from_frame(
+        frame, [b for b in load_dataset().benchmark_names if b in frame]
+    ).frame
 
 
 def _amounts(what: str, given: Amount, models: Sequence[str], out: Gathered) -> dict[str, float]:
@@ -500,9 +453,7 @@ def _amounts(what: str, given: Amount, models: Sequence[str], out: Gathered) -> 
         given = {}
     elif not isinstance(given, Mapping):
         return dict.fromkeys(models, given)
-    for name in given:
-        if name not in models:
-            raise unknown("model", name, models, f"It is named in {what}.")
+    check_known("model", given, models, f"It is named in {what}.")
     return {name: given.get(name, out.facts[name].get(what, math.nan)) for name in models}
 
 
@@ -525,7 +476,7 @@ def _sentence(same: Sequence[Skip]) -> str:
         return f"{first.file} is not read: it {first.reason.removeprefix('it ')}."
     if first.kind == "unrelated":
         listed = ", ".join(tasks[:3]) + (", ..." if len(tasks) > 3 else "")
-        many = f"{len(tasks)} tasks are" if len(tasks) > 1 else "1 task is"
+        many = counted(len(tasks), "task is", "tasks are")
         return f"{first.file}: {many} no benchmark of the leaderboards ({listed})."
     name = tasks[0] if len(tasks) == 1 else f"{tasks[0]} and {len(tasks) - 1} more"
     return f"{first.file}: {first.benchmark} ({name}) is skipped: {first.reason}."

@@ -9,24 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 
-class Reading(NamedTuple):
-    """The score of one task in one file; `flaws` say why it is not the leaderboard's."""
-
-    file: str
-    model: str
-    benchmark: str
-    set: str
-    subtask: str
-    task: str
-    metric: str
-    shots: int | None
-    score: float
-    flaws: tuple[str, ...] = ()
-    note: str = ""
-    date: float | None = None
-
-
 class Skip(NamedTuple):
+    """A task that is not used: kind and words of the reason; a row of ``Observed.skipped``."""
+
     file: str
     model: str
     benchmark: str
@@ -35,6 +20,32 @@ class Skip(NamedTuple):
     shots: int | None
     kind: str
     reason: str
+
+
+class Reading(NamedTuple):
+    """The score of one task in one file; `flaws` say why it is not the leaderboard's.
+
+    `subtask` is the part of its benchmark that a task is; the empty string if it is all.
+    """
+
+    file: str
+    model: str
+    benchmark: str
+    set: str
+    subtask: str
+    task: str
+    metric: str = ""
+    shots: int | None = None
+    score: float = math.nan
+    flaws: tuple[str, ...] = ()
+    note: str = ""
+    date: float | None = None
+
+    def skip(self, kind: str, reason: str) -> Skip:
+        """The task, not used after all."""
+        return Skip(
+            self.file, self.model, self.benchmark, self.task, self.metric, self.shots, kind, reason
+        )
 
 
 @dataclass
@@ -51,6 +62,7 @@ class Gathered:
 
 
 def number(value: object) -> float | None:
+    """A finite number, also one written as text; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import gammaln
 
-from ..errors import DataError, unknown
+from ..errors import DataError, check_known
 from ..support.shipped import shipped
 
 SAMPLES = {
@@ -62,14 +62,14 @@ def unbiased_pass_at_k(n_samples: Any, n_correct: Any, k: Any) -> np.ndarray:
         raise DataError(f"k is a number of samples, at least 1, not {tries.min():g}")
     n, c, tries = np.broadcast_arrays(n, c, tries)
     if (c > n).any():
-        i = np.flatnonzero((c > n).ravel())[0]
+        i = np.argmax(c > n)
         raise DataError(
-            f"{c.ravel()[i]:g} correct of {n.ravel()[i]:g} samples: n_correct exceeds n_samples"
+            f"{c.flat[i]:g} correct of {n.flat[i]:g} samples: n_correct exceeds n_samples"
         )
     if (tries > n).any():
-        i = np.flatnonzero((tries > n).ravel())[0]
+        i = np.argmax(tries > n)
         raise DataError(
-            f"pass@{tries.ravel()[i]:g} cannot be estimated from {n.ravel()[i]:g} samples: k must "
+            f"pass@{tries.flat[i]:g} cannot be estimated from {n.flat[i]:g} samples: k must "
             "be at most n_samples; a model of the counts (Posterior.pass_at_k) goes further"
         )
     return estimate(n, c, tries)
@@ -143,8 +143,7 @@ def load_samples(name: str = "monkeys") -> pd.DataFrame:
     >>> load_samples().groupby("model")["n_samples"].max().unique().tolist()
     [10000]
     """
-    if name not in SAMPLES:
-        raise unknown("counts", name, SAMPLES)
+    check_known("counts", [name], SAMPLES)
     table = pd.read_csv(shipped("data") / "test_time" / SAMPLES[name])
     table = table.rename(columns={"problem_idx": "problem"})
     if name == "monkeys":
@@ -192,10 +191,10 @@ def checked_counts(counts: pd.DataFrame) -> pd.DataFrame:
     rows = counts.assign(model=counts["model"].astype(str), problem=counts["problem"].astype(str))
     for column in ("n_samples", "n_correct"):
         rows[column] = pd.to_numeric(rows[column], errors="coerce")
-    for row in rows[["model", "problem", "n_samples", "n_correct"]].itertuples(index=False):
+    for row in rows.itertuples():
         n, c = row.n_samples, row.n_correct
         where = f"{row.model} on problem {row.problem}"
-        if not (np.isfinite(n) and np.isfinite(c) and n == int(n) and c == int(c)):
+        if not (np.isfinite([n, c]).all() and n == int(n) and c == int(c)):
             raise DataError(f"{where}: n_samples and n_correct must be whole numbers")
         if n < 1 or c < 0:
             raise DataError(f"{where}: {n:g} samples, {c:g} correct: counts cannot be negative, "
@@ -212,6 +211,7 @@ def checked_counts(counts: pd.DataFrame) -> pd.DataFrame:
 
 
 def checked_tries(k: Any) -> np.ndarray:
+    """Numbers of samples k, each once, in order; all at least 1."""
     tries = np.unique(_whole("k", np.atleast_1d(np.asarray(k))))
     if tries.size == 0 or tries[0] < 1:
         raise DataError(f"k is a number of samples, at least 1, not {k!r}")

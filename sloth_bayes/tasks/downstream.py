@@ -1,8 +1,9 @@
 """Tasks outside the leaderboard, from latent skills (paper, section 4.4 and appendix J).
 
 A few models' scores on a new task are explained by their skills: a monotone curve of one
-weighted sum of skills, with a robust spread about it (:mod:`sloth_bayes.task` has the
-equations). From there any model with skills has a forecast, trained or not.
+weighted sum of skills, with a robust spread about it; the equations are in
+:mod:`sloth_bayes.tasks.downstream_model`. From there any model with skills has a forecast,
+trained or not.
 
 The skills are *cut*: a task's parameters are drawn given each draw of the posterior's
 skills, whose uncertainty so reaches weights and forecasts, while the task never moves a
@@ -14,28 +15,33 @@ are drawn towards zero a little where skills are uncertain, and spread takes up 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import KW_ONLY
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..errors import DataError, UnknownNameError, near, unknown
+from ..errors import DataError, UnknownNameError, check_known, near
 from ..posterior.core import PosteriorDraws
-from ..posterior.effects import Effects
 from ..posterior.verdict import Diagnostics
 from ..predict.answer import Answer
 from ..predict.candidates import completed, extrapolation
 from ..predict.condition import condition
 from ..predict.new_effects import effects_of, key_of, rng_of
 from ..skills.find import skills
-from ..skills.rotated_draws import sampled, thinned, too_flat
+from ..skills.rotated_draws import kept_draws, skill_draws, square_roots
+from ..skills.rotation import transposed
 from ..support.checks import check_prob
 from ..support.intervals import summarise
 from ..support.shipped import shipped
+
+if TYPE_CHECKING:
+    from .downstream_model import Curve
 
 SHRINKAGE = {"normal": 2.0, "strong": 0.5}
 """Prior scale of the size of the weights: logits per standard deviation of skill."""
@@ -44,6 +50,7 @@ _LEAST = 5  # models with a score
 _ENOUGH = 0.05  # share of the importance sampler's points that should count
 
 
+@dataclasses.dataclass(eq=False)
 class Downstream:
     """A task as a function of latent skills.
 
@@ -79,36 +86,19 @@ class Downstream:
     ['reasoning', 'knowledge']
     """
 
-    def __init__(
-        self,
-        name: str,
-        scores: pd.DataFrame,
-        posterior: PosteriorDraws,
-        draws: xr.Dataset,
-        *,
-        shrinkage: str,
-        n_questions: float,
-        chance: float,
-        messages: tuple[str, ...],
-        effective: np.ndarray,
-        curve: Any,
-        whitening: tuple[np.ndarray, np.ndarray],
-        kept: np.ndarray,
-        seed: int,
-    ) -> None:
-        self.name = name
-        self.scores = scores
-        self.posterior = posterior
-        self.draws = draws
-        self.shrinkage = shrinkage
-        self.n_questions = n_questions
-        self.chance = chance
-        self.messages = messages
-        self._effective = effective
-        self._curve = curve
-        self._whitening = whitening
-        self.kept = kept
-        self._seed = seed
+    name: str
+    scores: pd.DataFrame
+    posterior: PosteriorDraws
+    _: KW_ONLY
+    shrinkage: str
+    n_questions: float
+    chance: float
+    messages: tuple[str, ...]
+    effective: np.ndarray  # share of the importance sampler's points that count, by draw
+    curve: Curve
+    whitening: tuple[np.ndarray, np.ndarray]  # of each draw's skills: centre and matrix
+    kept: np.ndarray  # which of the posterior's draws
+    seed: int
 
     def __repr__(self) -> str:
         count = self.scores["role"].value_counts()
@@ -119,6 +109,13 @@ class Downstream:
 
     def _repr_html_(self) -> str:
         return self.frame.to_html(index=False, float_format="{:.3f}".format, max_rows=24)
+
+    @cached_property
+    def draws(self) -> xr.Dataset:
+        """Draws of the task's parameters; see the attributes."""
+        merged = {k: v.reshape(-1, *v.shape[2:]) for k, v in self.curve._asdict().items()}
+        dims = {"weight": ("sample", "whitened")}
+        return _by_sample({k: (dims.get(k, ("sample",)), v) for k, v in merged.items()}, self.kept)
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -177,14 +174,17 @@ class Downstream:
         if isinstance(models, pd.DataFrame):
             rows = completed(post, models, new_family)
             notes += extrapolation(post, rows)
-            effects = effects_of(post, rows, seed)
+            theta = skill_draws(post, effects_of(post, rows, seed))
         else:
             names = [models] if isinstance(models, str) else [str(m) for m in models]
             if not names:
                 raise DataError("there is no model to forecast: the list is empty")
             _check_models(post, names)
-            rows, effects = _of_known(post, names)
-        theta = self._white(sampled(post, effects)[self.kept])
+            rows = post.model_table().loc[names].reset_index()
+            at = np.searchsorted(post.models, names)
+            theta = skill_draws(post, post.known_effects())[:, at]
+        centre, root = self.whitening
+        theta = (theta[self.kept] - centre[:, None]) @ root
         shape = (len(self.kept), KEEP)
         noise, uniform = np.empty((*shape, len(rows))), np.empty((3, *shape, len(rows)))
         for i, name in enumerate(rows["model"]):
@@ -192,25 +192,22 @@ class Downstream:
             normal, chi2 = rng.standard_normal(shape), rng.chisquare(task.DF, shape)
             noise[..., i] = normal / np.sqrt(chi2 / task.DF)
             uniform[..., i] = rng.random((3, *shape))
-        score, typical = task.predict(self._curve, theta, noise, uniform, self.n_questions)
-        score, typical = (a.reshape(-1, len(rows)) for a in (score, typical))
-        frame = rows[["model", "family", "params_b", "tokens_t"]].reset_index(drop=True)
-        frame["benchmark"] = self.name
-        for column, values in summarise(score, prob).items():
-            if column != "p_positive":
-                frame[column] = values
-        draws = xr.Dataset(
-            {"score": (("sample", "model"), score), "typical": (("sample", "model"), typical)},
-            coords={
-                "model": rows["model"].to_numpy(str),
-                "posterior_draw": ("sample", np.repeat(self.kept, KEEP)),
-            },
+        score, typical = (
+            a.reshape(-1, len(rows))
+            for a in task.predict(self.curve, theta, noise, uniform, self.n_questions)
         )
-        return TaskForecast(post, frame.assign(prob=prob), draws, prob, notes, self)
-
-    def _white(self, sampled: np.ndarray) -> np.ndarray:
-        centre, root = self._whitening
-        return (sampled - centre[:, None]) @ root
+        columns = summarise(score, prob)
+        del columns["p_positive"]
+        frame = rows[["model", "family", "params_b", "tokens_t"]].reset_index(drop=True)
+        frame = frame.assign(benchmark=self.name, **columns, prob=prob)
+        dims = ("sample", "model")
+        draws = _by_sample(
+            {"score": (dims, score), "typical": (dims, typical)}, self.kept,
+            model=rows["model"].to_numpy(str),
+        )  # fmt: skip
+        answer = TaskForecast(post, frame, draws, prob, notes)
+        answer.task = self
+        return answer
 
     # -- which skills ------------------------------------------------------------------------
 
@@ -234,20 +231,17 @@ class Downstream:
         """
         prob = check_prob(prob)
         named, values = self._named(rotation, **options)
-        out = pd.DataFrame({"task": self.name, "skill": named})
-        for column, numbers in summarise(values, prob).items():
-            out[column] = numbers
-        largest = values.argmax(1)
-        out["p_largest"] = [(largest == k).mean() for k in range(len(named))]
-        return out.assign(prob=prob)
+        largest = (values.argmax(1)[:, None] == np.arange(len(named))).mean(0)
+        columns = {"task": self.name, "skill": named} | summarise(values, prob)
+        return pd.DataFrame(columns).assign(p_largest=largest, prob=prob)
 
     def _named(self, rotation: str, **options: Any) -> tuple[list[str], np.ndarray]:
         """Names of the rotated skills, and draws of their weights, ``(sample, skill)``."""
         read = skills(self.posterior, rotation, draws=len(self.kept), **options)
-        _, root = self._whitening
+        _, root = self.whitening
         # both see the same predictor: (theta - c) T w = (theta - c) A v, so w = T^-1 A v
         turn = np.linalg.solve(read.merged("transform"), root)
-        values = np.einsum("sab,skb->ska", turn, self._curve.weight)
+        values = np.einsum("sab,skb->ska", turn, self.curve.weight)
         return read.names, values.reshape(-1, values.shape[-1])
 
     # -- verdict and figure ------------------------------------------------------------------
@@ -262,7 +256,7 @@ class Downstream:
             draws of the skills. ``ok``: the median share is above 0.05, and the posterior of the
             skills has converged as far as is known.
         """
-        share = np.quantile(self._effective, [0.05, 0.5, 0.95])
+        share = np.quantile(self.effective, [0.05, 0.5, 0.95])
         table = pd.DataFrame({"quantity": ["5%", "50%", "95%"], "effective_share": share})
         fine = bool(share[1] > _ENOUGH)
         messages = [
@@ -279,7 +273,7 @@ class Downstream:
         return Diagnostics(table, fine and known is not False, (*messages, *self.messages))
 
     def plot(self, **options: Any) -> np.ndarray[Any, Any]:
-        """Scores against forecasts, and weights; see :func:`sloth_bayes.downplots.downstream`.
+        """Scores against forecasts, and weights: :func:`sloth_bayes.plots.downstream.downstream`.
 
         Returns
         -------
@@ -287,19 +281,13 @@ class Downstream:
         """
         from ..plots import downstream as downplots
 
-        axes: np.ndarray[Any, Any] = downplots.downstream([self], **options)
-        return axes
+        return downplots.downstream([self], **options)
 
 
 class TaskForecast(Answer):
     """Forecast scores of a task; made by :meth:`Downstream.forecast`."""
 
-    def __init__(
-        self, posterior: PosteriorDraws, frame: pd.DataFrame, draws: xr.Dataset, prob: float,
-        messages: list[str], task: Downstream,
-    ) -> None:  # fmt: skip
-        super().__init__(posterior, frame, draws, prob, messages)
-        self.task = task
+    task: Downstream
 
 
 def downstream(
@@ -319,8 +307,8 @@ def downstream(
 
     The task's score is a monotone, possibly asymmetric curve of one weighted sum of skills,
     from a floor to 1, with heavy-tailed spread; 2% of the scores may be anything
-    (:mod:`sloth_bayes.task`). It is *cut* from the posterior: see
-    :mod:`sloth_bayes.downstream` for why. A task has no effects of families: two models of
+    (:mod:`sloth_bayes.tasks.downstream_model`). It is *cut* from the posterior: see
+    :mod:`sloth_bayes.tasks.downstream` for why. A task has no effects of families: two models of
     equal skills have equal forecasts.
 
     Parameters
@@ -376,12 +364,9 @@ def downstream(
 
     given, name = _scores(scores, name)
     _check_numbers(n_questions, chance)
-    if shrinkage not in SHRINKAGE:
-        raise unknown("shrinkage", shrinkage, list(SHRINKAGE))
+    check_known("shrinkage", [shrinkage], SHRINKAGE)
     out = [hold_out] if isinstance(hold_out, str) else [str(m) for m in hold_out]
-    for model in out:
-        if model not in given.index:
-            raise unknown("model to hold out", model, list(given.index))
+    check_known("model to hold out", out, given.index)
     messages: list[str] = []
     if table is not None:
         new = table[~table["model"].astype(str).isin(post.models)]
@@ -395,7 +380,7 @@ def downstream(
             f"{name}: {len(train)} model(s) with a score are too few to learn a task from: give "
             f"at least {_LEAST}"
         )
-    kept = thinned(post, min(draws, post.n_draws))
+    kept = kept_draws(post, min(draws, post.n_draws))
     whitening, theta = _whitened(post, kept)
     rows = np.searchsorted(post.models, list(train.index))
     packed = task.scores(train.to_numpy(float), n_questions, chance, SHRINKAGE[shrinkage])
@@ -405,7 +390,6 @@ def downstream(
         name,
         pd.DataFrame({"model": given.index, "score": given.to_numpy(float), "role": role}),
         post,
-        _dataset(curve, kept),
         shrinkage=shrinkage, n_questions=n_questions, chance=chance, messages=tuple(messages),
         effective=effective, curve=curve, whitening=whitening, kept=kept, seed=seed,
     )  # fmt: skip
@@ -447,8 +431,8 @@ def load_downstream(task: str | None = None) -> pd.DataFrame:
     """
     folder = shipped("data") / "downstream"
     tasks = pd.read_csv(folder / "tasks.csv")
-    if task is not None and task not in set(tasks["task"]):
-        raise unknown("downstream task", task, tasks["task"].tolist())
+    if task is not None:
+        check_known("downstream task", [task], tasks["task"])
     parts = []
     for file, about in tasks.groupby("file", sort=False):
         wide = pd.read_csv(folder.parent / str(file))
@@ -457,11 +441,9 @@ def load_downstream(task: str | None = None) -> pd.DataFrame:
         wide = wide.rename(columns={"Model": "model"})
         for row in about.itertuples():
             part = wide[["model", row.column]].set_axis(["published", "score"], axis=1)
-            part = part.dropna().assign(
-                task=row.task, group=row.group, n_questions=row.n_questions, chance=row.chance
-            )
-            parts.append(part.assign(score=part["score"] / row.full_score))
-    out = pd.concat(parts, ignore_index=True)
+            parts.append(part.dropna().assign(task=row.task))
+    out = pd.concat(parts, ignore_index=True).merge(tasks, "left", "task")
+    out["score"] /= out["full_score"]
     out["model"] = [_table_name(n) for n in out["published"]]
     out = out[["task", "group", "model", "score", "n_questions", "chance", "published"]]
     return out if task is None else out[out["task"] == task].reset_index(drop=True)
@@ -478,7 +460,7 @@ def load_agents() -> pd.DataFrame:
 
     Examples
     --------
-    >>> from sloth_bayes.downstream import load_agents
+    >>> from sloth_bayes.tasks.downstream import load_agents
     >>> len(load_agents())
     27
     """
@@ -532,12 +514,11 @@ def _scores(
     for model in series.index[numeric.isna() & series.notna()]:
         raise DataError(f"{name}: the score of {model!r} is {series[model]!r}, not a number")
     numeric = numeric.dropna().astype(float)
-    for model, value in numeric.items():
-        if not 0 <= value <= 1:
-            raise DataError(
-                f"{name}: the score of {model!r} is {value:g}, outside [0, 1]: divide by the "
-                "largest score there is (percentages by 100)"
-            )
+    for model, value in numeric[~numeric.between(0, 1)].items():
+        raise DataError(
+            f"{name}: the score of {model!r} is {value:g}, outside [0, 1]: divide by the largest "
+            "score there is (percentages by 100)"
+        )
     return numeric, name
 
 
@@ -553,49 +534,22 @@ def _check_numbers(n_questions: Any, chance: Any) -> None:
 def _check_models(post: PosteriorDraws, names: list[str], remedy: bool = True) -> None:
     """All models are in the posterior, or an error lists those that are not."""
     known = post.models
-    absent = [m for m in names if m not in set(known)]
+    absent = [m for m in names if m not in known]
     if not absent:
         return
     hints = []
     for model in absent[:6]:
-        close = near(model, known, 2)
-        hints.append(
-            repr(model) + (f" (near: {' or '.join(repr(c) for c in close)})" if close else "")
-        )
+        close = " or ".join(repr(c) for c in near(model, known, 2))
+        hints.append(repr(model) + (f" (near: {close})" if close else ""))
     more = f" and {len(absent) - 6} more" if len(absent) > 6 else ""
     say = (
-        " Give their leaderboard scores as table=, or condition the posterior on them first."
+        "Give their leaderboard scores as table=, or condition the posterior on them first."
         if remedy
-        else " The table given lacks them too."
+        else "The table given lacks them too."
     )
     raise UnknownNameError(
-        f"{len(absent)} model(s) not in the posterior: {', '.join(hints)}{more}.{say}"
+        f"{len(absent)} model(s) not in the posterior: {', '.join(hints)}{more}. {say}"
     )
-
-
-def _of_known(post: PosteriorDraws, names: list[str]) -> tuple[pd.DataFrame, Effects]:
-    """What the posterior knows of models of its own."""
-    constant = post.constant_data
-    at = np.array([post.models.index(m) for m in names])
-    rows = pd.DataFrame(
-        {
-            "model": names,
-            "family": constant["family_of_model"].values.astype(str)[at],
-            "params_b": constant["params_b"].values[at],
-            "tokens_t": constant["tokens_t"].values[at],
-        }
-    )
-    who = post.known_effects()
-
-    def part(a: np.ndarray | None) -> np.ndarray | None:
-        return None if a is None else a[:, at]
-
-    effects = Effects(
-        inputs=who.inputs[..., at, :], instruct=who.instruct[at], family=who.family[:, at],
-        residual=part(who.residual), slope_deviation=part(who.slope_deviation),
-        model_effect=part(who.model_effect),
-    )  # fmt: skip
-    return rows, effects
 
 
 def _whitened(
@@ -606,26 +560,17 @@ def _whitened(
     The directions are those of the benchmarks' principal loadings, which do not depend on the
     coordinates that the skills were sampled in.
     """
-    theta = sampled(post, post.known_effects())[kept]
+    theta = skill_draws(post, post.known_effects())[kept]
     centre = theta.mean(1)
     theta = theta - centre[:, None]
-    covariance = np.swapaxes(theta, -1, -2) @ theta / theta.shape[1]
-    values, vectors = np.linalg.eigh(covariance)
-    if not (values[:, 0] > 1e-9 * values[:, -1]).all():
-        raise too_flat(post)
-    back = np.swapaxes(vectors, -1, -2)
-    standard = post.merged["loading"][kept] @ (vectors * np.sqrt(values)[:, None] @ back)
-    _, _, axes = np.linalg.svd(standard.astype(np.float64), full_matrices=False)
-    turn = np.swapaxes(axes, -1, -2)
+    root, inverse_root = square_roots(post, transposed(theta) @ theta / theta.shape[1])
+    standard = post.merged["loading"][kept] @ root
+    _, _, axes = np.linalg.svd(standard, full_matrices=False)
+    turn = transposed(axes)
     sign = np.sign((standard @ turn).sum(1))
-    root = (vectors / np.sqrt(values)[:, None] @ back) @ (turn * sign[:, None])
+    root = inverse_root @ (turn * sign[:, None])
     return (centre, root), theta @ root
 
 
-def _dataset(curve: Any, kept: np.ndarray) -> xr.Dataset:
-    flat = {k: np.asarray(v).reshape(-1, *np.shape(v)[2:]) for k, v in curve._asdict().items()}
-    dims = {k: ("sample", "whitened") if k == "weight" else ("sample",) for k in flat}
-    return xr.Dataset(
-        {k: (dims[k], v) for k, v in flat.items()},
-        coords={"posterior_draw": ("sample", np.repeat(kept, KEEP))},
-    )
+def _by_sample(variables: dict[str, Any], kept: np.ndarray, **coords: Any) -> xr.Dataset:
+    return xr.Dataset(variables, coords | {"posterior_draw": ("sample", np.repeat(kept, KEEP))})

@@ -18,7 +18,7 @@ uniform, with the variance of a binomial; the Student-t then integrates out in c
 a score at 0 or 1 stands for everything beyond.
 
 For each draw of the skills the mode is found by Adam, and adaptive importance sampling
-does the rest (:mod:`sloth_bayes.importance`); everything is vectorised over draws, and
+does the rest (:mod:`sloth_bayes.infer.importance`); everything is vectorised over draws, and
 compiled once.
 """
 
@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from ..infer import importance
 from ..law import equations
@@ -43,7 +44,7 @@ _POINTS, _ROUNDS = 512, 6  # points of a round; each but the last adapts the pro
 _BLOCK, _AT_ONCE = 100, 25  # draws that one call takes, and that are evaluated side by side
 
 
-class Scores(NamedTuple):
+class TaskScores(NamedTuple):
     """What is known of a task: the same for all draws."""
 
     low: Any  # (N,) interval that each score stands for; -1 or 2 where there is no end
@@ -65,19 +66,19 @@ class Curve(NamedTuple):
     shape: Any
 
 
-def scores(y: np.ndarray, questions: float, chance: float, scale: float) -> Scores:
+def scores(y: np.ndarray, questions: float, chance: float, scale: float) -> TaskScores:
     """Scores ``(N,)`` in [0, 1] of a task of so many questions."""
     p = (y * questions + 1) / (questions + 2)
     half = np.sqrt(3 * p * (1 - p) / questions)
     low, high = y - half, y + half
     width = np.minimum(high, 1) - np.maximum(low, 0)
-    return Scores(
+    return TaskScores(
         np.where(low <= 0, -1.0, low), np.where(high >= 1, 2.0, high), width, p,
         np.ones(len(y)), np.asarray(chance), np.asarray(scale),
     )  # fmt: skip
 
 
-def fit(theta: np.ndarray, given: Scores, keep: int, seed: int) -> tuple[Curve, np.ndarray]:
+def fit(theta: np.ndarray, given: TaskScores, keep: int, seed: int) -> tuple[Curve, np.ndarray]:
     """Draws of a task's parameters, given each draw of the skills.
 
     Parameters
@@ -105,7 +106,7 @@ def fit(theta: np.ndarray, given: Scores, keep: int, seed: int) -> tuple[Curve, 
         np.pad(np.asarray(a, np.float32), (0, more), constant_values=c)
         for a, c in zip(given[:5], (0.4, 0.6, 0.2, 0.5, 0.0))
     ]
-    packed = Scores(*each, *(np.float32(a) for a in given[5:]))
+    packed = TaskScores(*each, *(np.float32(a) for a in given[5:]))
     points = importance.points(theta.shape[-1] + _OTHERS, _POINTS)
 
     def block(keys: Any, rows: np.ndarray) -> Any:
@@ -115,7 +116,7 @@ def fit(theta: np.ndarray, given: Scores, keep: int, seed: int) -> tuple[Curve, 
     return Curve(*curve), effective
 
 
-def _curve(z: Any, given: Scores) -> Curve:
+def _curve(z: Any, given: TaskScores) -> Curve:
     """Parameters from ``z``, ``(..., d + 5)``: standard normal, or logs of half-normal ones."""
     d = z.shape[-1] - _OTHERS
     tau, spread, bias, lower, shape = (z[..., d + i] for i in range(_OTHERS))
@@ -141,7 +142,7 @@ def _cdf(z: Any) -> Any:
     return 0.5 + 0.25 * s * (3.0 - s**2)
 
 
-def _log_likelihood(curve: Curve, theta: Any, given: Scores) -> Any:
+def _log_likelihood(curve: Curve, theta: Any, given: TaskScores) -> Any:
     """Log density of all scores together, for one set of parameters."""
     eta = curve.bias + theta @ curve.weight
 
@@ -158,13 +159,13 @@ def _log_likelihood(curve: Curve, theta: Any, given: Scores) -> Any:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _fit(keep: int, keys: Any, theta: Any, given: Scores, points: Any) -> Any:
+def _fit(keep: int, keys: Any, theta: Any, given: TaskScores, points: Any) -> Any:
     return jax.lax.map(
         lambda a: _one(keep, a[0], a[1], given, points), (keys, theta), batch_size=_AT_ONCE
     )
 
 
-def _start(theta: Any, given: Scores) -> Any:
+def _start(theta: Any, given: TaskScores) -> Any:
     """Where Adam begins: ridge regression of the scores' logits."""
     d = theta.shape[-1]
     floor = jnp.clip((given.middle - given.chance) / (1 - given.chance), 0.01, 0.99)
@@ -176,7 +177,7 @@ def _start(theta: Any, given: Scores) -> Any:
     return jnp.concatenate([solution[:d] / (given.scale * jnp.exp(-0.4)), rest])
 
 
-def _one(keep: int, key: Any, theta: Any, given: Scores, points: Any) -> Any:
+def _one(keep: int, key: Any, theta: Any, given: TaskScores, points: Any) -> Any:
     """Parameters of the task for one draw of the skills."""
     size = theta.shape[-1] + _OTHERS
 
@@ -185,16 +186,15 @@ def _one(keep: int, key: Any, theta: Any, given: Scores, points: Any) -> Any:
 
     gradient = jax.grad(log_density)
 
-    def adam(k: Any, carry: Any) -> Any:
-        z, m, v = carry
-        g = jnp.nan_to_num(gradient(z))
-        m, v = 0.9 * m + 0.1 * g, 0.98 * v + 0.02 * g**2
-        rate = _RATE * (1 - k / _STEPS)
-        step = m / (1 - 0.9 ** (k + 1)) / (jnp.sqrt(v / (1 - 0.98 ** (k + 1))) + 1e-6)
-        return z + rate * step, m, v
+    adam = optax.adam(optax.linear_schedule(_RATE, 0.0, _STEPS), b2=0.98, eps=1e-6)
 
-    zero = jnp.zeros(size)
-    mode, *_ = jax.lax.fori_loop(0, _STEPS, adam, (_start(theta, given), zero, zero))
+    def climb(_: Any, carry: Any) -> Any:
+        z, state = carry
+        step, state = adam.update(-jnp.nan_to_num(gradient(z)), state)
+        return z + step, state
+
+    start = _start(theta, given)
+    mode, _ = jax.lax.fori_loop(0, _STEPS, climb, (start, adam.init(start)))
     # by differences of gradients: a second derivative would take long to compile
     step = 0.02 * jnp.eye(size)
     hessian = jax.vmap(lambda h: (gradient(mode - h) - gradient(mode + h)) / 0.04)(step)

@@ -2,8 +2,9 @@
 
 From counts of correct samples, :func:`unbiased_pass_at_k` estimates pass@k, the share of problems
 of which at least one of k samples is correct. For a model nobody has sampled from,
-:func:`pass_at_k` forecasts the curve: an item-response model (:mod:`sloth_bayes.problems`) in
-which success depends on the model's skills, with their posterior uncertainty, and on the problem.
+:func:`pass_at_k` forecasts the curve by an item-response model in which success depends on the
+model's skills, with their posterior uncertainty, and on the problem
+(:mod:`sloth_bayes.tasks.passk_model`).
 
 Held fixed: sizes, tokens, families. Random: skills; their weights; what the model adds to
 its skills; easiness and discrimination of each problem; and, for each pair of model and
@@ -16,27 +17,29 @@ import dataclasses
 import warnings
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..errors import ConvergenceWarning, DataError, unknown
+from ..errors import ConvergenceWarning, DataError, check_known, unknown
+from ..posterior.base import in_chains, merge_chains
 from ..posterior.core import PosteriorDraws
 from ..posterior.diagnostics import table_of
 from ..posterior.verdict import ESS_LEAST, R_HAT_ALL, R_HAT_MOST, Diagnostics
 from ..predict.candidates import completed
 from ..predict.new_effects import effects_of, key_of, rng_of
-from ..skills.rotated_draws import sampled
+from ..skills.rotated_draws import skill_draws
 from ..support.checks import check_prob
-from ..support.intervals import median_and_ends, order_statistics
+from ..support.intervals import bisect, order_statistics, summarise
 from ..table.samples import K, checked_counts, checked_tries, empirical, estimate
 
-if TYPE_CHECKING:
-    from .passk_model import Arrays
-
-_META = ("family", "lineage", "instruct", "params_b", "tokens_t")
+_NEEDED = ["family", "params_b", "tokens_t"]  # of a model with counts
+_SCALARS = ("level", "spread", "trend", "own", "kappa", "sigma", "strength", "g")
+_DIMS = {"ability": ("model",)} | dict.fromkeys(_SCALARS, ()) | {
+    "easiness": ("problem",), "discrimination": ("problem",), "weight": ("skill",),
+}  # fmt: skip
 _MOST = 1e12  # samples: beyond this a match is out of reach
 
 
@@ -56,8 +59,9 @@ class PassAtK:
     models : list of str
         Models with counts, sorted, then the candidates.
     fit : xarray.Dataset
-        Draws (chain, draw) of every parameter of :mod:`sloth_bayes.problems`: ``ability`` of all
-        models (of candidates, as forecast), ``easiness`` and ``discrimination`` of problems...
+        Draws (chain, draw) of every parameter of :mod:`sloth_bayes.tasks.passk_model`:
+        ``ability`` of all models (of candidates, as forecast), ``easiness`` and
+        ``discrimination`` of problems...
     prob : float
         Mass of the central intervals.
     """
@@ -117,16 +121,11 @@ class PassAtK:
         """
         prob = check_prob(self.prob if prob is None else prob)
         tries = checked_tries(self.k if k is None else k)
-        values = _merged(self.draw(tries, problems, samples)["pass_at_k"])
-        median, lower, upper = median_and_ends(values, prob)
-        index = pd.MultiIndex.from_product(
-            [self.models, tries.astype(int)], names=["model", "k"]
-        ).to_frame(index=False)
-        columns = {
-            "mean": values.mean(0), "median": median, "sd": values.std(0), "lower": lower,
-            "upper": upper,
-        }  # fmt: skip
-        out = index.assign(**{name: v.ravel() for name, v in columns.items()}, prob=prob)
+        values = merge_chains(self.draw(tries, problems, samples)["pass_at_k"])
+        index = pd.MultiIndex.from_product([self.models, tries.astype(int)], names=["model", "k"])
+        columns = summarise(values.reshape(len(values), -1), prob)
+        del columns["p_positive"]
+        out = index.to_frame(index=False).assign(**columns, prob=prob)
         out.insert(1, "forecast", out["model"].isin(self.candidates))
         if problems == "new":
             return out.assign(empirical=np.nan)
@@ -168,22 +167,14 @@ class PassAtK:
             if samples is None:
                 each.append(_coverage(p, tries))
                 continue
-            rng = self._rng("samples", model)
-            c = rng.binomial(int(samples), p).astype(float)[..., None]
-            some = tries <= samples
+            c = self._rng("samples", model).binomial(int(samples), p)[..., None]
+            some = tries[tries <= samples]
             value = np.full((len(p), tries.size), np.nan)
-            n = np.full_like(c, samples)
-            value[:, some] = estimate(n, c, np.broadcast_to(tries[some], (1, 1, some.sum()))).mean(
-                1
-            )
+            n = np.full(c.shape, float(samples))
+            value[:, : some.size] = estimate(n, c.astype(float), some).mean(1)
             each.append(value)
-        shape = (self.fit.sizes["chain"], self.fit.sizes["draw"], len(self.models), tries.size)
-        coords = {
-            "chain": self.fit["chain"].values, "draw": self.fit["draw"].values,
-            "model": self.models, "k": tries.astype(int),
-        }  # fmt: skip
-        values = np.stack(each, axis=1).reshape(shape)
-        return xr.Dataset({"pass_at_k": (("chain", "draw", "model", "k"), values)}, coords=coords)
+        variables = {"pass_at_k": (("model", "k"), np.stack(each, axis=1))}
+        return in_chains(self.fit, variables, model=self.models, k=tries.astype(int))
 
     def success(self, model: str, problems: str = "same") -> np.ndarray:
         """Draws of a model's probability of success on each problem, ``(S, I)``.
@@ -191,20 +182,18 @@ class PassAtK:
         Given its counts, if it has any (the beta law is conjugate); else around its forecast
         ability.
         """
-        if model not in self.models:
-            raise unknown("model", model, self.models)
-        if problems not in ("same", "new"):
-            raise unknown("choice of problems", problems, ("same", "new"))
+        check_known("model", [model], self.models)
+        check_known("choice of problems", [problems], ("same", "new"))
         from .passk_model import LOGISTIC_SD, shapes
 
-        v = {str(name): _merged(a) for name, a in self.fit.data_vars.items()}
+        v = {str(name): merge_chains(a) for name, a in self.fit.data_vars.items()}
         if problems == "new":
             rng = self._rng("problems")  # one set of problems for all models
             size = v["easiness"].shape
             z = rng.logistic(size=size)
-            easiness = v["level"][:, None] + v["spread"][:, None] * z
-            discrimination = 1 + v["trend"][:, None] * z / LOGISTIC_SD
-            discrimination = discrimination + v["own"][:, None] * rng.standard_normal(size)
+            level, spread, trend, own = (v[x][:, None] for x in ("level", "spread", "trend", "own"))
+            easiness = level + spread * z
+            discrimination = 1 + trend * z / LOGISTIC_SD + own * rng.standard_normal(size)
         else:
             easiness, discrimination = v["easiness"], v["discrimination"]
         ability = v["ability"][:, self.models.index(model), None]
@@ -235,14 +224,14 @@ class PassAtK:
             raise DataError(f"k must be one number of samples, not {k!r}")
         target = _coverage(self.success(other), tries)[:, 0]
         p = self.success(model)
-        low, high = np.zeros(len(p)), np.full(len(p), np.log(_MOST))
-        reached = _coverage(p, np.array([_MOST]))[:, 0] >= target
-        for _ in range(60):
-            middle = 0.5 * (low + high)
-            enough = _coverage(p, np.exp(middle)[:, None, None])[:, 0] >= target
-            low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-        first = _coverage(p, np.array([1.0]))[:, 0] >= target
-        found = np.where(first, 1.0, np.where(reached, np.exp(high), np.inf))
+
+        def enough(tries: np.ndarray) -> np.ndarray:
+            return _coverage(p, tries[:, None, None])[:, 0] >= target
+
+        ends = np.tile([1.0, _MOST], (len(p), 1))
+        first, reached = (enough(end) for end in ends.T)
+        between = np.where(reached, bisect(ends, enough, 60), np.inf)
+        found = np.where(first, 1.0, between)
         median, lower, upper = order_statistics(found, self.prob)
         frame = pd.DataFrame(
             [{"model": model, "other": other, "k": int(tries[0]), "median": median,
@@ -257,20 +246,14 @@ class PassAtK:
 
     @cached_property
     def _verdict(self) -> Diagnostics:
+        seen = self.fit.isel(model=slice(0, len(self.models) - len(self.candidates)))
         pieces = {}
-        for name in ("level", "spread", "trend", "own", "kappa", "sigma", "weight", "ability",
-                     "easiness", "discrimination"):  # fmt: skip
-            a = self.fit[name]
-            if name == "ability":
-                a = a.isel(model=slice(0, len(self.models) - len(self.candidates)))
-            if name == "weight":  # identified is what it says about the models with counts
-                continue
-            dims = a.dims[2:]
-            labels = [f"{name}[{x}]" for x in a[dims[0]].values] if dims else [name]
-            values = a.values.reshape(*a.shape[:2], -1)
-            pieces[name] = xr.DataArray(
-                values, dims=("chain", "draw", f"in_{name}"), coords={f"in_{name}": labels}
-            )
+        # neither weights nor g: identified is what they say about the models with counts
+        for name in (*_SCALARS[:6], "ability", "easiness", "discrimination"):
+            a = seen[name] if seen[name].ndim > 2 else seen[name].expand_dims("of", -1)
+            dim = a.dims[-1]
+            labels = [name] if dim == "of" else [f"{name}[{x}]" for x in a[dim].values]
+            pieces[name] = a.assign_coords({dim: labels}).rename({dim: f"in_{name}"})
         table = table_of(xr.Dataset(pieces))
         diverging = int(self.sample_stats["diverging"].sum())
         r_hat, ess = table["r_hat"], table[["ess_bulk", "ess_tail"]].min(axis=1)
@@ -297,7 +280,7 @@ class PassAtK:
         return Diagnostics(table, not problems, (summary, *problems))
 
     def plot(self, **options: Any) -> np.ndarray:
-        """Curves on log axes; see :func:`sloth_bayes.passkplots.pass_at_k`."""
+        """Curves on log axes; see :func:`sloth_bayes.plots.passk.pass_at_k`."""
         from ..plots.passk import pass_at_k
 
         return pass_at_k(self, **options)
@@ -400,7 +383,7 @@ def pass_at_k(
                 raise DataError(f"candidate {name!r} has counts: its curve is there without it")
         table = pd.concat([seen, candidates], ignore_index=True)
     complete = completed(post, table, new_family)
-    theta = sampled(post, effects_of(post, complete, seed))
+    theta = skill_draws(post, effects_of(post, complete, seed))
     names = complete["model"].tolist()
     problems = sorted(rows["problem"].unique())
     n, c = (
@@ -413,12 +396,11 @@ def pass_at_k(
     from . import passk_model as item_response
 
     known = slice(0, len(seen))
-    arrays = item_response.Arrays(n, c, mean[known], component[:, known])
-    found, stats = item_response.sample(arrays, seed=seed, **options)
-    out = _labelled(found, arrays, mean, component, names, problems, seed)
-    kept = pd.Index(["diverging", "energy", "num_steps"]).intersection(list(stats))
-    sample_stats = xr.Dataset({s: (("chain", "draw"), stats[s]) for s in kept})
-    result = PassAtK(rows, names, out, prob, tuple(tries.astype(int)), sample_stats, seed)
+    data = item_response.Counts(n, c, mean[known], component[:, known])
+    found, stats = item_response.sample(data, seed=seed, **options)
+    fit = _labelled(found, mean, component, names, problems, seed)
+    sample_stats = xr.Dataset({name: (("chain", "draw"), a) for name, a in stats.items()})
+    result = PassAtK(rows, names, fit, prob, tuple(tries.astype(int)), sample_stats, seed)
     if not result.diagnostics().ok:
         warnings.warn(" ".join(result.diagnostics().messages), ConvergenceWarning, stacklevel=3)
     return result
@@ -426,25 +408,11 @@ def pass_at_k(
 
 def _models(post: PosteriorDraws, rows: pd.DataFrame) -> pd.DataFrame:
     """What is known of the models with counts, one a row."""
-    columns = [c for c in _META if c in rows]
-    table = rows.groupby("model", sort=True)[columns].first() if columns else pd.DataFrame(
-        index=pd.Index(sorted(rows["model"].unique()), name="model")
-    )  # fmt: skip
-    constant = post.constant_data
-    known = pd.DataFrame(
-        {
-            "family": constant["family_of_model"].values.astype(str),
-            "params_b": constant["params_b"].values.astype(float),
-            "tokens_t": constant["tokens_t"].values.astype(float),
-        },
-        index=post.models,
-    )
-    for column in ("family", "params_b", "tokens_t"):
-        default = known[column].reindex(table.index)
-        table[column] = table[column].where(table[column].notna(), default) if (
-            column in table
-        ) else default  # fmt: skip
-    lacking = table[["family", "params_b", "tokens_t"]].isna().any(axis=1)
+    about = rows.set_index("model").reindex(columns=[*_NEEDED, "lineage", "instruct"])
+    given = about.groupby(level="model").first()
+    known = post.model_table()[_NEEDED].reindex(given.index)
+    table = given.combine_first(known).dropna(axis=1, how="all")
+    lacking = table.reindex(columns=_NEEDED).isna().any(axis=1)
     if lacking.any():
         raise unknown(
             "model with counts", table.index[lacking][0], post.models,
@@ -464,27 +432,22 @@ def _components(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _labelled(
-    found: dict[str, np.ndarray], arrays: Arrays, mean: np.ndarray, component: np.ndarray,
+    found: dict[str, np.ndarray], mean: np.ndarray, component: np.ndarray,
     names: list[str], problems: list[str], seed: int,
 ) -> xr.Dataset:  # fmt: skip
     """Labelled draws, with the candidates' abilities among them."""
-    from .passk_model import DF, skills
+    from .passk_model import DF, skills_at
 
-    first = arrays.n.shape[0]
-    theta = skills(mean, component, found["score"])  # (chain, draw, all models, d)
-    line = np.einsum("cdmk,cdk->cdm", theta[:, :, first:], found["weight"])
+    chains, draws, first = found["ability"].shape
+    theta = skills_at(found["score"], mean[first:], component[:, first:])
+    line = np.einsum("cdmk,cdk->cdm", theta, found["weight"])
     noise = np.empty(line.shape)
     for j, name in enumerate(names[first:]):
         rng = rng_of(key_of(seed, "ability", name))
         noise[..., j] = rng.standard_t(DF, line.shape[:2])
     ahead = line - found["g"][..., None] + found["sigma"][..., None] * noise
-    ability = np.concatenate([found["ability"], ahead], axis=-1)
-    dims = {"easiness": "problem", "discrimination": "problem", "weight": "skill"}
-    variables: dict[str, Any] = {"ability": (("chain", "draw", "model"), ability)}
-    for name in ("level", "spread", "trend", "own", "kappa", "sigma", "strength", "g",
-                 "easiness", "discrimination", "weight"):  # fmt: skip
-        variables[name] = (("chain", "draw", *([dims[name]] if name in dims else [])), found[name])
-    chains, draws = found["level"].shape
+    values = found | {"ability": np.concatenate([found["ability"], ahead], axis=-1)}
+    variables = {name: (("chain", "draw", *dims), values[name]) for name, dims in _DIMS.items()}
     coords = {
         "chain": np.arange(chains), "draw": np.arange(draws), "model": names, "problem": problems,
     }  # fmt: skip
@@ -498,8 +461,3 @@ def _coverage(p: np.ndarray, k: np.ndarray) -> np.ndarray:
     if k.ndim == 1 and k.size > 1:  # one k at a time: a block of all would be large
         return np.stack([-np.expm1(log[..., 0] * x).mean(1) for x in k], axis=1)
     return np.asarray(-np.expm1(log * k).mean(1))
-
-
-def _merged(array: xr.DataArray) -> np.ndarray:
-    """Chains one after another, ``(S, ...)``."""
-    return np.asarray(array.values.reshape(-1, *array.shape[2:]))

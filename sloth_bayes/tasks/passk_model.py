@@ -54,7 +54,7 @@ SHARED = ("contrast", "g", "kappa", "level", "own", "score", "sigma", "spread", 
 STATS = ("diverging", "energy", "num_steps")
 
 
-class Arrays(NamedTuple):
+class Counts(NamedTuple):
     """Counts of M models on I problems, and what is known of the models' d skills."""
 
     n: np.ndarray  # (M, I) samples; 0 where there are none
@@ -92,7 +92,7 @@ def log_likelihood(n: Any, c: Any, eta: Any, kappa: Any, xp: Any = jnp) -> Any:
     return log_rising(a, c, xp) + log_rising(b, n - c, xp) - log_rising(a + b, n, xp)
 
 
-def items(data: Arrays) -> None:
+def items(data: Counts) -> None:
     """The generative model above; see the module."""
     models, problems = data.n.shape
     sample, factor = numpyro.sample, numpyro.factor
@@ -111,7 +111,8 @@ def items(data: Arrays) -> None:
         "contrast", dist.ImproperUniform(dist.constraints.real_vector, (), (models - 1,))
     )
     ability = numpyro.deterministic("ability", contrast @ contrasts(models))
-    theta = skills(data.skill, data.component, components(data))
+    normal = dist.Normal().expand([data.component.shape[0]]).to_event(1)
+    theta = skills_at(sample("score", normal), data.skill, data.component)
     strength = sample("strength", dist.HalfNormal(3.0))  # log-odds per unit of skill
     weight = strength * sample("w", dist.Normal().expand([data.skill.shape[-1]]).to_event(1))
     sigma = sample("sigma", dist.HalfNormal(0.5))
@@ -123,17 +124,10 @@ def items(data: Arrays) -> None:
     factor("counts", log_likelihood(data.n, data.c, eta, kappa).sum())
 
 
-def components(data: Arrays) -> Any:
-    """Scores of the skills' principal components."""
-    k = data.component.shape[0]
-    return numpyro.sample("score", dist.Normal().expand([k]).to_event(1))
-
-
-def skills(mean: Any, component: Any, score: Any) -> Any:
+def skills_at(score: Any, mean: Any, component: Any) -> Any:
     """Skills ``(..., M, d)`` at scores ``(..., K)`` of their principal components."""
-    return mean + (score @ component.reshape(component.shape[0], -1)).reshape(
-        *score.shape[:-1], *mean.shape
-    )
+    flat = score @ component.reshape(component.shape[0], -1)
+    return mean + flat.reshape(*score.shape[:-1], *mean.shape)
 
 
 def contrasts(models: int) -> np.ndarray:
@@ -143,7 +137,7 @@ def contrasts(models: int) -> np.ndarray:
 
 
 def sample(
-    data: Arrays,
+    data: Counts,
     *,
     chains: int = 4,
     warmup: int = 500,
@@ -160,7 +154,7 @@ def sample(
     Returns
     -------
     draws, stats : dict
-        Arrays ``(chains, draws, ...)``.
+        Counts ``(chains, draws, ...)``.
     """
     with jax.enable_x64(True):
         arrays = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), data)
@@ -177,7 +171,7 @@ def sample(
 _PROGRAMS: dict[Any, Any] = {}  # by shape and options; a compilation costs as much as a fit
 
 
-def _compiled(options: tuple[int, int, float, int], data: Arrays, keys: Any) -> Any:
+def _compiled(options: tuple[int, int, float, int], data: Counts, keys: Any) -> Any:
     shape = (options, keys.shape, *[a.shape for a in data])
     if shape not in _PROGRAMS:
         program = jax.jit(jax.vmap(partial(_chain, *options), (0, None)))
@@ -186,7 +180,7 @@ def _compiled(options: tuple[int, int, float, int], data: Arrays, keys: Any) -> 
 
 
 def _chain(
-    warmup: int, draws: int, target_accept: float, max_tree_depth: int, key: Any, data: Arrays
+    warmup: int, draws: int, target_accept: float, max_tree_depth: int, key: Any, data: Counts
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     first, second = jax.random.split(key)
     start = initialize_model(

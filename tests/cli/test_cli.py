@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 import sloth_bayes as sb
 from sloth_bayes.cli import app
-from sloth_bayes.cli.options import with_groups
+from sloth_bayes.cli.options import command
 from tests.conftest import unjudged
 
 
@@ -326,11 +326,11 @@ def test_diagnose_says_not_converged_by_its_status(tiny_posterior, tmp_path):
 
 
 def fake_fit(post):
-    return lambda self, data, **options: post
+    return lambda spec, data, **options: post
 
 
 def test_a_recipe_folder_gets_posterior_and_card(tmp_path, tiny_posterior, monkeypatch):
-    monkeypatch.setattr(sb.Sloth, "fit", fake_fit(tiny_posterior))
+    monkeypatch.setattr("sloth_bayes.infer.fit.fit", fake_fit(tiny_posterior))
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "spec.toml").write_text("[fit]\nslim_draws = 50\n")
@@ -347,7 +347,10 @@ def test_a_recipe_folder_gets_posterior_and_card(tmp_path, tiny_posterior, monke
 
 
 def test_fit_needs_to_know_what_and_where(tmp_path, table, monkeypatch):
-    monkeypatch.setattr(sb.Sloth, "fit", lambda *a, **k: pytest.fail("nothing may be fitted"))
+    def never(*args, **options):
+        pytest.fail("nothing may be fitted")
+
+    monkeypatch.setattr("sloth_bayes.infer.fit.fit", never)
     assert "needs a recipe or --data" in fails("fit")
     assert "read-only: add --out" in fails("fit", "leaderboard")
     assert "did you mean 'leaderboard'" in fails("fit", "leaderbord", "--out", "a.nc")
@@ -427,8 +430,8 @@ def test_data_build(tmp_path):
 
 
 def test_help_shows_examples():
-    for command in ("forecast", "fit", "diagnose", "data", "data show"):
-        result = run(*command.split(), "--help")
+    for verb in ("forecast", "fit", "diagnose", "data", "data show"):
+        result = run(*verb.split(), "--help")
         assert result.exit_code == 0
         assert "Example" in result.stdout
     assert run().exit_code == 0
@@ -484,7 +487,7 @@ def test_interruption_has_its_own_status(ask, monkeypatch):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sb.posterior, "load", interrupted)
+    monkeypatch.setattr("sloth_bayes.api.load", interrupted)
     result = run(*ask)
     assert result.exit_code == 130
     assert result.stderr == "sloth-bayes: interrupted\n"
@@ -513,7 +516,7 @@ def test_a_group_of_options_stands_for_its_fields():
         typer.echo(f"{first} {sizes} {last}")
 
     group = typer.Typer(cls=type(get_command(app)))
-    group.command()(with_groups(verb))
+    group.command()(command(verb))
     group.callback()(lambda: None)
 
     def ask(*words):
@@ -527,6 +530,25 @@ def test_a_group_of_options_stands_for_its_fields():
     assert "The high end." not in shown
     assert ask("--low", "6").stderr == "sloth-bayes: error: --low is above --high\n"
     assert "Missing option '--low'" in ask().stderr
+
+
+def test_texts_say_metavar_and_help():
+    def verb(
+        *,
+        name: Annotated[str, "WORD", "A name."] = "a",
+        no_more: Annotated[bool, "Enough."] = False,
+        sizes: Annotated[Sizes, {"low": "The smallest size."}],
+    ) -> None:
+        typer.echo(f"{name} {no_more} {sizes.low}")
+
+    group = typer.Typer()
+    group.command()(command(verb))
+    assert CliRunner().invoke(group, ["--no-more", "--low", "1"]).stdout == "a True 1\n"
+    shown = CliRunner().invoke(group, ["--help"]).stdout
+    for text in ("WORD", "A name.", "Enough.", "The smallest size.", "The largest size."):
+        assert text in shown
+    assert "The low end." not in shown
+    assert "--no-no-more" not in shown
 
 
 # -- forecasts from evaluation files ---------------------------------------------------------

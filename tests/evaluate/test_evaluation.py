@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import sloth_bayes as sb
-from sloth_bayes.evaluate import baselines, evaluation, protocols, scoreboard
+from sloth_bayes.evaluate import baselines, cross_validate, protocols, scoreboard, scored
 from tests.conftest import BENCHMARKS
 
 QUICK = {"steps": 600, "draws": 200, "progress": False}
@@ -85,7 +85,7 @@ def test_it_goes_on_where_it_was_interrupted(
     found, tiny_spec, tiny_table, folds, tmp_path, monkeypatch
 ):
     """Ctrl-C after the first fit: the next run computes the other alone, same numbers."""
-    plain, calls, save = evaluation.forecast_task, [], sb.Evaluation.save
+    plain, calls, save = cross_validate.forecast_task, [], sb.Evaluation.save
 
     def counted(task):
         calls.append(task)
@@ -96,7 +96,7 @@ def test_it_goes_on_where_it_was_interrupted(
         monkeypatch.setattr(sb.Evaluation, "save", save)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluation, "forecast_task", counted)
+    monkeypatch.setattr(cross_validate, "forecast_task", counted)
     monkeypatch.setattr(sb.Evaluation, "save", interrupted)
     options = {**QUICK, "out": tmp_path / "kept"}
     with pytest.raises(KeyboardInterrupt):
@@ -139,7 +139,7 @@ def test_an_option_that_an_earlier_version_did_not_have_had_its_default(
     about = json.loads((folder / "about.json").read_text())
     assert about["options"].pop("moves") == 0
     (folder / "about.json").write_text(json.dumps(about))
-    monkeypatch.setattr(evaluation, "forecast_task", None)  # nothing is left to do
+    monkeypatch.setattr(cross_validate, "forecast_task", None)  # nothing is left to do
     again = sb.cross_validate(tiny_spec, tiny_table, folds, out=folder, **QUICK)
     assert again.about["options"]["moves"] == 0
     assert len(again.frame) == len(found.frame)
@@ -159,7 +159,7 @@ def test_it_is_saved_and_read_back(found, tmp_path):
 
 def test_the_protocol_averages_within_folds_first():
     """Two folds of one and three cells: the mean of the folds, not of the cells."""
-    cells = evaluation.score_cells(
+    cells = scored.score_cells(
         np.array([[0.5, 0.5, 0.5, 0.5]]), np.array([0.4, 0.5, 0.5, 0.8]), np.zeros(4),
         np.random.default_rng(0),
     )  # fmt: skip

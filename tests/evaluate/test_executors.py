@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 
 import sloth_bayes as sb
-from sloth_bayes.evaluate import evaluation, protocols
+from sloth_bayes.evaluate import cross_validate, protocols
 from sloth_bayes.infer.compiled import places
 
 QUICK = {"steps": 600, "draws": 200, "progress": False}  # as in test_evaluation: compiled once
@@ -148,7 +148,7 @@ def test_an_error_of_the_work_itself_comes_through(tiny_spec, tiny_table, folds,
     def fails(task):
         raise sb.DataError("the table is odd")
 
-    monkeypatch.setattr(evaluation, "forecast_task", fails)
+    monkeypatch.setattr(cross_validate, "forecast_task", fails)
     with ThreadPoolExecutor(1) as pool, pytest.raises(sb.DataError, match="odd"):
         sb.cross_validate(tiny_spec, tiny_table, folds, executor=pool, **QUICK)
 
@@ -181,7 +181,7 @@ def test_ctrl_c_is_heard_while_workers_work(tiny_spec, tiny_table, folds, ctrl_c
 
 def test_a_task_is_small(monkeypatch):
     """What travels to a worker for the full table: below 100 kB, in milliseconds."""
-    tasks: list[evaluation.Task] = []
+    tasks: list[cross_validate.Task] = []
 
     class Stop(Exception):
         pass
@@ -190,9 +190,9 @@ def test_a_task_is_small(monkeypatch):
         tasks.extend(given)
         raise Stop
 
-    monkeypatch.setattr(evaluation, "_run", look)
+    monkeypatch.setattr(cross_validate, "_run", look)
     coordinates = {"anchor": np.eye(12, dtype="f4"), "information": np.ones(12, "f4")}
-    monkeypatch.setattr("sloth_bayes.evaluate.fold.common_coordinates", lambda *a: coordinates)
+    monkeypatch.setattr(cross_validate, "common_coordinates", lambda *a: coordinates)
     with pytest.raises(Stop):
         sb.cross_validate(sb.Sloth(), sb.load_dataset(corrected=False))
     assert len(tasks) == 50

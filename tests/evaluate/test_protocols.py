@@ -61,12 +61,12 @@ def test_the_loose_rule_hides_the_test_models_alone(table):
 
 def test_hidden_scores_are_gone_from_the_arrays(table, folds):
     """Not merely unobserved: a bug that ignored the mask would find nothing to read."""
-    from sloth_bayes.evaluate import evaluation
+    from sloth_bayes.evaluate.cross_validate import masked
     from sloth_bayes.model.arrays import design
 
     laid_out = design(table)
     fold = folds[5]
-    arrays = evaluation._masked(laid_out, fold.hidden)
+    arrays = masked(laid_out, fold.hidden)
     rows = np.isin(laid_out.models, fold.hidden)
     assert not arrays.observed[rows].any()
     assert (arrays.score[rows] == 0.5).all()

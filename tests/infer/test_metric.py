@@ -8,14 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from blackjax.adaptation.metric_estimators import fisher_score_low_rank
 from scipy import stats
 
 import sloth_bayes as sb
 from sloth_bayes.infer import nuts
-from sloth_bayes.infer.compiled import program
-from sloth_bayes.infer.metric import Coordinates, coordinates, follow_gradients
-from sloth_bayes.model import scores as model
+from sloth_bayes.infer.compiled import functions_of
+from sloth_bayes.infer.metric import Metric, follow_gradients
 from sloth_bayes.model.arrays import design, showing
+from sloth_bayes.model.distributions import nested_complete, nested_draw, nested_log_density
+from sloth_bayes.model.scores import sizes
 
 RNG = np.random.default_rng(8)
 # lineages of three, one and two families
@@ -43,10 +45,10 @@ def test_the_density_of_known_effects_is_the_normal_one_without_the_others():
         return inside + stats.norm.logpdf(np.delete(w, which, axis=0)).sum()
 
     a, b = RNG.normal(size=(2, 6, 2))
-    ours = [float(model.nested_log_density(w, known, SHARE, MEMBERS)) for w in (a, b)]
+    ours = [float(nested_log_density(w, known, SHARE, MEMBERS)) for w in (a, b)]
     assert ours[0] - ours[1] == pytest.approx(exact(a) - exact(b), rel=1e-4)
     # the normalising constant depends on the share, and must follow it
-    other = float(model.nested_log_density(a, known, 0.8, MEMBERS)) - ours[0]
+    other = float(nested_log_density(a, known, 0.8, MEMBERS)) - ours[0]
     known_cov = covariance(MEMBERS, 0.8)[np.ix_(which, which)]
     assert other == pytest.approx(
         stats.multivariate_normal.logpdf(a[which].T, cov=known_cov).sum()
@@ -59,7 +61,7 @@ def test_the_density_of_known_effects_is_the_normal_one_without_the_others():
 
 def test_without_lineages_effects_are_independent():
     w = RNG.normal(size=(6, 2))
-    ours = float(model.nested_log_density(w, np.ones((6, 2)), None, MEMBERS))
+    ours = float(nested_log_density(w, np.ones((6, 2)), None, MEMBERS))
     assert ours == pytest.approx(-0.5 * (w**2).sum(), rel=1e-5)
 
 
@@ -69,8 +71,8 @@ def test_completing_known_effects_gives_the_joint_prior_back():
 
     def one(key):
         first, second = jax.random.split(key)
-        w = model.nested_draw(first, SHARE, MEMBERS, 1)
-        lineage, whole = model.nested_complete(second, w * KNOWN, KNOWN, SHARE, MEMBERS)
+        w = nested_draw(first, SHARE, MEMBERS, 1)
+        lineage, whole = nested_complete(second, w * KNOWN, KNOWN, SHARE, MEMBERS)
         return jnp.concatenate([whole[:, 0], lineage[:, 0]])
 
     drawn = np.asarray(jax.vmap(one)(jax.random.split(jax.random.PRNGKey(0), n)), float)
@@ -101,7 +103,7 @@ def test_hiding_scores_counts_them_out(tiny_table):
     np.testing.assert_array_equal(position, np.arange(full.cell_family.size))
 
 
-# -- linear coordinates --------------------------------------------------------------------
+# -- the metric and its coordinates --------------------------------------------------------------------
 
 
 def test_another_anchor_is_the_same_draw():
@@ -109,53 +111,55 @@ def test_another_anchor_is_the_same_draw():
     data = sb.load_dataset().select(benchmarks=["MMLU", "ARC", "HellaSwag", "GSM8K"])
     spec = sb.Sloth(n_skills=2)
     old = design(data, spec.inputs).arrays
-    n = model.sizes(spec, old)
-    p = program(spec, n, 5)
-    x = 0.5 * RNG.normal(size=(3, p.size)).astype("f4")
+    n = sizes(spec, old)
+    f = functions_of(spec, n, 5)
+    x = 0.5 * RNG.normal(size=(3, f.size)).astype("f4")
     rotation = np.linalg.qr(RNG.normal(size=(4, 4)))[0].astype("f4")
     new = old._replace(anchor=rotation)
 
-    y = p.over("reanchor", x, new, old)
+    y = f.over("reanchor", x, new, old)
     key = jax.random.PRNGKey(0)
-    before, after = p.over("cells", x, key, old)[0], p.over("cells", y, key, new)[0]
+    before, after = f.over("cells", x, key, old)[0], f.over("cells", y, key, new)[0]
     seen = old.observed > 0  # other effects are drawn, from their priors
     np.testing.assert_allclose(after[:, seen], before[:, seen], atol=2e-6)
     assert np.abs(y - x).max() > 0.1
-    np.testing.assert_allclose(p.over("reanchor", y, old, new), x, atol=2e-5)
+    np.testing.assert_allclose(f.over("reanchor", y, old, new), x, atol=2e-5)
 
     moved = np.flatnonzero((np.abs(y - x) > 1e-5).any(0))  # the others are handed through
 
     def of_moved(part: Any, whole: Any) -> Any:
         whole = whole.at[moved].set(part)
-        return p.reanchor(whole[None], 0, new, old)[0][moved]
+        return f.reanchor(whole[None], 0, new, old)[0][moved]
 
     jacobian = jax.jit(jax.jacfwd(of_moved))
     log_det = [np.linalg.slogdet(np.asarray(jacobian(r[moved], r), float))[1] for r in x]
-    potentials = [p.over("potential", rows, at)[0] for rows, at in ((x, old), (y, new))]
+    potentials = [f.over("potential", rows, at)[0] for rows, at in ((x, old), (y, new))]
     np.testing.assert_allclose(potentials[1] - potentials[0], log_det, atol=0.02)
 
 
-def some_coordinates(size: int, rank: int) -> Coordinates:
+def some_metric(size: int, rank: int) -> Metric:
     vectors = np.linalg.qr(RNG.normal(size=(size, rank)))[0]
-    return coordinates(
+    return Metric.of(
         RNG.normal(size=size), RNG.uniform(0.5, 2, size), vectors, RNG.uniform(-0.5, 3, rank)
     )
 
 
 def test_coordinates_and_back():
-    at = some_coordinates(30, 4)
+    metric = some_metric(30, 4)
     x = RNG.normal(size=30).astype("f4")
-    np.testing.assert_allclose(at.to_x(at.to_y(x)), x, atol=1e-4)
+    np.testing.assert_allclose(metric.to_x(metric.to_y(x)), x, atol=1e-4)
+    np.testing.assert_allclose(metric.traced_x(metric.to_y(x)), x, atol=1e-4)
 
 
 def test_gradients_pass_through_coordinates():
-    at = some_coordinates(30, 4)
+    metric = some_metric(30, 4)
     y, c = RNG.normal(size=(2, 30)).astype("f4")
-    matrix = jax.jacfwd(lambda y: at.mean + at.scale * (
-        y + at.vectors @ (at.stretch * (at.vectors.T @ y))
+    matrix = jax.jacfwd(lambda y: metric.mean + metric.scale * (
+        y + metric.vectors @ (metric.stretch * (metric.vectors.T @ y))
     ))(y)  # fmt: skip
-    found = jax.grad(lambda y: (c * at.to_x(y)).sum())(y)
+    found = jax.grad(lambda y: (c * metric.traced_x(y)).sum())(y)
     np.testing.assert_allclose(found, matrix.T @ c, atol=1e-4)
+    np.testing.assert_allclose(metric.slopes(c), matrix.T @ c, atol=1e-4)
 
 
 def test_a_normal_posterior_becomes_round_from_few_draws():
@@ -165,15 +169,41 @@ def test_a_normal_posterior_becomes_round_from_few_draws():
     sd = np.array([30.0, 20, 10, 5, 0.2, 0.1, 0.05, 0.02])
     root = np.eye(size) + directions @ np.diag(sd - 1) @ directions.T
     draws = 3 + RNG.normal(size=(60, size)) @ root
-    at = follow_gradients(draws, (draws - 3) @ np.linalg.inv(root @ root), rank=20)
-    origin = np.asarray(at.to_y(at.mean))
-    np.testing.assert_allclose(origin, 0, atol=1e-5)
-    to_y = np.asarray(jax.vmap(at.to_y)(at.mean + jnp.eye(size)), float).T  # linear: its columns
+    metric = follow_gradients(draws, (draws - 3) @ np.linalg.inv(root @ root), rank=20)
+    np.testing.assert_allclose(metric.to_y(metric.mean), 0, atol=1e-5)
+    to_y = np.asarray(metric.to_y(metric.mean + np.eye(size)), float).T  # linear: its columns
     before, after = (np.linalg.cond(m @ root @ root @ m.T) for m in (np.eye(size), to_y))
     assert before > 1e6
     assert after < before / 1e3
     # the covariance of as many draws alone has no inverse, and no say in most directions
     assert np.linalg.matrix_rank(np.cov(draws.T)) < 60
+
+
+@pytest.mark.parametrize(("n", "rank"), [(60, 10), (400, 10), (400, 30)])
+def test_a_known_covariance_is_found_as_well_as_by_blackjax(n, rank):
+    """The same estimator, kept by others: 40 parameters of many scales, six directions apart."""
+    size = 40
+    scale = np.exp(RNG.normal(size=size))
+    directions = np.linalg.qr(RNG.normal(size=(size, 6)))[0]
+    apart = directions * (np.array([900, 100, 25, 0.04, 0.01, 0.0025]) - 1) @ directions.T
+    covariance = scale[:, None] * (np.eye(size) + apart) * scale
+    draws = RNG.multivariate_normal(np.ones(size), covariance, size=n)
+    gradients = np.linalg.solve(covariance, (draws - 1).T).T
+
+    metric = follow_gradients(draws, gradients, rank)
+    theirs = fisher_score_low_rank(jnp.asarray(draws), jnp.asarray(-gradients), rank, cutoff=1.0)
+    vectors, lam, sigma = (np.asarray(a, float) for a in (theirs.U, theirs.lam, theirs.sigma))
+    roots = {
+        "neither": np.eye(size),
+        "ours": np.asarray(metric.to_x(np.eye(size)) - metric.mean, float),
+        "theirs": (np.eye(size) + vectors * (np.sqrt(lam) - 1) @ vectors.T) * sigma,
+    }
+    left = {}  # how far from round the posterior is in each metric: mean log eigenvalue
+    for name, root in roots.items():
+        half = np.linalg.solve(root.T, np.linalg.cholesky(covariance))
+        left[name] = np.abs(np.log(np.linalg.eigvalsh(half @ half.T))).mean()
+    assert left["ours"] < 1.1 * left["theirs"]
+    assert left["ours"] < left["neither"] / (3 if rank == 10 else 20)
 
 
 def test_rounds_of_warm_up_add_up():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import sloth_bayes as sb
-from sloth_bayes.infer.metric import plain
+from sloth_bayes.infer.metric import Metric
 from sloth_bayes.infer.variational import Guide, moved
 from tests.conftest import QUICK
 
@@ -17,7 +17,7 @@ MEAN = np.array([1.0, -2.0, 0.5])
 
 
 class Normal:
-    """A program whose posterior is a normal, cut off below the first coordinate `least`."""
+    """Functions whose posterior is a normal, cut off below the first coordinate `least`."""
 
     def __init__(self, least: float = -np.inf) -> None:
         self.least, self.calls = least, 0
@@ -32,7 +32,7 @@ class Normal:
 
 def after(moves: int, target: Normal, n: int = 4000) -> tuple[np.ndarray, float]:
     rng = np.random.default_rng(3)
-    guide = Guide(plain(3), MEAN + np.array([0.8, 0.5, 0.3]), np.log([0.4, 0.5, 0.3]))
+    guide = Guide(Metric.identity(3), MEAN + np.array([0.8, 0.5, 0.3]), np.log([0.4, 0.5, 0.3]))
     return moved(target, None, guide, rng, guide.draw(rng, n)[0], moves)  # type: ignore[arg-type]
 
 

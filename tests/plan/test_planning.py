@@ -12,7 +12,7 @@ import sloth_bayes as sb
 from sloth_bayes.api import Posterior
 from sloth_bayes.plan import budget as allocation
 from sloth_bayes.plan import compare as choices
-from sloth_bayes.plan import curves
+from sloth_bayes.plan import curves, region
 from studies import allocation as study
 from tests.conftest import NAMES
 
@@ -169,7 +169,7 @@ def test_a_small_gain_near_chance_is_not_saturation(post):
 
 def test_with_tokens_fixed_a_skill_saturates_throughout_or_never(post, skills):
     found = post.saturation("reasoning", 0.18, tokens=1.5, skills=skills)
-    low = curves.extent(post, "params_b")[0]
+    low = post.extent("params_b")[0]
     assert set(found.draws["saturation"].values.ravel()) == {low, np.inf}
     row = found.frame.iloc[0]
     assert row["p_throughout"] + row["p_never"] == pytest.approx(1)
@@ -229,7 +229,7 @@ def test_the_budget_is_spent_inside_the_hull(post):
     draws = found.draws
     spent = 6e21 * draws["params_b"] * draws["tokens_t"]
     assert (spent / draws["budget"]).values == pytest.approx(1, rel=1e-9)
-    hull = allocation.Hull(post)
+    hull = region.Hull(post)
     assert hull.holds(draws["params_b"].values, draws["tokens_t"].values).all()
     frame = found.frame
     assert not frame["beyond_data"].any()
@@ -276,7 +276,7 @@ def test_falls_are_those_of_the_slopes(post):
     found = post.optimal_allocation(1e24, ["MMLU", {"MMLU": 1, "BBH": 1e-9}]).frame
     slope = allocation.coefficients(post, curves.who_of(post, None), curves.goal_of(post, "MMLU"))
     centre = post.constant("centre")
-    corners = np.log(allocation.Hull(post).corners.T).T if False else allocation.Hull(post).corners
+    corners = region.Hull(post).corners
     xy = (corners - centre) / np.log(2)
     by_hand = (slope[:, [1]] + slope[:, [2]] * xy[:, 0] < 0).any(1).mean()
     assert found["p_falls_tokens"][0] == pytest.approx(by_hand)
@@ -290,18 +290,6 @@ def test_an_edge_is_said_to_be_one(post, skills):
     assert found.frame["edge"][0] == "largest"
     assert found.frame["p_interior"][0] < 0.5
     assert "edge of the range" in found.messages[-1]
-
-
-def test_the_table_of_the_paper(post):
-    found = allocation.paper_table(post)
-    assert len(found) == 6 * 4
-    last = found[found["budget"] == 6.48e24]
-    assert (last["edge"] == "only").all()
-    assert last["params_b"].to_numpy() == pytest.approx(72)
-    assert last["tokens_t"].to_numpy() == pytest.approx(15)
-    spent = 6e21 * found["paper_params_b"] * found["paper_tokens_t"] / found["budget"]
-    assert spent.between(0.9, 1.1).all()  # the paper rounds
-    assert (found["paper_regret"] >= found["regret"] - 1e-3).all()
 
 
 def test_a_law_of_products_cannot_split_a_budget(post):

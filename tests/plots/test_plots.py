@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 import sloth_bayes as sb
-from sloth_bayes import plots
-from sloth_bayes.plots import panels as _panels
+from sloth_bayes.plots import panels, scores
 
 
 @pytest.fixture(autouse=True)
@@ -161,10 +160,10 @@ def test_the_legend_stays_inside(tiny_posterior, count):
     ],
 )
 def test_size_ticks_are_round(low, high, ticks):
-    assert _panels.size_ticks(low, high) == pytest.approx(ticks)
+    assert panels.size_ticks(low, high) == pytest.approx(ticks)
 
 
 def test_bands_nest(tiny_posterior):
     fc = known(tiny_posterior, tiny_posterior.families[0], 5.0)
-    _, levels = plots._curve(fc, plots._series(fc.candidates)[0])
-    assert (np.diff(levels, axis=0) >= 0).all()
+    (one,) = scores.curves(fc)
+    assert (np.diff(one.levels, axis=0) >= 0).all()

@@ -277,7 +277,7 @@ def test_redrawing_a_known_family_keeps_its_distribution(shipped):
     state.observed.loc["x"] = np.nan
     before = {k: state.data[k].copy(deep=True) for k in ("family_effect", "residual")}
     state.redraw("olmo")
-    f = state._place("olmo")
+    f = shipped.families.index("olmo")
     loading = state.data["loading"].values
 
     def predictor(of) -> np.ndarray:

@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 import sloth_bayes as sb
-from sloth_bayes.cli import _Group
+from sloth_bayes.cli import Group
 from sloth_bayes.cli.plan_track import track as verb
 from sloth_bayes.law import equations
 from sloth_bayes.runs.tracking import CURVES
@@ -150,7 +150,7 @@ def test_nonsense_is_refused_with_the_remedy(curves, options, words):
 
 
 def _command(*args):
-    app = typer.Typer(cls=_Group, pretty_exceptions_enable=False)
+    app = typer.Typer(cls=Group, pretty_exceptions_enable=False)
     app.command("track")(verb)
     app.command("other")(lambda: None)
     return CliRunner().invoke(app, ["track", *map(str, args)])

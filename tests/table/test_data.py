@@ -11,7 +11,8 @@ import pytest
 from sloth_bayes.errors import DataError, FileFormatError, UnknownNameError
 from sloth_bayes.support.files import atomic_path
 from sloth_bayes.support.shipped import checkout, shipped
-from sloth_bayes.table import rebuild as databuild
+from sloth_bayes.table import rebuild
+from sloth_bayes.table.headline import headline
 from sloth_bayes.table.leaderboard import datasets, load_corrections, load_dataset, load_subscores
 
 V1 = ("MMLU", "ARC", "HellaSwag", "Winogrande", "TruthfulQA", "GSM8K")
@@ -151,7 +152,7 @@ def test_headline_rule_reproduces_all_but_the_listed_headlines():
     counts = checked["benchmark"].value_counts().to_dict()
     assert counts == {"MMLU": 19, "GPQA": 4, "MATH Lvl 5": 4, "BBH": 3, "MUSR": 2}
     for (model, benchmark), part in load_subscores().groupby(["model", "benchmark"]):
-        implied = databuild.headline(benchmark, dict(zip(part["subtask"], part["score"])))
+        implied = headline(benchmark, dict(zip(part["subtask"], part["score"])))
         tolerance = 5.1e-5 if benchmark == "MMLU" else 0.005001
         close = abs(implied - published.at[model, benchmark]) <= tolerance
         assert close != ((model, benchmark) in listed)
@@ -187,33 +188,33 @@ def test_datasets_and_unknown_names():
 
 
 def test_rebuild_is_byte_identical(tmp_path):
-    written = databuild.build(tmp_path)
+    written = rebuild.build(tmp_path)
     assert len(written) == 4
     for path in written:
         assert path.read_bytes() == (FOLDER / path.name).read_bytes(), path.name
 
 
 def test_rebuild_from_an_installed_package_needs_a_folder(monkeypatch):
-    monkeypatch.setattr(databuild, "checkout", lambda: None)
+    monkeypatch.setattr(rebuild, "checkout", lambda: None)
     with pytest.raises(FileFormatError, match="read-only"):
-        databuild.build()
+        rebuild.build()
 
 
 def test_rebuild_names_what_is_wrong_with_the_raw_table(tmp_path):
     with pytest.raises(FileFormatError, match="cannot read the raw table"):
-        databuild.build(tmp_path / "out", raw=tmp_path)
+        rebuild.build(tmp_path / "out", raw=tmp_path)
     raw = tmp_path / "open_llm_leaderboard"
     raw.mkdir()
     (raw / "sloth_data_v2.csv").write_text("Model,Family\na,b\n")
     with pytest.raises(DataError, match="no column 'Family2'"):
-        databuild.build(tmp_path / "out", raw=tmp_path)
+        rebuild.build(tmp_path / "out", raw=tmp_path)
     source = (shipped("data") / "raw/open_llm_leaderboard/sloth_data_v2.csv").read_text()
     (raw / "sloth_data_v2.csv").write_text(source.replace("0.5042662116040956", "much"))
     with pytest.raises(DataError, match="ARC of model 'bloom' in the raw table is 'much'"):
-        databuild.build(tmp_path / "out", raw=tmp_path)
+        rebuild.build(tmp_path / "out", raw=tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(FileFormatError, match="cannot write"):
-        databuild.build(tmp_path / "file")
+        rebuild.build(tmp_path / "file")
 
 
 def test_shipped_prefers_the_wheel_then_the_checkout(tmp_path):

@@ -403,7 +403,7 @@ def test_with_rows():
 
 def test_imports_nothing_heavy():
     code = (
-        "import sys, sloth_bayes.leaderboard as m; m.load_dataset()\n"
+        "import sys, sloth_bayes.table.leaderboard as m; m.load_dataset()\n"
         "print({'jax', 'numpyro', 'matplotlib', 'xarray', 'scipy'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

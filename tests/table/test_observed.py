@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import sloth_bayes as sb
 from sloth_bayes.errors import DataError, FileFormatError, SlothBayesError, UnknownNameError
 from sloth_bayes.support.shipped import shipped
-from sloth_bayes.table.rebuild import headline
+from sloth_bayes.table.headline import headline
 from tests.cli.test_cli import fails, run
 
 REAL = shipped("data") / "raw" / "lm_eval"

@@ -1,0 +1,56 @@
+"""How a table is fitted: the options of a fit, which need no JAX to be read or checked."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from ..errors import SpecError
+from ..support.checks import whole
+
+LEAST_WARMUP = 20  # iterations, of which some learn a metric and the last settle the step
+RANK = 512  # directions that the metric of a guide stretches
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options of :func:`sloth_bayes.infer.fit.fit`, which explains them, and their defaults."""
+
+    method: str = "nuts"
+    chains: int = 4
+    draws: int = 1500
+    warmup: int = 1000
+    steps: int = 1000
+    starts: int = 4
+    rank: int = RANK
+    moves: int = 0
+    target_accept: float = 0.8
+    max_tree_depth: int = 10
+    seed: int = 0
+
+    def checked(self) -> Settings:
+        """The same with whole numbers as ``int``.
+
+        Raises
+        ------
+        SpecError
+            If the method is unknown or a number is out of its range.
+        """
+        check_method(self.method)
+        nuts = self.method == "nuts"
+        least = {"seed": 0, "moves": 0, "warmup": LEAST_WARMUP if nuts else 0}
+        counts = [f.name for f in dataclasses.fields(Settings) if isinstance(f.default, int)]
+        found = {name: whole(name, getattr(self, name), least.get(name, 1)) for name in counts}
+        if found["moves"] and nuts:
+            raise SpecError(
+                "moves carry draws of a variational guide on: they go with method='svi'"
+            )
+        if not 0 < self.target_accept < 1:
+            raise SpecError(f"target_accept must lie between 0 and 1, not {self.target_accept}")
+        return dataclasses.replace(self, **found)
+
+
+def check_method(method: str) -> None:
+    """Raise `SpecError` unless this is a method of fitting."""
+    if method not in ("nuts", "svi"):
+        raise SpecError(f"method={method!r} is not a choice; method takes nuts, svi")
