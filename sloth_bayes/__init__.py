@@ -32,34 +32,27 @@ _HOME = {
     for alias in node.names
 }
 
-# Modules of 0.1 that its docs named, and where they went; until 0.2.
+# Modules that docs and notebooks named in the flat layout, and where they went (old=new):
+# their paths work until 0.2.
 _MOVED = {
-    "allocation": "plan.budget",
-    "choices": "plan.compare",
-    "conditioning": "predict.condition",
-    "curves": "plan.curves",
-    "databuild": "table.rebuild",
-    "design": "model.arrays",
-    "diagnostics": "posterior.diagnostics",
-    "downstream": "tasks.downstream",
-    "forecast": "predict.forecast",
-    "harness": "table.harness",
-    "howmany": "evaluate.how_many_skills",
-    "inference": "infer.fit",
-    "leaderboard": "table.leaderboard",
-    "marginal": "predict.family_given_scores",
-    "observed": "table.observed",
-    "passk": "tasks.passk",
-    "planning": "plan.size",
-    "programs": "infer.compiled",
-    "recipes": "infer.recipes",
-    "reviews": "ratings.reviews",
-    "rotation": "skills.rotation",
-    "scoreboard": "evaluate.scoreboard",
-    "scores": "evaluate.scores",
-    "spec": "law.spec",
-    "tracking": "runs.tracking",
-    "variational": "infer.variational",
+    old: f"{room}.{new or old}"
+    for room, modules in {
+        "evaluate": "howmany=how_many_skills scoreboard scores",
+        "infer": "inference=fit programs=compiled recipes variational",
+        "law": "spec",
+        "model": "design=arrays",
+        "plan": "allocation=budget choices=compare curves planning=size",
+        "plots": "downplots=downstream passkplots=passk planplots=plan ratingsplots=ratings "
+        "skillplots=skills trackplots=tracking",
+        "posterior": "diagnostics",
+        "predict": "conditioning=condition forecast marginal=family_given_scores",
+        "ratings": "ratingsmodel=model ratingssaturation=saturation reviews",
+        "runs": "tracking",
+        "skills": "rotation skillnames=names",
+        "table": "databuild=rebuild harness leaderboard observed",
+        "tasks": "downstream passk",
+    }.items()
+    for old, _, new in (module.partition("=") for module in modules.split())
 }
 
 __all__ = sorted(_HOME)

@@ -184,7 +184,7 @@ def simulated(seed: int, problems: int = 40, samples: int = 1000) -> tuple[pd.Da
     """Counts of five models, and the true curves of two larger ones, from the model itself.
 
     Skills are one draw of the shipped posterior's; everything else comes from the prior of
-    :mod:`sloth_bayes.problems`, with a weight that lets ability grow with size.
+    :mod:`sloth_bayes.tasks.passk_model`, with a weight that lets ability grow with size.
     """
     rng = np.random.default_rng(seed)
     post = sb.load("leaderboard")

@@ -183,7 +183,7 @@ def _print(found: Evaluation) -> None:
     out, summary = console(), found.summary().reset_index()
     everything = summary["setting"] == "all"
     table = cells(
-        summary.assign(observed=summary["observed"].astype(object).mask(everything, "")),
+        summary.assign(observed=summary["n_observed"].astype(object).mask(everything, "")),
         ("setting", "{setting}"),
         ("observed", "{observed}"),
         ("folds", "{folds:.0f}"),

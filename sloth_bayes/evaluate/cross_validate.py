@@ -262,14 +262,17 @@ def _run(
 
 def _refuse_forks(executor: Executor) -> None:
     """Refuse processes that would hang: JAX has threads, which a fork leaves behind."""
-    # a worker process knows how it was started
-    if isinstance(executor, futures.ProcessPoolExecutor) and (
-        executor.submit(get_start_method).result() == "fork"
-    ):
+    processes = isinstance(executor, futures.ProcessPoolExecutor)
+    if processes and executor.submit(start_method).result() == "fork":
         raise WorkerError(
             "this executor forks processes, and a forked JAX hangs: give it "
             'mp_context=multiprocessing.get_context("spawn")'
         )
+
+
+def start_method() -> str:
+    """How the process that this runs in was started, if another one started it."""
+    return get_start_method()  # which would travel to a worker with what it says here
 
 
 def _is_loss(error: BaseException) -> bool:

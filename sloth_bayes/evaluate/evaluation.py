@@ -119,8 +119,7 @@ class Evaluation:
             If it is not a column that names something.
         """
         check_known("column", [what], ["benchmark", "family", "model", "fold", *_SETTING])
-        frame = self.frame.assign(bias=self.frame["median"] - self.frame["score"])
-        grouped = frame.groupby(what)
+        grouped = self.frame.assign(bias=self.frame["median"] - self.frame["score"]).groupby(what)
         out = 100 * grouped[["error", "crps", "width_90", "bias"]].mean()
         out["cover_90"], out["cells"] = grouped["covered_90"].mean(), grouped.size()
         return out.rename(columns={"error": "mae"}).sort_values("mae", ascending=False)

@@ -202,7 +202,7 @@ def _leave_one_out(
         found = loo(tree, pointwise=True)
     models = tree["observed_data"]["obs_model"].values
     family_of = tree["constant_data"].to_dataset()["family_of_model"]
-    inside = merge_chains(tree["log_likelihood"]["score"]).astype(float)
+    inside = merge_chains(tree["log_likelihood"].to_dataset()["score"]).astype(float)
     frame = pd.DataFrame(
         {
             "family": family_of.sel(model=models).values.astype(str),

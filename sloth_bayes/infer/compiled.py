@@ -56,19 +56,16 @@ SCORES = Target()
 class Functions(NamedTuple):
     """The functions of one specification and table shape.
 
-    Those over draws take a block of them (see :meth:`over`), so that one compiled program
-    serves any number of draws, within a bounded memory.
+    ``nuts_init`` and ``nuts_chunk`` run a chain; the others take a block of draws (see
+    :meth:`over`), so that one compiled program serves any number of draws, within a bounded
+    memory: ``potential`` and its gradient; ``outline``, the loadings, residuals and their scales;
+    ``reanchor``, the same draws in the coordinates of other arrays; ``values``, the named
+    quantities; ``cells``, mu and sd of every model, hidden or not.
     """
 
     spec: Spec
     size: int  # number of parameters D
-    potential: Callable[..., Any]  # the potential and its gradient, at a pair of draws
-    outline: Callable[..., Any]  # loadings, residuals and their scales of draws
-    reanchor: Callable[..., Any]  # the same draws in the coordinates of other arrays
-    nuts_init: Callable[..., Any]
-    nuts_chunk: Callable[..., Any]
-    values: Callable[..., Any]  # the named quantities of draws
-    cells: Callable[..., Any]  # mu and sd of every model, hidden or not
+    jitted: dict[str, Any]
     compiled: dict[Any, Any]
 
     def ready(self, name: str, *args: Any, place: Any = None) -> Any:
@@ -83,7 +80,7 @@ class Functions(NamedTuple):
             with COMPILING:
                 if key not in self.compiled:
                     args = args if place is None else _shapes_on(place, args)
-                    lowered = getattr(self, name).lower(*args)
+                    lowered = self.jitted[name].lower(*args)
                     self.compiled[key] = lowered.compile(compiler_options=_COMPILER.get(name))
         return self.compiled[key]
 
@@ -124,6 +121,7 @@ def functions_of(
         """A function of one draw and its number, for a block of draws from number `first`."""
 
         @jax.jit
+        @functools.wraps(of)
         def block(x: Any, first: Any, *args: Any) -> Any:
             return jax.vmap(lambda x, i: of(x, i, *args))(x, first + jnp.arange(len(x)))
 
@@ -193,18 +191,10 @@ def functions_of(
 
         return jax.lax.scan(step, state, None, length=CHUNK)
 
-    return Functions(
-        spec=spec,
-        size=size,
-        potential=potential,
-        outline=outline,
-        reanchor=reanchor,
-        nuts_init=nuts_init,
-        nuts_chunk=nuts_chunk,
-        values=of_sites(target.values),
-        cells=of_sites(target.cells),
-        compiled={},
-    )
+    named = (potential, outline, reanchor, nuts_init, nuts_chunk)
+    jitted = {of.__name__: of for of in named}
+    jitted |= {"values": of_sites(target.values), "cells": of_sites(target.cells)}
+    return Functions(spec, size, jitted, {})
 
 
 def places() -> list[Any]:

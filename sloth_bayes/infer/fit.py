@@ -197,12 +197,7 @@ def fit_arrays(
 
 
 def _svi(
-    f: Functions,
-    guide: Guide,
-    arrays: Arrays,
-    rng: Rng,
-    o: Settings,
-    progress: bool | None,
+    f: Functions, guide: Guide, arrays: Arrays, rng: Rng, o: Settings, progress: bool | None
 ) -> tuple[np.ndarray, xr.Dataset]:
     """Go on from a start: draws (S, D), the ELBO of each step, log weights of some draws."""
     with progress_bar(max(1, o.steps // 2), "SVI", progress) as advance:
@@ -234,7 +229,7 @@ def _compiling(f: Functions, method: str, arrays: Arrays) -> Iterator[None]:
             rank = min(nuts.RANK, f.size)
             metric = Metric.of(y, y, np.zeros((f.size, rank)), np.zeros(rank))
             with COMPILING:
-                state = jax.eval_shape(f.nuts_init, key, y, y[0], y, metric, arrays)
+                state = jax.eval_shape(f.jitted["nuts_init"], key, y, y[0], y, metric, arrays)
             for place in places():
                 f.ready("nuts_chunk", state, metric, arrays, place=place)
             if f.spec.loadings == "free":

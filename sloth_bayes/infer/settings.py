@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import SpecError
 from ..support.checks import whole
@@ -40,7 +41,9 @@ class Settings:
         nuts = self.method == "nuts"
         least = {"seed": 0, "moves": 0, "warmup": LEAST_WARMUP if nuts else 0}
         counts = [f.name for f in dataclasses.fields(Settings) if isinstance(f.default, int)]
-        found = {name: whole(name, getattr(self, name), least.get(name, 1)) for name in counts}
+        found: dict[str, Any] = {
+            name: whole(name, getattr(self, name), least.get(name, 1)) for name in counts
+        }
         if found["moves"] and nuts:
             raise SpecError(
                 "moves carry draws of a variational guide on: they go with method='svi'"

@@ -119,11 +119,7 @@ def optimise(
 
 
 def start(
-    f: Functions,
-    arrays: Arrays,
-    rngs: Sequence[Rng],
-    steps: int,
-    go_on: GoOn = always,
+    f: Functions, arrays: Arrays, rngs: Sequence[Rng], steps: int, go_on: GoOn = always
 ) -> list[tuple[Guide, np.ndarray]]:
     """Mean-field optimisations from random points: guide and ELBO of each step of each.
 
@@ -225,12 +221,7 @@ def watched(advance: Callable[[int], None], tasks: Sequence[Callable[..., Any]])
 
 
 def starts(
-    f: Functions,
-    arrays: Arrays,
-    rng: Rng,
-    number: int,
-    steps: int,
-    progress: bool | None,
+    f: Functions, arrays: Arrays, rng: Rng, number: int, steps: int, progress: bool | None
 ) -> tuple[Arrays, Guide, list[float]]:
     """Choose the coordinates, then the best of several starts: arrays, its guide, all ELBOs."""
     first, *each = rng.spawn(number + 1)

@@ -11,7 +11,7 @@ loadings ``lambda``, lower asymptotes ``gamma``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,8 +25,6 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "flops": ("log_flops",),
     "checkpoint": ("log_size", "log_tokens", "log_size*log_tokens", "unfinished", "early"),
 }
-
-
 TOKENS = 1  # the column of the inputs that counts doublings of tokens, where there is one
 
 
@@ -111,6 +109,30 @@ def skills(
     if model_effect is not None:
         theta = theta + model_effect
     return theta
+
+
+def slope_deviation(values: Mapping[str, Array], lineage: Array, family: Array) -> Array | None:
+    """Deviation of the slope of M models, ``(..., M, P, d)``; None where all have the same.
+
+    `values` are named quantities, `lineage` and `family` the indices of each model's.
+    """
+    for name, of in (("slope_lineage", lineage), ("slope_family", family)):
+        if name in values:
+            return values[name][..., of, :, :]
+    return None
+
+
+def residuals(values: Mapping[str, Array], family: Array, inputs: Array) -> Array | None:
+    """Residuals ``(..., M, J)`` of M models at their `inputs`; None where there are none.
+
+    `values` are named quantities, `family` the index of each model's family.
+    """
+    if "residual" not in values:
+        return None
+    residual = values["residual"][..., family, :]
+    if "drift" in values:
+        residual = residual + values["drift"][..., family, :] * inputs[..., TOKENS, None]
+    return residual
 
 
 def predictor(theta: Array, loading: Array, residual: Array | None, xp: Any) -> Array:

@@ -204,7 +204,7 @@ def _unknown(size: np.ndarray, tokens: np.ndarray, name: str) -> Unknown:
     return Unknown(*map(_single, found))
 
 
-def _single(array: np.ndarray | None) -> np.ndarray | None:
+def _single(array: Any) -> Any:
     """Numbers and truth values in single precision, indices in half of theirs."""
     if array is None:
         return None

@@ -330,23 +330,16 @@ def assemble(values: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
     f, inputs = arrays.family_of_model, values.get("inputs", arrays.inputs)
     nothing = jnp.zeros((arrays.members.shape[1], values["loading"].shape[1]))
     out = {"family": nothing, **values}
-    deviation = None
-    if "slope_lineage" in values:
-        deviation = values["slope_lineage"][arrays.lineage_of_model]
-    elif "slope_family" in values:
-        deviation = values["slope_family"][f]
     out["skill"] = equations.skills(
         out["family"][f],
         values["slope"],
         inputs,
-        slope_deviation=deviation,
+        slope_deviation=equations.slope_deviation(values, arrays.lineage_of_model, f),
         instruct=values.get("instruct"),
         is_instruct=arrays.instruct,
         model_effect=values.get("model_effect"),
     )
-    residual = values["residual"][f] if "residual" in values else None
-    if "drift" in values:
-        residual = residual + values["drift"][f] * inputs[:, equations.TOKENS, None]
+    residual = equations.residuals(values, f, inputs)
     predictor = equations.predictor(out["skill"], values["loading"], residual, jnp)
     count = jnp.maximum(arrays.observed.sum(0), 1.0)
     out["bias"] = values["level"] - (arrays.observed * predictor).sum(0) / count
@@ -377,11 +370,8 @@ def model(spec: Spec, n: Sizes, arrays: Arrays) -> None:
     """
     values = assemble(parameters(spec, n, arrays), arrays)
     mu, sd = cells(spec, values, arrays)
-    rounded, floor, ceiling = n.touched
-    logp = likelihood.log_likelihood(
-        arrays.score, mu, sd, spec.df, arrays.rounding, jnp,
-        rounded=rounded, floor=floor, ceiling=ceiling,
-    )  # fmt: skip
+    touched = dict(zip(("rounded", "floor", "ceiling"), n.touched))
+    logp = likelihood.log_likelihood(arrays.score, mu, sd, spec.df, arrays.rounding, jnp, **touched)
     # Cells without a score are held at a harmless value: their gradient must be 0, not NaN.
     total = jnp.where(arrays.observed > 0, logp, 0.0).sum()
     numpyro.factor("scores", total)

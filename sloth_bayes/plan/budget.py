@@ -300,15 +300,14 @@ class _Along(NamedTuple):
     def frame(self, curve: np.ndarray, prob: float) -> pd.DataFrame:
         """The objective along the budget, and what is lost beside its best."""
         line = self.spend.line
-        # which all draws share less of than of the level
+        # What is lost, which all draws share less of than of the level
         lost = curve.max(1, keepdims=True) - curve
-        lost_low, lost_high = lower_and_upper(lost, prob)
         return pd.DataFrame(
             {
                 "budget": self.spend.budget, "objective": self.goal.name, "params_b": line,
                 "tokens_t": self.spend.tokens(line), "mean": curve.mean(0),
-                **central(curve, prob), "loss": lost.mean(0), "loss_lower": lost_low,
-                "loss_upper": lost_high,
+                **central(curve, prob), "loss": lost.mean(0),
+                **dict(zip(("loss_lower", "loss_upper"), lower_and_upper(lost, prob))),
             }
         )  # fmt: skip
 
@@ -351,8 +350,8 @@ def _falls(post: PosteriorDraws, who: Who, goal: Objective, region: Region) -> t
         # The slope in one input is linear in the other: its least value is at an end.
         least, most = xy.min(0), xy.max(0)
         slopes = (b[:, [i]] + b[:, [2]] * [least[1 - i], most[1 - i]] for i in (0, 1))
-        size, tokens = (float((slope < 0).any(1).mean()) for slope in slopes)
-        return size, tokens
+        of_size, of_tokens = (float((slope < 0).any(1).mean()) for slope in slopes)
+        return of_size, of_tokens
     grid = [np.geomspace(*ends, 17) for ends in (region.size, region.tokens)]
     size, tokens = (a.ravel() for a in np.meshgrid(*grid, indexing="ij"))
     inside = region.holds(size, tokens).reshape(17, 17)

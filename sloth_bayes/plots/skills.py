@@ -423,7 +423,7 @@ def skill_correlations(
 
 def _sure(positive: Any) -> Any:
     """Whether a sign is certain, by the probability that it is positive."""
-    return np.abs(positive - 0.5) > _CERTAIN - 0.5
+    return np.maximum(positive, 1 - positive) > _CERTAIN
 
 
 def _round_ticks(n: int) -> MaxNLocator:

@@ -114,11 +114,8 @@ class Drawn:
         path = Path(path)
         groups = {k: v.to_dataset() for k, v in self.tree.children.items() if k in STORED}
         tree = xr.DataTree.from_dict(groups)
-        tree.attrs = {
-            **self.tree.attrs,
-            "format": self.FORMAT,
-            "format_version": self.FORMAT_VERSION,
-        }
+        version = {"format": self.FORMAT, "format_version": self.FORMAT_VERSION}
+        tree.attrs = {**self.tree.attrs, **version}
         encoding = {
             f"/{group}": {str(name): _compressed(var) for name, var in data.variables.items()}
             for group, data in groups.items()

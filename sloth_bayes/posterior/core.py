@@ -147,7 +147,7 @@ class PosteriorDraws(Drawn):
         """
         tree = self.tree.copy()
         mu, sd = self._observed_cells()
-        data = self.tree["observed_data"]
+        data = self.tree["observed_data"].to_dataset()
         score, of = data["score"].values, data["obs_benchmark"].values
         rounding = self.constant_data["rounding"].sel(benchmark=of).values
         log_likelihood = np.empty_like(mu)
@@ -173,7 +173,8 @@ class PosteriorDraws(Drawn):
     def _of_observations(self, name: str, values: np.ndarray) -> xr.Dataset:
         data = self.tree["observed_data"].to_dataset()
         variable = {name: (("observation",), values.astype(np.float32))}
-        return in_chains(self.tree["posterior"], variable, **data.coords)
+        coords = {str(k): v for k, v in data.coords.items()}
+        return in_chains(self.tree["posterior"].to_dataset(), variable, **coords)
 
     def extent(self, column: str) -> tuple[float, float]:
         """Smallest and largest ``params_b`` or ``tokens_t`` of the fit. For the layers above."""
@@ -240,17 +241,12 @@ class PosteriorDraws(Drawn):
         family = np.searchsorted(self.families, constant["family_of_model"].values.astype(str))
         lineage = np.searchsorted(self.lineages, constant["lineage_of_model"].values.astype(str))
         inputs = self._inputs()
-        deviation = None
-        if "slope_lineage" in v:
-            deviation = v["slope_lineage"][:, lineage]
-        elif "slope_family" in v:
-            deviation = v["slope_family"][:, family]
         return Effects(
             inputs=inputs,
             instruct=constant["instruct"].values.astype(np.float32),
             family=v["family_effect"][:, family],
             residual=self.residual(family, inputs),
-            slope_deviation=deviation,
+            slope_deviation=equations.slope_deviation(v, lineage, family),
             model_effect=v.get("model_effect"),
         )
 
@@ -276,13 +272,7 @@ class PosteriorDraws(Drawn):
 
         For the layers above.
         """
-        v = self.merged
-        if "residual" not in v:
-            return None
-        residual = v["residual"][:, family]
-        if "drift" in v:
-            residual = residual + v["drift"][:, family] * inputs[..., equations.TOKENS, None]
-        return residual
+        return equations.residuals(self.merged, family, inputs)
 
     def _observed_cells(self) -> tuple[np.ndarray, np.ndarray]:
         """Expected score and noise scale of the observed cells, each ``(S, observation)``."""

@@ -21,18 +21,6 @@ from .verdict import (
     Diagnostics,
 )
 
-# Quantities that do not depend on the rotation or sign of the skills, and what is made so by
-# the loadings.
-_MAY_BE_FIXED = (
-    "slope_scale", "lineage_share", "residual_share", "model_scale", "sampling_fraction",
-    "residual_scale", "drift_share", "lower", "upper", "link_shape", "noise_scale", "bias",
-)  # fmt: skip
-_AS_THEY_ARE = ("residual", "residual_lineage", "drift", "params_b", "tokens_t")
-_ON_SKILLS = (
-    "family_effect", "lineage_effect", "slope", "instruct", "slope_lineage", "slope_family",
-    "model_effect",
-)  # fmt: skip
-
 
 def diagnose(post: Drawn, quantities: Callable[[], xr.Dataset]) -> Diagnostics:
     """Diagnostics of draws; of the full fit, if they were slimmed or saved with a verdict.
@@ -102,9 +90,6 @@ def identified(data: xr.Dataset, expected: xr.DataArray, free: bool) -> xr.Datas
     models, benchmarks = expected["obs_model"].values, expected["obs_benchmark"].values
     cells = [f"{m}, {b}" for m, b in zip(models, benchmarks)]
     found = {"expected": expected.assign_coords(observation=cells)}
-    for name in (*_MAY_BE_FIXED, *_AS_THEY_ARE):
-        if name in data and (name in _AS_THEY_ARE or float(data[name].std()) > 0):
-            found[name] = data[name]
     loading = data["loading"]
     if free:
         names = loading["benchmark"].values
@@ -112,7 +97,11 @@ def identified(data: xr.Dataset, expected: xr.DataArray, free: bool) -> xr.Datas
         gram = xr.dot(loading, loading.rename(benchmark="with"), dim="skill").values[..., i, j]
         pair = [f"{a}, {b}" for a, b in zip(names[i], names[j])]
         found["loading"] = xr.DataArray(gram, {"pair": pair}, ("chain", "draw", "pair"))
-    found |= {name: xr.dot(data[name], loading, dim="skill") for name in _ON_SKILLS if name in data}
+    for name, array in data.drop_vars("loading").items():
+        if "skill" in array.dims:  # on benchmarks it does not depend on their rotation
+            found[str(name)] = xr.dot(array, loading, dim="skill")
+        elif array.dims[2:] not in ((), ("benchmark",)) or float(array.std()) > 0:  # not fixed
+            found[str(name)] = array
     return xr.Dataset({name: _in_a_row(name, array) for name, array in found.items()})
 
 

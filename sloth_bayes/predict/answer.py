@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ..posterior.base import in_chains
 from ..posterior.core import PosteriorDraws
 from ..support.intervals import median_and_ends
 
@@ -24,13 +25,9 @@ def labelled(post: PosteriorDraws, /, labels: Any = None, **arrays: np.ndarray) 
     **arrays
         Each with all of these dimensions.
     """
-    group, labels = post.tree["posterior"], labels or {}
-    dims = ("chain", "draw", *labels)
-    shape = [group.sizes[k] for k in dims[:2]]
-    return xr.Dataset(
-        {k: (dims, v.reshape(*shape, *v.shape[1:])) for k, v in arrays.items()},
-        coords={k: group[k].values for k in dims[:2]} | labels,
-    )
+    labels = labels or {}
+    variables = {name: (tuple(labels), values) for name, values in arrays.items()}
+    return in_chains(post.tree["posterior"].to_dataset(), variables, **labels)
 
 
 def central(values: np.ndarray, prob: float, prefix: str = "") -> dict[str, np.ndarray]:

@@ -107,8 +107,8 @@ def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd
             )
     rows = _with_numbers(frame.reset_index(drop=True)).reindex(columns=_COLUMNS)
     for column in ("model", "family"):
-        for i in np.flatnonzero(rows[column].isna()):
-            raise DataError(f"candidate {i + 1} has no {column}: fill in the column {column!r}")
+        for at in np.flatnonzero(rows[column].isna()):
+            raise DataError(f"candidate {at + 1} has no {column}: fill in the column {column!r}")
         rows[column] = rows[column].astype(str)
     families = post.family_table()
     lineage_of, instruct_of = (families[c].to_dict() for c in ("lineage", "instruct"))

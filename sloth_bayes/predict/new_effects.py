@@ -7,7 +7,7 @@ order of the models nor on what else is asked.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,11 +50,12 @@ class Known(NamedTuple):
         """The places of a posterior."""
         size, tokens = (post.constant(c).astype(float).tolist() for c in ("params_b", "tokens_t"))
         models = zip(post.models, post.constant("family_of_model").astype(str), size, tokens)
-        family, lineage, model = (
-            {key: i for i, key in enumerate(keys)}
-            for keys in (post.families, post.lineages, models)
+        return cls(
+            {name: i for i, name in enumerate(post.families)},
+            {name: i for i, name in enumerate(post.lineages)},
+            {key: i for i, key in enumerate(models)},
+            post.constant("centre"),
         )
-        return cls(family, lineage, model, post.constant("centre"))
 
     def place(self, row: Any) -> int | None:
         """Where a candidate is among the models of the fit, if it is one of them."""
@@ -112,25 +113,25 @@ def effects_of(
             slope = kept("slope_family", f, input_scales, "slope", family)
         return effect, residual, drift, slope
 
-    def stack(each: Iterable[np.ndarray]) -> np.ndarray:
-        """``(S, M, ...)`` from M times ``(S, ...)``, with draws together in memory."""
-        return draws_together(np.stack(list(each), axis=1))
+    def stack(each: Sequence[Any]) -> Any:
+        """``(S, M, ...)`` from M times ``(S, ...)``, with draws together in memory, or None."""
+        return None if each[0] is None else draws_together(np.stack(each, axis=1))
 
     pairs = dict(zip(rows["family"], rows["lineage"]))
     of_family = {family: of(family, lineage) for family, lineage in pairs.items()}
-    effect, residual, drift, slope = (
-        None if part[0] is None else stack(part)
-        for part in zip(*(of_family[family] for family in rows["family"]))
-    )
+    each = zip(*(of_family[family] for family in rows["family"]))
+    effect, residual, drift, slope = (stack(part) for part in each)
     model_effect = None
     if "model_effect" in v:
         scale = v["model_scale"][:, None]
         model_effect = stack(
-            kept("model_effect", known.place(row), scale, "model", *identity(row))
-            for row in rows.itertuples()
+            [
+                kept("model_effect", known.place(row), scale, "model", *identity(row))
+                for row in rows.itertuples()
+            ]
         )
-    logs = np.log(rows[["params_b", "tokens_t"]].to_numpy(float)).T
-    inputs = equations.raw_inputs(spec.inputs, *logs, known.centre, np).astype(np.float32)
+    size, tokens = np.log(rows[["params_b", "tokens_t"]].to_numpy(float)).T
+    inputs = equations.raw_inputs(spec.inputs, size, tokens, known.centre, np).astype(np.float32)
     if drift is not None:
         residual = residual + drift * inputs[:, equations.TOKENS, None]
     return Effects(

@@ -313,11 +313,12 @@ class State:
         for name, var in self.data.data_vars.items():
             values = var.values.astype(np.float32).reshape(chains, draws, *var.shape[1:])
             data[str(name)] = (("chain", "draw", *var.dims[1:]), values)
-        coords = {"chain": np.arange(chains), "draw": np.arange(draws), **self.data.coords}
-        # tokens that no one knows are none that the law reads
-        logs = (np.log(np.nan_to_num(self._typical(column), nan=1.0)) for column in _INPUTS)
+        coords = {"chain": np.arange(chains), "draw": np.arange(draws)}
+        coords |= {str(name): var.values for name, var in self.data.coords.items()}
+        # NaN where the law does not read them
+        size, tokens = (np.log(np.nan_to_num(self._typical(c), nan=1.0)) for c in _INPUTS)
         centre = self.constant["centre"].values
-        inputs = equations.raw_inputs(self.spec.inputs, *logs, centre, np)
+        inputs = equations.raw_inputs(self.spec.inputs, size, tokens, centre, np)
         constant = self.constant.assign(inputs=(("model", "input"), inputs.astype(np.float32)))
         table = self.observed.to_numpy()
         row, which = np.nonzero(np.isfinite(table))

@@ -412,10 +412,9 @@ def _models(post: PosteriorDraws, rows: pd.DataFrame) -> pd.DataFrame:
     given = about.groupby(level="model").first()
     known = post.model_table()[_NEEDED].reindex(given.index)
     table = given.combine_first(known).dropna(axis=1, how="all")
-    lacking = table.reindex(columns=_NEEDED).isna().any(axis=1)
-    if lacking.any():
+    for name in table.index[table.reindex(columns=_NEEDED).isna().any(axis=1)]:
         raise unknown(
-            "model with counts", table.index[lacking][0], post.models,
+            "model with counts", name, post.models,
             "Use the posterior's name, or give the columns family, params_b and tokens_t.",
         )  # fmt: skip
     return table.reset_index()

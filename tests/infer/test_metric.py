@@ -103,7 +103,7 @@ def test_hiding_scores_counts_them_out(tiny_table):
     np.testing.assert_array_equal(position, np.arange(full.cell_family.size))
 
 
-# -- the metric and its coordinates --------------------------------------------------------------------
+# -- the metric and its coordinates -------------------------------------------------------
 
 
 def test_another_anchor_is_the_same_draw():
@@ -129,7 +129,7 @@ def test_another_anchor_is_the_same_draw():
 
     def of_moved(part: Any, whole: Any) -> Any:
         whole = whole.at[moved].set(part)
-        return f.reanchor(whole[None], 0, new, old)[0][moved]
+        return f.jitted["reanchor"](whole[None], 0, new, old)[0][moved]
 
     jacobian = jax.jit(jax.jacfwd(of_moved))
     log_det = [np.linalg.slogdet(np.asarray(jacobian(r[moved], r), float))[1] for r in x]
