@@ -26,6 +26,8 @@ from .tasks.passk import pass_at_k
 
 
 class Posterior(PosteriorDraws):
+    """The draws, and the questions that they answer."""
+
     __doc__ = PosteriorDraws.__doc__
 
     forecast = forecast
@@ -41,6 +43,8 @@ class Posterior(PosteriorDraws):
 
 
 class Sloth(Spec):
+    """The specification, and what can be done with it."""
+
     __doc__ = Spec.__doc__
 
     def fit(self, data: Leaderboard, method: str = "nuts", **options: Any) -> Posterior:

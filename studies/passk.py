@@ -106,7 +106,7 @@ def ridge_logistic(x: np.ndarray, n: np.ndarray, c: np.ndarray, new: np.ndarray)
 
 def curve(p: np.ndarray) -> np.ndarray:
     """Pass@k at :data:`BAND` of success rates ``(I,)``."""
-    return passk._coverage(p[None], np.array(BAND, float))[0]
+    return passk.coverage(p[None], np.array(BAND, float))[0]
 
 
 def rivals(post: sb.Posterior, counts: pd.DataFrame, ahead: pd.DataFrame) -> pd.DataFrame:
@@ -208,7 +208,7 @@ def simulated(seed: int, problems: int = 40, samples: int = 1000) -> tuple[pd.Da
     counts["n_samples"] = samples
     counts["n_correct"] = rng.binomial(samples, p).ravel()
     truth = pd.DataFrame(
-        passk._coverage(p[5:], np.array(SCORED, float)), index=rows["model"][5:], columns=SCORED
+        passk.coverage(p[5:], np.array(SCORED, float)), index=rows["model"][5:], columns=SCORED
     )
     return counts[counts["params_b"] < 5], rows.iloc[5:], truth
 

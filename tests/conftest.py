@@ -59,6 +59,15 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache.mkdir("jax")))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as quick what neither fits a table nor takes long."""
+    for item in items:
+        fits = any(name.startswith("tiny_") for name in getattr(item, "fixturenames", ()))
+        marked = any(item.get_closest_marker(name) for name in ("slow", "long"))
+        if not (fits or marked or "benchmarks" in item.path.parts):
+            item.add_marker("quick")
+
+
 class Truth(NamedTuple):
     """A table drawn from the prior, with the expected scores of models left out of it."""
 

@@ -235,7 +235,7 @@ def _marked(post: P, tree: xr.DataTree, rows: pd.DataFrame, found: dict[str, Any
     of_fit = post.diagnostics()
     messages, ok = _verdict(note)
     if not ok:
-        warnings.warn(messages[0], ConvergenceWarning, stacklevel=4)
+        warnings.warn(messages[0], ConvergenceWarning, stacklevel=3)
     verdict = dataclasses.replace(
         of_fit, ok=of_fit.ok and ok, messages=(*messages, *of_fit.messages)
     )

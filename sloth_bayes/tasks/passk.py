@@ -165,7 +165,7 @@ class PassAtK:
         for model in self.models:
             p = self.success(model, problems)
             if samples is None:
-                each.append(_coverage(p, tries))
+                each.append(coverage(p, tries))
                 continue
             c = self._rng("samples", model).binomial(int(samples), p)[..., None]
             some = tries[tries <= samples]
@@ -222,11 +222,11 @@ class PassAtK:
         tries = checked_tries(k)
         if tries.size != 1:
             raise DataError(f"k must be one number of samples, not {k!r}")
-        target = _coverage(self.success(other), tries)[:, 0]
+        target = coverage(self.success(other), tries)[:, 0]
         p = self.success(model)
 
         def enough(tries: np.ndarray) -> np.ndarray:
-            return _coverage(p, tries[:, None, None])[:, 0] >= target
+            return coverage(p, tries[:, None, None])[:, 0] >= target
 
         ends = np.tile([1.0, _MOST], (len(p), 1))
         first, reached = (enough(end) for end in ends.T)
@@ -402,7 +402,7 @@ def pass_at_k(
     sample_stats = xr.Dataset({name: (("chain", "draw"), a) for name, a in stats.items()})
     result = PassAtK(rows, names, fit, prob, tuple(tries.astype(int)), sample_stats, seed)
     if not result.diagnostics().ok:
-        warnings.warn(" ".join(result.diagnostics().messages), ConvergenceWarning, stacklevel=3)
+        warnings.warn(" ".join(result.diagnostics().messages), ConvergenceWarning, stacklevel=2)
     return result
 
 
@@ -453,7 +453,7 @@ def _labelled(
     return xr.Dataset(variables, coords=coords)
 
 
-def _coverage(p: np.ndarray, k: np.ndarray) -> np.ndarray:
+def coverage(p: np.ndarray, k: np.ndarray) -> np.ndarray:
     """Mean over problems of ``1 - (1 - p)^k``, ``(S, K)``; `k` is ``(K,)`` or ``(S, 1, K)``."""
     with np.errstate(divide="ignore"):
         log = np.log1p(-p)[..., None]

@@ -62,6 +62,7 @@ def cluster():
         yield client
 
 
+@pytest.mark.long
 def test_dask_gives_the_same_numbers_and_shows_progress(
     serial, tiny_spec, tiny_table, folds, cluster, capsys
 ):
@@ -74,6 +75,7 @@ def test_dask_gives_the_same_numbers_and_shows_progress(
     assert "1/3" in shown  # when the first result came, not at the end
 
 
+@pytest.mark.long
 def test_a_killed_dask_worker_is_survived(serial, tiny_spec, tiny_table, folds, cluster):
     """A process killed while it fits: another does its work again, to the same numbers."""
     pids = cluster.run(os.getpid)
@@ -103,6 +105,7 @@ def test_a_killed_dask_worker_is_survived(serial, tiny_spec, tiny_table, folds, 
     same(found, sb.cross_validate(tiny_spec, tiny_table, folds, seed=7, **QUICK))
 
 
+@pytest.mark.long
 def test_processes_give_the_same_numbers_and_a_dead_one_says_what_to_do(
     serial, tiny_spec, tiny_table, folds, tmp_path, monkeypatch
 ):

@@ -44,12 +44,14 @@ def test_by_default_such_rows_are_left_out(tiny_table):
     assert laid_out.arrays.unknown is None
 
 
+@pytest.mark.long
 def test_without_anything_unknown_the_numbers_are_the_same(tiny_spec, tiny_table, tiny_svi):
     again = tiny_spec.replace(unknown_inputs="latent").fit(tiny_table, **QUICK)
     first, second = (p.data_tree["posterior"].to_dataset() for p in (tiny_svi, again))
     assert first.identical(second)
 
 
+@pytest.mark.long
 def test_the_posterior_of_the_unknown_is_returned(latent, tmp_path):
     tokens = latent.data_tree["posterior"]["tokens_t"]
     assert tokens["of_unknown_tokens"].values.tolist() == list(HIDDEN)
@@ -107,6 +109,7 @@ def test_intervals_cover_hidden_tokens():
     assert 0.75 <= np.mean(inside) <= 1.0
 
 
+@pytest.mark.long
 def test_folds_use_rows_of_unknown_tokens_too(tiny_table):
     table = _without_tokens(tiny_table)
     folds = sb.protocols.leave_group_out(table, {"alder": "alder"}, n_observed=2)

@@ -241,6 +241,7 @@ def test_a_missing_score_is_an_absent_column_and_an_empty_row_no_row(tiny_poster
     pd.testing.assert_frame_equal(draws_of(same, **asked), draws_of(mine, **asked))
 
 
+@pytest.mark.long
 def test_rows_in_any_order_and_the_seed(shipped):
     three = rows(
         {"model": "mine-1b", "family": "mine", "ARC": 0.35, "HellaSwag": 0.6},
