@@ -148,12 +148,11 @@ def _plan(
 def _own_folder(recipe: str | None, plan: Recipe, changes: dict[str, Any]) -> Path:
     """The folder of a recipe, if the fit may be written there."""
     from ..infer.recipes import is_path
-    from ..support import shipped
+    from ..support.shipped import PACKAGE
 
     if recipe is None:
         raise DataError("say where to save the posterior: --out FILE.nc")
-    package = Path(shipped.__file__).resolve().parent
-    if not is_path(recipe) or package in plan.folder.resolve().parents:
+    if not is_path(recipe) or PACKAGE in plan.folder.resolve().parents:
         raise DataError(
             f"recipe {plan.name!r} ships with the package and is read-only: add --out FILE.nc "
             "(in a checkout, give its folder: models/" + plan.name + ")"

@@ -9,11 +9,11 @@ from typing import Literal
 from ..errors import FileFormatError, unknown
 
 DEFAULT = "open_llm_leaderboard"  # the data set that is meant where none is named
-_PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parents[1]
 _IN_CHECKOUT = {"studies": "studies/results"}  # where its folder is not called as its kind
 
 
-def checkout(package: Path = _PACKAGE) -> Path | None:
+def checkout(package: Path = PACKAGE) -> Path | None:
     """The source checkout that `package` is imported from, or None if it is installed."""
     root = package.parent
     try:
@@ -24,7 +24,7 @@ def checkout(package: Path = _PACKAGE) -> Path | None:
     return root if project.get("name") == "sloth-bayes" else None
 
 
-def shipped(kind: Literal["data", "models", "studies"], package: Path = _PACKAGE) -> Path:
+def shipped(kind: Literal["data", "models", "studies"], package: Path = PACKAGE) -> Path:
     """The folder of everything of one kind that ships: the wheel's first, then the checkout's.
 
     Parameters

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 import sloth_bayes as sb
 from sloth_bayes.cli import app
 from sloth_bayes.cli.options import command
+from sloth_bayes.support.shipped import shipped
 from tests.conftest import unjudged
 
 
@@ -327,6 +328,13 @@ def test_diagnose_says_not_converged_by_its_status(tiny_posterior, tmp_path):
 
 def fake_fit(post):
     return lambda spec, data, **options: post
+
+
+def test_what_is_installed_is_not_written_to(monkeypatch):
+    """As in a wheel, whose recipes lie inside the package."""
+    recipe = shipped("models") / "leaderboard"
+    monkeypatch.setattr("sloth_bayes.support.shipped.PACKAGE", recipe.parents[1])
+    assert "read-only: add --out" in fails("fit", recipe)
 
 
 def test_a_recipe_folder_gets_posterior_and_card(tmp_path, tiny_posterior, monkeypatch):
