@@ -11,7 +11,7 @@ The specification is the default one with two skills; the table that of
 :mod:`studies.simulation` without its largest family: 29 models in 8 families of 5 lineages, 6
 benchmarks, a tenth of the scores missing.
 
-**What is ranked** is identified (:func:`sloth_bayes.diagnostics.identified`) and fixed
+**What is ranked** is identified (:func:`sloth_bayes.posterior.diagnostics.identified`) and fixed
 beforehand: every quantity of a benchmark, every scalar, every product of two loadings, every
 slope and the effect of tuning through the loadings, and the log likelihood of the table, which
 alone sees a posterior that ignores data (Modrak et al., 2023). Of the larger tables, that is
@@ -56,7 +56,6 @@ from arviz_stats.base import array_stats
 
 import sloth_bayes as sb
 from sloth_bayes import plots
-from sloth_bayes.posterior.diagnostics import identified
 from sloth_bayes.support.files import atomic_path
 from studies import simulation
 
@@ -158,7 +157,7 @@ def quantities(post: sb.Posterior, held_out: pd.DataFrame) -> tuple[list[str], n
         names.extend(labels)
         values.append(array)
 
-    for name, array in identified(post).data_vars.items():
+    for name, array in post.identified().data_vars.items():
         labels = [str(v) for v in array[f"in_{name}"].values]
         pick = in_turn(labels) if name in _IN_TURN else list(range(len(labels)))
         add([labels[i] for i in pick], array.values[..., pick])

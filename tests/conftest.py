@@ -54,6 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not slow and not config.getoption("benchmark_enable", False):
         # Most of it in LLVM, which may take it easy: these programs run for a second or less.
         os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+    os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and tables would follow
     cache = getattr(config, "cache", None)
     if cache is not None:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache.mkdir("jax")))

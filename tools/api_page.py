@@ -80,7 +80,9 @@ def methods(kind: type) -> list[tuple[str, str]]:
         if base.__module__.startswith("sloth_bayes"):
             members |= {k: v for k, v in vars(base).items() if k not in members}
     for name, member in members.items():
-        if name.startswith("_") or "For the layers above" in (inspect.getdoc(member) or ""):
+        if name.startswith("_") or "For the layers above" in " ".join(
+            (inspect.getdoc(member) or "").split()
+        ):
             continue
         if isinstance(member, classmethod | staticmethod):
             member = member.__func__

@@ -49,7 +49,7 @@ class Drawn:
 
     @cached_property
     def merged(self) -> dict[str, np.ndarray]:
-        """Posterior variables with chain and draw merged, ``(S, ...)``."""
+        """Variables with chain and draw merged, ``(S, ...)``. For the layers above."""
         data = self.tree["posterior"].to_dataset()
         return {str(k): merge_chains(v) for k, v in data.data_vars.items()}
 

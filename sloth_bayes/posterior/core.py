@@ -114,7 +114,10 @@ class PosteriorDraws(Drawn):
         return pd.DataFrame(columns, index=pd.Index(self.models, name="model"))
 
     def family_table(self) -> pd.DataFrame:
-        """Of each family: lineage, instruct (whether most models are tuned), n_models."""
+        """Of each family: lineage, instruct (whether most models are tuned), n_models.
+
+        For the layers above.
+        """
         columns = {"lineage": "first", "instruct": "mean", "params_b": "size"}
         table = self.model_table().groupby("family").agg(columns)
         table["instruct"] = table["instruct"] > 0.5

@@ -516,7 +516,7 @@ class Skills:
         return np.asarray(equations.raw_inputs(post.spec.inputs, size, token, centre, np))
 
     def pairs(self) -> dict[str, str]:
-        """Tuned families and the base family of each: see :meth:`tuning`."""
+        """Tuned families and the base family of each. For the layers above."""
         about = self.posterior.family_table()
         pairs = {}
         for family, lineage in about.loc[about["instruct"], "lineage"].items():

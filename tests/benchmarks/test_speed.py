@@ -50,6 +50,11 @@ def test_load(benchmark, saved):
     assert post.n_draws == 400
 
 
+def test_skills(benchmark, large):
+    found = benchmark(large.skills)
+    assert len(found.kept) == 4000
+
+
 def test_forecast_one(benchmark, large):
     frame = candidates(large, 1)
     summary = benchmark(lambda: large.forecast(frame).frame)
@@ -123,7 +128,7 @@ def test_the_rival_of_a_ratio_computes_the_same(large):
 def test_a_ratio_divides_medians_of_runs_in_turn(monkeypatch):
     ran = []
     clock = iter([0, 8, 8, 10, 10, 14, 14, 17, 17, 117, 117, 119])  # 8, 2, 4, 3, 100, 2
-    monkeypatch.setattr("ratios.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("tests.benchmarks.ratios.time.perf_counter", lambda: next(clock))
     sides = Side("slow", lambda: ran.append("slow"), 2.0), Side("fast", lambda: ran.append("fast"))
     row = interleaved(Ratio("a thing", *sides, rounds=3))
     assert ran == ["slow", "fast"] * 4  # once before the clock starts

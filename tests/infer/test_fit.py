@@ -165,9 +165,10 @@ def test_ctrl_c_stops_nuts_within_seconds(tmp_path, tiny_table, tiny_posterior):
         sys.path.insert(0, {str(Path(__file__).parents[2])!r})
         from tests.conftest import BENCHMARKS
         import sloth_bayes as sb
-        from sloth_bayes import _threads, nuts, variational
+        from sloth_bayes.infer import nuts, variational
+        from sloth_bayes.support import threads
 
-        plain = _threads.gather
+        plain = threads.gather
         def noisy(tasks):
             print("tasks", flush=True)
             return plain(tasks)

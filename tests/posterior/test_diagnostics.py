@@ -241,7 +241,7 @@ def test_the_prior_has_nothing_to_converge(tiny_prior):
 
 def test_asking_twice_computes_once(tiny_posterior, monkeypatch):
     first = tiny_posterior.diagnostics()
-    monkeypatch.setattr(diagnostics, "_table", None)
+    monkeypatch.setattr(diagnostics, "table_of", None)
     again = tiny_posterior.diagnostics()
     assert again.messages == first.messages
     assert isinstance(again.table, pd.DataFrame)

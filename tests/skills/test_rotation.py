@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -273,26 +271,15 @@ def test_none_and_one_column_stay_as_they_are():
     assert one.correlation[0] == pytest.approx(np.ones((1, 1)))
 
 
-# -- how fast ----------------------------------------------------------------------------------
-
-
-def test_four_thousand_draws_take_two_seconds_at_most():
-    """J = 12, d = 3: the promise is 2 s, and a busy machine gets three tries."""
+def test_four_thousand_draws_are_rotated_and_aligned():
+    """J = 12, d = 3; how long it takes is in tests/benchmarks."""
     rng = np.random.default_rng(0)
     draws = simple(0, rows=12) + 0.15 * rng.standard_normal((4000, 12, 3))
     draws = np.einsum("sjk,skl->sjl", draws, np.linalg.qr(rng.standard_normal((4000, 3, 3)))[0])
-    spent = []
-    for _ in range(3):
-        begun = time.perf_counter()
-        ref = rotation.reference(draws, "geomin")
-        found, how = rotation.follow(draws, "geomin", ref)
-        spent.append(time.perf_counter() - begun)
-        if spent[-1] < 2:
-            break
+    found, how = rotation.follow(draws, "geomin", rotation.reference(draws, "geomin"))
     assert found.converged.all()
     assert found.loading.dtype == np.float64
     assert np.median(how.congruence) > 0.95
-    assert min(spent) < 2
 
 
 # -- bad input ---------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ def test_the_recipes_fit(own_entries, tiny_table):
 def test_the_link_of_the_recipe_is_a_link():
     names: dict = {"sb": sb, "table": None}
     source = next(b for b in blocks("docs/extending.md") if "def cloglog" in b)
-    exec(source.split("equations.LINKS")[0], names)
+    exec(source.split("law.LINKS")[0], names)
     eta = np.linspace(-6, 4, 41)
     value = names["cloglog"](eta, 1.0, np)
     assert (np.diff(value) > 0).all()
@@ -124,15 +124,19 @@ def test_the_link_of_the_recipe_is_a_link():
 def test_the_places_of_a_likelihood_exist_and_are_all():
     text = (ROOT / "docs/extending.md").read_text(encoding="utf-8").split("**Another density**")[1]
     named = re.findall(r"^- .*?:", text, re.M)
-    places = [p for line in named for p in re.findall(r"`(\w+)\.(\w+)`", line)]
+    places = [p for line in named for p in re.findall(r"`([\w.]+)\.(\w+)`", line)]
     assert len(places) == 7
     for module, name in places:
         assert hasattr(import_module(f"sloth_bayes.{module}"), name), (module, name)
     # what reads the degrees of freedom without handing them to one of the places named
     package = Path(sb.__file__).parent
     given = re.compile(r"(isinf|isfinite|standard_t|standard_gamma)\(.*\bdf\b")
-    knows = {p.stem for p in package.glob("*.py") if given.search(p.read_text(encoding="utf-8"))}
-    knows -= {"ratingsmodel"}  # ratings have a model of their own
+    sources = {
+        ".".join(p.relative_to(package).with_suffix("").parts): p.read_text(encoding="utf-8")
+        for p in package.rglob("*.py")
+    }
+    knows = {module for module, source in sources.items() if given.search(source)}
+    knows -= {"ratings.model"}  # ratings have a model of their own
     assert knows <= {module for module, _ in places}
 
 
