@@ -54,10 +54,12 @@ class Allocation(Answer):
     hull: np.ndarray  # (n, 2) corners of the data's hull: billions, trillions
 
     def plot(self, ax: Any = None) -> np.ndarray[Any, Any]:
-        """Optima over size and tokens, and what is lost beside them; see planplots."""
-        from ..plots import plan as planplots
+        """Optima over size and tokens, and what is lost beside them; see
+        :func:`sloth_bayes.plots.plan.allocation`.
+        """
+        from ..plots import plan as plots
 
-        return planplots.allocation(self, ax=ax)
+        return plots.allocation(self, ax=ax)
 
 
 def optimal_allocation(

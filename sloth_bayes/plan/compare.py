@@ -41,10 +41,12 @@ class Comparison(Answer):
     """
 
     def plot(self, ax: Any = None) -> np.ndarray[Any, Any]:
-        """Gaps with intervals, benchmark by benchmark; see planplots."""
-        from ..plots import plan as planplots
+        """Gaps with intervals, benchmark by benchmark; see
+        :func:`sloth_bayes.plots.plan.comparison`.
+        """
+        from ..plots import plan as plots
 
-        return planplots.comparison(self, ax=ax)
+        return plots.comparison(self, ax=ax)
 
 
 class NextEvaluation(Answer):
@@ -59,10 +61,12 @@ class NextEvaluation(Answer):
     target: str
 
     def plot(self, ax: Any = None, top: int = 12) -> np.ndarray[Any, Any]:
-        """The most useful measurements as bars; see planplots."""
-        from ..plots import plan as planplots
+        """The most useful measurements as bars; see
+        :func:`sloth_bayes.plots.plan.next_evaluation`.
+        """
+        from ..plots import plan as plots
 
-        return planplots.next_evaluation(self, ax=ax, top=top)
+        return plots.next_evaluation(self, ax=ax, top=top)
 
 
 def compare(

@@ -39,10 +39,12 @@ class RequiredSize(Answer):
     curve: pd.DataFrame
 
     def plot(self, ax: Any = None) -> np.ndarray[Any, Any]:
-        """The curve with its target, and the probability of reaching it; see planplots."""
-        from ..plots import plan as planplots
+        """The curve with its target, and the probability of reaching it; see
+        :func:`sloth_bayes.plots.plan.required_size`.
+        """
+        from ..plots import plan as plots
 
-        return planplots.required_size(self, ax=ax)
+        return plots.required_size(self, ax=ax)
 
 
 class Saturation(Answer):
@@ -60,10 +62,12 @@ class Saturation(Answer):
     curve: pd.DataFrame
 
     def plot(self, ax: Any = None) -> np.ndarray[Any, Any]:
-        """The gain of a doubling, and the probability of saturation; see planplots."""
-        from ..plots import plan as planplots
+        """The gain of a doubling, and the probability of saturation; see
+        :func:`sloth_bayes.plots.plan.saturation`.
+        """
+        from ..plots import plan as plots
 
-        return planplots.saturation(self, ax=ax)
+        return plots.saturation(self, ax=ax)
 
 
 # -- questions ----------------------------------------------------------------------------

@@ -199,20 +199,18 @@ def test_a_task_is_small(monkeypatch):
     with pytest.raises(Stop):
         sb.cross_validate(sb.Sloth(), sb.load_dataset(corrected=False))
     assert len(tasks) == 50
-    begun = time.perf_counter()
     assert max(len(pickle.dumps(task)) for task in tasks) < 100_000
-    assert time.perf_counter() - begun < 1
 
 
 _FIT = """
 import sys
 import jax
 import sloth_bayes as sb
-from sloth_bayes import inference, nuts, programs
+from sloth_bayes.infer import compiled, fit, nuts
 used = set()  # devices on which chains have run
 if sys.argv[1] == "spread":  # as if the devices were accelerators
-    inference.places = nuts.places = jax.local_devices
-    ready = programs.Program.ready
+    fit.places = nuts.places = jax.local_devices
+    ready = compiled.Functions.ready
     def watched(p, name, *args, place=None):
         found = ready(p, name, *args, place=place)
         def run(*args):
@@ -220,7 +218,7 @@ if sys.argv[1] == "spread":  # as if the devices were accelerators
             used.update(x.device for x in jax.tree.leaves(out))
             return out
         return run if name == "nuts_chunk" else found
-    programs.Program.ready = watched
+    compiled.Functions.ready = watched
 data = sb.load_dataset().select(benchmarks=["MMLU", "HellaSwag"])
 for method, more in {"svi": {}, "nuts": {"warmup": 20, "max_tree_depth": 3}}.items():
     post = sb.Sloth(n_skills=1).fit(
