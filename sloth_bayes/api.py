@@ -6,6 +6,7 @@ Each question is a function of a layer below, whose first argument is the poster
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,29 @@ class Sloth(Spec):
         from .infer.fit import fit
 
         return Posterior(fit(self, data, method=method, **options).tree, self)
+
+    def model(self, data: Leaderboard) -> tuple[Callable[..., None], tuple[Any, ...]]:
+        """The NumPyro model of a table, for NumPyro's own tools.
+
+        Returns
+        -------
+        model, arguments
+            ``model(arrays, score)``: `arrays` the table, `score` ``(N,)`` its observed cells,
+            row by row, at the site ``"score"``; without `score` they are drawn.
+
+        Examples
+        --------
+        >>> import jax, sloth_bayes as sb
+        >>> from numpyro.infer import Predictive
+        >>> data = sb.load_dataset().select(benchmarks=["MMLU", "HellaSwag"])
+        >>> model, (arrays, score) = sb.Sloth(n_skills=1).model(data)
+        >>> drawn = Predictive(model, num_samples=3)(jax.random.PRNGKey(0), arrays)
+        >>> drawn["score"].shape == (3, len(score))
+        True
+        """
+        from .infer.fit import model_of
+
+        return model_of(self, data)
 
     def prior(self, data: Leaderboard, draws: int = 1000, seed: int = 0) -> Posterior:
         """Draw the parameters from their prior, for the families and models of a table.

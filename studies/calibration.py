@@ -100,7 +100,7 @@ _IN_TURN = ("family_effect", "lineage_effect", "residual", "residual_lineage", "
 @contextmanager
 def one_program() -> Iterator[None]:
     """All tables as if their scores touched 0 and 1: the same density, compiled once."""
-    from sloth_bayes.model import scores as model
+    from sloth_bayes.model import loadings as model
 
     exact = model.sizes
 

@@ -69,7 +69,7 @@ def held_out(protocol: str) -> pd.DataFrame:
     """One row a hidden model, skill and judge: truth, and forecasts with 90% intervals."""
     from sloth_bayes.evaluate.fold import forecast_hidden
     from sloth_bayes.model.arrays import showing
-    from sloth_bayes.model.scores import sizes
+    from sloth_bayes.model.loadings import sizes
     from sloth_bayes.ratings.model import TARGET
 
     ratings = sb.load_ratings()
@@ -85,7 +85,7 @@ def held_out(protocol: str) -> pd.DataFrame:
             layer.LAW, n, showing(laid_out.arrays, observed), rows, "svi", seed=k, which=TARGET,
             steps=STEPS,
         )  # fmt: skip
-        drawn = 1 + 4 * draw_scores(mu, sd, layer.LAW.df, np.random.default_rng([k, 7]))
+        drawn = 1 + 4 * draw_scores(mu, sd, layer.LAW.observation, np.random.default_rng([k, 7]))
         shape = (len(rows), len(ratings.judges), len(ratings.skills))
         low, middle, high = (
             np.quantile(drawn, q, axis=0).reshape(shape) for q in (0.05, 0.5, 0.95)
@@ -161,7 +161,7 @@ def simulate(blank: sb.SkillRatings, seed: int, each: int = 30):  # type: ignore
     import jax
     from numpyro import handlers
 
-    from sloth_bayes.model.scores import sizes
+    from sloth_bayes.model.loadings import sizes
     from sloth_bayes.ratings import model as ratingsmodel
 
     laid_out, kinds = layer.lay_out(blank)

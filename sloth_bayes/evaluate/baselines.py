@@ -169,7 +169,7 @@ def fit_law(
     import jax
 
     from ..model.arrays import design
-    from ..model.scores import sizes
+    from ..model.loadings import sizes
 
     benchmarks = folds[0].benchmarks
     rows = {m for f in folds for m in (*f.complete, *f.test)}
@@ -206,7 +206,7 @@ def _optimiser(spec: Spec, n: Any, steps: int, rate: float) -> Callable[..., Any
     from ..model import scores
     from ..model.arrays import showing
 
-    law = functools.partial(scores.model, spec, n)
+    law = functools.partial(scores.density, spec, n)
     flat, unravel = ravel_pytree(unconstrained_sites(spec, n))
     optimiser = optax.adam(optax.cosine_decay_schedule(rate, steps, alpha=0.01))
 
@@ -215,9 +215,10 @@ def _optimiser(spec: Spec, n: Any, steps: int, rate: float) -> Callable[..., Any
         return scores.draw_cells(spec, n, arrays, constrained)[0]
 
     def loss(x: Any, arrays: Any) -> Any:
-        error = expected(x, arrays) - arrays.score
+        error = scores.of_cells(expected(x, arrays), arrays) - arrays.score
+        shown = arrays.observed[arrays.model_of, arrays.benchmark_of]
         each = optax.losses.huber_loss(error, delta=HUBER_DELTA)
-        return (arrays.observed * each).sum() / arrays.observed.sum()
+        return (shown * each).sum() / shown.sum()
 
     def one(key: Any, arrays: Any) -> Any:
         x = 0.3 * jax.random.normal(key, (flat.size,))

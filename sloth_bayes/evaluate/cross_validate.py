@@ -20,7 +20,7 @@ from ..errors import DataError, FileFormatError, WorkerError
 from ..law.likelihood import draw_scores
 from ..law.spec import Spec
 from ..model.arrays import Arrays, Design, design_of, showing
-from ..model.scores import Sizes, sizes
+from ..model.loadings import Sizes, sizes
 from ..support import interrupt
 from ..support.checks import whole
 from ..support.threads import progress_bar, side_by_side
@@ -207,7 +207,9 @@ def masked(laid_out: Design, hidden: Iterable[str]) -> Arrays:
     observed = np.array(laid_out.arrays.observed)
     observed[np.isin(laid_out.models, list(hidden))] = 0
     # what is hidden must not be there to be read, either
-    score = np.where(observed > 0, laid_out.arrays.score, 0.5).astype(np.float32)
+    arrays = laid_out.arrays
+    shown = observed[arrays.model_of, arrays.benchmark_of] > 0
+    score = np.where(shown, arrays.score, 0.5).astype(np.float32)
     return showing(laid_out.arrays, observed)._replace(score=score)
 
 
@@ -289,15 +291,15 @@ def _scored(
 ) -> pd.DataFrame:
     """Rows of one fold of a task."""
     mu, sd, notes = result
-    rng, df = np.random.default_rng([seed, *fold.key.encode()]), task.spec.df
+    rng, law = np.random.default_rng([seed, *fold.key.encode()]), task.spec.observation
     columns = [laid_out.benchmarks.index(b) for b in fold.benchmarks]
     rounding = np.asarray(laid_out.arrays.rounding, float)[columns].round(9)
     place = [task.rows.index(laid_out.models.index(m)) for m in fold.test]
 
     def forecast(i: int, there: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         m, s = (v[:, place[i], columns][:, there] for v in (mu, sd))
-        draws = draw_scores(m, s, df, rng).astype(float)
-        return draws, scores.log_score(y, m, s, df, rounding[there])
+        draws = draw_scores(m, s, law, rng).astype(float)
+        return draws, scores.log_score(y, m, s, law, rounding[there])
 
     table = laid_out.table.set_index("model")
     return score_fold(fold, table, forecast, rounding, rng).assign(**notes)

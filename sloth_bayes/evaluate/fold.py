@@ -14,7 +14,7 @@ from ..infer.settings import LEAST_WARMUP, RANK
 from ..infer.variational import NOT_FINITE, moved, oriented, refined, start
 from ..law.spec import Spec
 from ..model.arrays import Arrays
-from ..model.scores import Sizes
+from ..model.loadings import Sizes
 from ..support.checks import whole
 
 _HIDDEN: dict[str, dict[str, Any]] = {

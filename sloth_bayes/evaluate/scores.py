@@ -38,14 +38,18 @@ def crps(draws: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def log_score(
-    y: np.ndarray, mu: np.ndarray, sd: np.ndarray, df: float, rounding: np.ndarray
+    y: np.ndarray,
+    mu: np.ndarray,
+    sd: np.ndarray,
+    law: likelihood.Observation,
+    rounding: np.ndarray,
 ) -> np.ndarray:
     """Log predictive density of `y`: the likelihood averaged over draws, in nats.
 
     `mu` and `sd` are ``(S, n)`` expected scores and noise scales; a rounded score counts
     with the probability of its rounding interval, per unit of score.
     """
-    each = likelihood.log_likelihood(y, mu.astype(float), sd.astype(float), df, rounding, np)
+    each = likelihood.log_likelihood(y, mu.astype(float), sd.astype(float), law, rounding, np)
     return np.asarray(np.logaddexp.reduce(each, 0) - np.log(len(each)))
 
 

@@ -24,6 +24,7 @@ from numpyro.infer.util import ParamInfo, constrain_fn, potential_energy, uncons
 from ..law.spec import Spec
 from ..model import scores
 from ..model.arrays import Arrays
+from ..model.loadings import Sizes, reanchored
 from ..support import interrupt
 from ..support.threads import workers
 from .metric import Metric
@@ -45,7 +46,7 @@ class Target(NamedTuple):
     is in ``arrays.extra``.
     """
 
-    density: Callable[..., None] = scores.model
+    density: Callable[..., None] = scores.density
     values: Callable[..., dict[str, Any]] = scores.draw_values
     cells: Callable[..., tuple[Any, Any]] = scores.draw_cells
 
@@ -105,7 +106,7 @@ class Functions(NamedTuple):
 
 @functools.lru_cache(maxsize=32)
 def functions_of(
-    spec: Spec, n: scores.Sizes, depth: int = 10, accept: float = 0.8, target: Target = SCORES
+    spec: Spec, n: Sizes, depth: int = 10, accept: float = 0.8, target: Target = SCORES
 ) -> Functions:
     """Trace the model once and define the functions that ``jit`` compiles at first use."""
     density = functools.partial(target.density, spec, n)
@@ -147,7 +148,7 @@ def functions_of(
 
     @over_rows
     def reanchor(x: Any, i: Any, new: Arrays, arrays: Arrays) -> Any:
-        sites = scores.reanchored(spec, n, arrays, new, sites_at(x, arrays))
+        sites = reanchored(spec, n, arrays, new, sites_at(x, arrays))
         return ravel_pytree(unconstrain_fn(density, (new,), {}, sites))[0]
 
     def potential_of(metric: Metric, arrays: Arrays) -> Callable[[Any], Any]:
@@ -229,7 +230,7 @@ def _flat(sites: dict[str, Any]) -> tuple[int, Callable[[Any], dict[str, Any]]]:
     return jax.eval_shape(flatten).size, found[0]  # shapes alone: nothing is compiled
 
 
-def unconstrained_sites(spec: Spec, n: scores.Sizes, target: Target = SCORES) -> dict[str, Any]:
+def unconstrained_sites(spec: Spec, n: Sizes, target: Target = SCORES) -> dict[str, Any]:
     """Zeros in the shapes of all unconstrained parameters."""
     density = functools.partial(target.density, spec, n)
 
@@ -239,5 +240,5 @@ def unconstrained_sites(spec: Spec, n: scores.Sizes, target: Target = SCORES) ->
         found = {k: v for k, v in trace if v["type"] == "sample" and not v["is_observed"]}
         return unconstrain_fn(density, (arrays,), {}, {k: v["value"] for k, v in found.items()})
 
-    found = jax.eval_shape(unconstrained, n.shapes)
+    found = jax.eval_shape(unconstrained, jax.tree.unflatten(n.structure, n.shapes))
     return {name: np.zeros(site.shape, np.float32) for name, site in found.items()}

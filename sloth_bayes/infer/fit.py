@@ -23,7 +23,7 @@ import xarray as xr
 from numpyro import handlers
 
 from ..law.spec import Spec
-from ..model import scores
+from ..model import loadings, scores
 from ..model.arrays import Arrays, Design, design_of
 from ..posterior.core import PosteriorDraws
 from ..posterior.label import build
@@ -177,7 +177,7 @@ def fit_arrays(
     Fitted
     """
     o = Settings(**options).checked()
-    n = scores.sizes(spec, arrays)
+    n = loadings.sizes(spec, arrays)
     with COMPILING:
         f = functions_of(spec, n, o.max_tree_depth, o.target_accept, target)
     arrays = jax.device_put(arrays)
@@ -244,6 +244,15 @@ def _compiling(f: Functions, method: str, arrays: Arrays) -> Iterator[None]:
         done.result()
 
 
+def model_of(spec: Spec, data: Leaderboard) -> tuple[Callable[..., None], tuple[Any, ...]]:
+    """The plain model of a table, and its arguments; see :meth:`sloth_bayes.Sloth.model`."""
+    arrays = design_of(spec, data).arrays
+    n = loadings.sizes(spec, arrays)
+    # scores that are drawn or given may touch what the table's do not
+    n = n._replace(touched=(n.touched[0], True, True))
+    return functools.partial(scores.model, spec, n), (arrays, arrays.score)
+
+
 def sample_prior(spec: Spec, data: Leaderboard, draws: int = 1000, seed: int = 0) -> PosteriorDraws:
     """Draw the parameters from their prior; see :meth:`sloth_bayes.Sloth.prior`."""
     draws, seed = whole("draws", draws), whole("seed", seed, 0)
@@ -252,7 +261,7 @@ def sample_prior(spec: Spec, data: Leaderboard, draws: int = 1000, seed: int = 0
     keys = np.asarray(jax.random.split(jax.random.PRNGKey(seed), draws))
     # Whole blocks, so that one program serves any number of draws.
     keys = np.concatenate([keys, np.repeat(keys[-1:], -draws % _PRIOR_BLOCK, 0)])
-    block = _prior_program(spec, scores.sizes(spec, arrays))
+    block = _prior_program(spec, loadings.sizes(spec, arrays))
     with COMPILING:  # the first call traces
         parts = [
             jax.device_get(block(keys[first : first + _PRIOR_BLOCK], arrays))
@@ -264,11 +273,11 @@ def sample_prior(spec: Spec, data: Leaderboard, draws: int = 1000, seed: int = 0
 
 
 @functools.lru_cache(maxsize=32)
-def _prior_program(spec: Spec, n: scores.Sizes) -> Callable[[Any, Arrays], dict[str, Any]]:
+def _prior_program(spec: Spec, n: loadings.Sizes) -> Callable[[Any, Arrays], dict[str, Any]]:
     def one(key: Any, arrays: Arrays) -> dict[str, Any]:
         with handlers.block(), handlers.seed(rng_seed=key):
             values = scores.parameters(spec, n, arrays, jax.random.fold_in(key, 1))
-        return scores.per_skill(scores.assemble(values, arrays))
+        return loadings.per_skill(scores.assemble(values, arrays))
 
     return jax.jit(jax.vmap(one, (0, None)))
 

@@ -1,8 +1,11 @@
-"""The law: its equations, its likelihood, its specification.
+"""The law: its equations, its terms, its likelihood, its specification.
 
-The registries of links and of noise are what a user may add to (docs/extending.md).
+The registries are what a user may add to (docs/extending.md).
 """
 
 from .equations import LINKS as LINKS
 from .equations import Link as Link
+from .likelihood import LIKELIHOODS as LIKELIHOODS
 from .likelihood import NOISE as NOISE
+from .terms import TERMS as TERMS
+from .terms import Term as Term

@@ -11,7 +11,7 @@ loadings ``lambda``, lower asymptotes ``gamma``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,71 +68,6 @@ def raw_inputs(
 def _offset(left: Array, xp: Any) -> tuple[Array, Array]:
     """What sets a checkpoint apart from a finished run of as many tokens."""
     return left, 0.1 * (xp.log1p(-left) / math.log(2)) ** 2
-
-
-def skills(
-    family: Array,
-    slope: Array,
-    inputs: Array,
-    *,
-    slope_deviation: Array | None = None,
-    instruct: Array | None = None,
-    is_instruct: Array | None = None,
-    model_effect: Array | None = None,
-) -> Array:
-    """Latent skills ``theta`` of M models (paper, section 3.1, with pooled deviations).
-
-    Parameters
-    ----------
-    family
-        ``(..., M, d)`` effect of each model's family; leading dimensions are draws.
-    slope
-        ``(..., P, d)`` shared effect of the inputs.
-    inputs
-        ``(M, P)`` inputs, see :func:`raw_inputs`; ``(..., M, P)`` where some are drawn.
-    slope_deviation
-        ``(..., M, P, d)`` deviation of the slope for each model's lineage or family.
-    instruct, is_instruct
-        ``(..., d)`` effect of instruction tuning, and ``(M,)`` 0 or 1.
-    model_effect
-        ``(..., M, d)`` effect of each single model.
-
-    Returns
-    -------
-    array, shape ``(..., M, d)``
-    """
-    theta = family + inputs @ slope
-    if slope_deviation is not None:
-        theta = theta + (inputs[..., None, :] @ slope_deviation)[..., 0, :]
-    if instruct is not None and is_instruct is not None:
-        theta = theta + is_instruct[:, None] * instruct[..., None, :]
-    if model_effect is not None:
-        theta = theta + model_effect
-    return theta
-
-
-def slope_deviation(values: Mapping[str, Array], lineage: Array, family: Array) -> Array | None:
-    """Deviation of the slope of M models, ``(..., M, P, d)``; None where all have the same.
-
-    `values` are named quantities, `lineage` and `family` the indices of each model's.
-    """
-    for name, of in (("slope_lineage", lineage), ("slope_family", family)):
-        if name in values:
-            return values[name][..., of, :, :]
-    return None
-
-
-def residuals(values: Mapping[str, Array], family: Array, inputs: Array) -> Array | None:
-    """Residuals ``(..., M, J)`` of M models at their `inputs`; None where there are none.
-
-    `values` are named quantities, `family` the index of each model's family.
-    """
-    if "residual" not in values:
-        return None
-    residual = values["residual"][..., family, :]
-    if "drift" in values:
-        residual = residual + values["drift"][..., family, :] * inputs[..., TOKENS, None]
-    return residual
 
 
 def predictor(theta: Array, loading: Array, residual: Array | None, xp: Any) -> Array:

@@ -1,14 +1,15 @@
 """The scores around their expected ones: noise, density and draws.
 
-Student-t around the expected score, clipped to [0, 1] and rounded; of NumPy and JAX arrays
-alike, as :mod:`sloth_bayes.law.equations`.
+A measurement of the expected score, clipped to [0, 1] and rounded; of NumPy and JAX arrays
+alike, as :mod:`sloth_bayes.law.equations`. What the law of a standardised score is, Student-t by
+default, only :data:`LIKELIHOODS` and its entries know.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -159,11 +160,99 @@ def _log_interval_4(z: Array, half: Array, xp: Any) -> tuple[Array, Slopes]:
     return xp.log(difference * a * b) + xp.log(0.25 * total), slopes
 
 
+class Observation(Protocol):
+    """The law of a standardised score, symmetric around 0; hashable.
+
+    Functions of arrays take their namespace, so that JAX need not be imported for NumPy's.
+    """
+
+    def log_density(self, z: Array, xp: Any) -> Array:
+        """Log density."""
+
+    def log_cdf(self, z: Array, xp: Any) -> Array:
+        """Log distribution function, with its digits in the left tail."""
+
+    def log_interval(self, z: Array, half: Array, xp: Any) -> Array:
+        """Log probability of lying within `half` of `z`."""
+
+    def cdf_integral(self, z: Array, xp: Any) -> Array:
+        """Integral of the distribution function from minus infinity to `z`."""
+
+    @property
+    def exact_interval(self) -> bool:
+        """Whether a small enough interval gives the density to the last digit."""
+
+    @property
+    def information(self) -> float:
+        """Fisher information about the location, that of a normal law being 1."""
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Draws, in single precision."""
+
+    def sample(self, key: Any, shape: tuple[int, ...]) -> Array:
+        """Draws with a key of JAX."""
+
+
+class StudentT(NamedTuple):
+    """Student-t with `df` degrees of freedom, one of :data:`STUDENT_T_DF` or infinity."""
+
+    df: float
+
+    def log_density(self, z: Array, xp: Any) -> Array:
+        """See :func:`student_t_logpdf`."""
+        return student_t_logpdf(z, self.df, xp)
+
+    def log_cdf(self, z: Array, xp: Any) -> Array:
+        """See :func:`student_t_logcdf`."""
+        return student_t_logcdf(z, self.df, xp)
+
+    def log_interval(self, z: Array, half: Array, xp: Any) -> Array:
+        """See :func:`student_t_log_interval`."""
+        return student_t_log_interval(z, half, self.df, xp)
+
+    def cdf_integral(self, z: Array, xp: Any) -> Array:
+        """``z F(z) + (df + z^2) / (df - 1) f(z)``: the law has a mean, so it is finite."""
+        density = xp.exp(self.log_density(z, xp))
+        spread = 1.0 if math.isinf(self.df) else (self.df + z**2) / (self.df - 1)
+        return z * xp.exp(self.log_cdf(z, xp)) + spread * density
+
+    @property
+    def exact_interval(self) -> bool:
+        """With 4 degrees, whose interval is a closed form."""
+        return self.df == 4
+
+    @property
+    def information(self) -> float:
+        """``(df + 1) / (df + 3)``."""
+        return 1.0 if math.isinf(self.df) else (self.df + 1) / (self.df + 3)
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """A normal over the root of a gamma."""
+        noise = rng.standard_normal(shape, dtype=np.float32)
+        if np.isfinite(self.df):
+            gamma = rng.standard_gamma(self.df / 2, shape, dtype=np.float32)
+            noise /= np.sqrt(gamma * (2 / self.df))
+        return noise
+
+    def sample(self, key: Any, shape: tuple[int, ...]) -> Array:
+        """JAX's own."""
+        import jax
+
+        if math.isinf(self.df):
+            return jax.random.normal(key, shape)
+        return jax.random.t(key, self.df, shape)
+
+
+# Laws of a standardised score by name, from their degrees of freedom; one of your own is an
+# entry more (docs/extending.md).
+LIKELIHOODS: dict[str, Callable[[float], Observation]] = {"student_t": StudentT}
+
+
 def log_likelihood(
     score: Array,
     mu: Array,
     sd: Array,
-    df: float,
+    law: Observation,
     rounding: Array,
     xp: Any,
     *,
@@ -171,7 +260,7 @@ def log_likelihood(
     floor: bool = True,
     ceiling: bool = True,
 ) -> Array:
-    """Log density of a score that is Student-t around `mu`, clipped to [0, 1] and rounded.
+    """Log density of a score that measures `mu`, clipped to [0, 1] and rounded.
 
     A score published to a step `rounding` stands for the interval of half a step either
     side, so its density is the average over that interval; a score whose interval touches
@@ -182,6 +271,8 @@ def log_likelihood(
     ----------
     score, mu, sd
         Score, expected score and noise scale, in [0, 1], broadcast together.
+    law
+        The law of a standardised score.
     rounding
         Step of the published score; 0 where it is not rounded.
     rounded, floor, ceiling
@@ -191,26 +282,25 @@ def log_likelihood(
     half = 0.5 * rounding
     z = (score - mu) / sd
     if rounded:
-        # A score that is not rounded stands for a small enough interval: with 4 degrees of
-        # freedom its density to the last digit; with others its gradient is 0, not NaN.
+        # A score that is not rounded stands for a small enough interval: its density to the
+        # last digit, or at least a gradient that is 0, not NaN.
         step = xp.where(rounding > 0, rounding, _UNROUNDED)
-        density = student_t_log_interval(z, 0.5 * step / sd, df, xp) - xp.log(step)
-    if not (rounded and df == 4):
-        exact = student_t_logpdf(z, df, xp) - xp.log(sd)
+        density = law.log_interval(z, 0.5 * step / sd, xp) - xp.log(step)
+    if not (rounded and law.exact_interval):
+        exact = law.log_density(z, xp) - xp.log(sd)
         density = xp.where(rounding > 0, density, exact) if rounded else exact
     log_step = xp.log(xp.where(rounding > 0, rounding, 1.0))
     if ceiling:
-        beyond = student_t_logcdf((mu - score + half) / sd, df, xp) - log_step
+        beyond = law.log_cdf((mu - score + half) / sd, xp) - log_step
         density = xp.where(score + half >= 1 - 1e-9, beyond, density)
     if floor:
-        beyond = student_t_logcdf((score + half - mu) / sd, df, xp) - log_step
+        beyond = law.log_cdf((score + half - mu) / sd, xp) - log_step
         density = xp.where(score - half <= 1e-9, beyond, density)
     return density
 
 
-def draw_scores(mu: np.ndarray, sd: np.ndarray, df: float, rng: np.random.Generator) -> np.ndarray:
-    """Scores around expected ones: Student-t noise, clipped to [0, 1]."""
-    noise = rng.standard_normal(mu.shape, dtype=np.float32)
-    if np.isfinite(df):
-        noise /= np.sqrt(rng.standard_gamma(df / 2, mu.shape, dtype=np.float32) * (2 / df))
-    return np.clip(mu + sd * noise, 0.0, 1.0)
+def draw_scores(
+    mu: np.ndarray, sd: np.ndarray, law: Observation, rng: np.random.Generator
+) -> np.ndarray:
+    """Scores around expected ones, clipped to [0, 1]."""
+    return np.clip(mu + sd * law.draw(rng, mu.shape), 0.0, 1.0)

@@ -14,6 +14,8 @@ from ..errors import FileFormatError, SpecError, near
 from ..support.checks import whole
 from ..support.files import atomic_path
 from . import equations, likelihood
+from .likelihood import Observation
+from .terms import TERMS, Term
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ _CHOICES: dict[str, Collection[str]] = {
     "upper": ("estimated", "one"),
     "link": equations.LINKS,
     "noise": likelihood.NOISE,
+    "likelihood": likelihood.LIKELIHOODS,
     "unknown_inputs": ("drop", "latent"),
 }
 
@@ -167,15 +170,18 @@ class Spec:
         ``"logistic"``, or ``"richards"``: monotone with a trained asymmetry per benchmark.
     noise
         ``"proportional"`` (smaller near floor and ceiling) or ``"constant"``.
+    likelihood
+        Law of a score around its expected one: ``"student_t"``.
     df
-        Degrees of freedom of the Student-t likelihood (2, 3, 4, 5, 6, 8, 10), or infinity
-        for a normal one.
+        Its degrees of freedom (2, 3, 4, 5, 6, 8, 10), or infinity for a normal law.
     unknown_inputs
         Models whose size or tokens the table does not say: ``"drop"`` leaves them out;
         ``"latent"`` uses their scores, with what is unknown a parameter: the log of the
         size is normal with the mean and standard deviation of the known ones, the log of
         the tokens normal around their regression on the log size. The posterior returns
         them as ``params_b`` and ``tokens_t``.
+    terms
+        Names of further terms, from :data:`sloth_bayes.law.TERMS`.
     priors
         Prior scales, a :class:`Priors`.
 
@@ -199,8 +205,10 @@ class Spec:
     upper: str = "estimated"
     link: str = "richards"
     noise: str = "proportional"
+    likelihood: str = "student_t"
     df: float = 4.0
     unknown_inputs: str = "drop"
+    terms: tuple[str, ...] = ()
     priors: Priors = field(default_factory=Priors)
 
     def __post_init__(self) -> None:
@@ -215,6 +223,16 @@ class Spec:
                 f"residual='curve' drifts with the tokens, which inputs={self.inputs!r} does not "
                 "have: take inputs='checkpoint', 'translog' or 'loglinear'"
             )
+        named = [self.terms] if isinstance(self.terms, str) else self.terms
+        optional = [name for name, term in TERMS.items() if type(term).used is Term.used]
+        for name in named:
+            if name not in optional:
+                raise SpecError(
+                    f"terms has {name!r}, which is not a term that can be added; there "
+                    + (f"are {', '.join(optional)}" if optional else "is none")
+                    + ": make it an entry of sloth_bayes.law.TERMS first"
+                )
+        object.__setattr__(self, "terms", tuple(named))
         object.__setattr__(self, "n_skills", whole("n_skills", self.n_skills))
         try:
             object.__setattr__(self, "df", float(self.df))
@@ -270,6 +288,8 @@ class Spec:
         def value(v: object) -> str:
             if isinstance(v, str):
                 return f'"{v}"'
+            if isinstance(v, tuple):
+                return f"[{', '.join(map(value, v))}]"
             return "inf" if isinstance(v, float) and math.isinf(v) else repr(v)
 
         def lines(of: Spec | Priors) -> list[str]:
@@ -302,6 +322,11 @@ class Spec:
         priors = table.pop("priors", {})
         spec = _from_table(cls, table, "the specification")
         return spec.replace(priors=dict(priors)) if priors else spec
+
+    @property
+    def observation(self) -> Observation:
+        """The law of a standardised score."""
+        return likelihood.LIKELIHOODS[self.likelihood](self.df)
 
     @property
     def input_scales(self) -> tuple[float, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError
-from ..law import equations
+from ..law import equations, terms
 from ..law.spec import Spec
 from ..table.leaderboard import Leaderboard
 
@@ -39,15 +40,17 @@ class Arrays(NamedTuple):
 
     A plain tuple of arrays, so that it passes through ``jax.jit`` and ``jax.vmap``:
     hiding scores (for a fold, say) is a change of numbers (:func:`showing`), never of a
-    shape (take :func:`sloth_bayes.model.scores.sizes` of the full table for all folds).
+    shape (take :func:`sloth_bayes.model.loadings.sizes` of the full table for all folds).
     """
 
     inputs: Any  # (M, P) doublings from the reference point
-    instruct: Any  # (M,) 0 or 1
+    columns: dict[str, Any]  # (M,) each: what terms read of a model besides its inputs
     family_of_model: Any  # (M,) index of the family
     lineage_of_model: Any  # (M,) index of the lineage
     members: Any  # (L, F) 1 where a family is of a lineage
-    score: Any  # (M, J), 0.5 where not observed
+    score: Any  # (N,) the scores of the table
+    model_of: Any  # (N,) and the next: where each is
+    benchmark_of: Any  # (N,)
     observed: Any  # (M, J) 0 or 1
     count: Any  # (F, J) observed scores of a family
     cell_family: Any  # (C,) and the next: families and benchmarks with a score in the table
@@ -89,13 +92,19 @@ class Design:
         return int(np.asarray(self.arrays.observed).sum())
 
 
-def design(data: Leaderboard, inputs: str = "translog", latent: bool = False) -> Design:
+def design(
+    data: Leaderboard,
+    inputs: str = "translog",
+    latent: bool = False,
+    reading: Iterable[terms.Term] = (),
+) -> Design:
     """Lay a table out for the model.
 
     Rows without size or tokens are left out (and listed in ``left_out``), or with `latent`
     kept, what is unknown being a parameter (:class:`Unknown`). The reference point of the
     inputs is the geometric mean size and tokens of the rows where they are known. Rows are
-    sorted by model name, so that a fit does not depend on their order.
+    sorted by model name, so that a fit does not depend on their order. Terms that are `reading`
+    a column of the table have it in ``arrays.columns``.
 
     Raises
     ------
@@ -115,6 +124,10 @@ def design(data: Leaderboard, inputs: str = "translog", latent: bool = False) ->
             f"table {data.name!r} has no row with a score and a known "
             f"{' and '.join(needed)}: nothing can be fitted"
         )
+    released = frame.assign(released=frame["family"].map(data.releases))
+    columns = {"instruct": frame["instruct"].to_numpy(bool)}
+    where = f"table {data.name!r}"
+    columns |= {term.reads: terms.filled(term, released, where) for term in reading}
     size = np.log(frame["params_b"].to_numpy(float))
     tokens = np.log(frame["tokens_t"].to_numpy(float))
     if "tokens_t" not in needed:  # not read by the law
@@ -137,14 +150,17 @@ def design(data: Leaderboard, inputs: str = "translog", latent: bool = False) ->
     cell_family, cell_benchmark = np.nonzero(count)
     cell_position = np.full(count.shape, cell_family.size)
     cell_position[cell_family, cell_benchmark] = np.arange(cell_family.size)
+    model_of, benchmark_of = np.nonzero(observed)
     meta = data.benchmarks
     arrays = Arrays(
         inputs=equations.raw_inputs(inputs, size, tokens, np.asarray(centre), np),
-        instruct=frame["instruct"].to_numpy(bool),
+        columns=columns,
         family_of_model=family_of_model,
         lineage_of_model=lineage_of_model,
         members=lineage_of_family == np.arange(len(lineages))[:, None],
-        score=np.where(observed, score, 0.5),
+        score=score[observed],
+        model_of=model_of,
+        benchmark_of=benchmark_of,
         observed=observed,
         count=count,
         cell_family=cell_family,
@@ -174,7 +190,8 @@ def design(data: Leaderboard, inputs: str = "translog", latent: bool = False) ->
 
 def design_of(spec: Spec, data: Leaderboard) -> Design:
     """Lay a table out as a specification has it."""
-    return design(data, spec.inputs, latent=spec.unknown_inputs == "latent")
+    latent = spec.unknown_inputs == "latent"
+    return design(data, spec.inputs, latent=latent, reading=terms.reading(spec))
 
 
 def _unknown(size: np.ndarray, tokens: np.ndarray, name: str) -> Unknown:
@@ -208,4 +225,6 @@ def _single(array: Any) -> Any:
     """Numbers and truth values in single precision, indices in half of theirs."""
     if array is None:
         return None
+    if isinstance(array, dict):
+        return {name: _single(each) for name, each in array.items()}
     return array.astype(np.int32 if array.dtype.kind == "i" else np.float32)

@@ -1,34 +1,25 @@
-"""Distributions of the law's parameters: joint blocks, and effects nested in lineages.
+"""Distributions: joint blocks of parameters, effects nested in lineages, and scores.
 
-Sites are sampled in coordinates in which the posterior is round; :mod:`sloth_bayes.model.scores`
+Sites are sampled in coordinates in which the posterior is round; :mod:`sloth_bayes.model.loadings`
 says which and why.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro
 import numpyro.distributions as dist
 from jax.scipy.special import log_ndtr, ndtr, ndtri
 from scipy.special import betaln, gammaln
 
-from ..law import slopes
+from ..law import likelihood, slopes
 from .arrays import Arrays
-
-
-def standard_normal(name: str, shape: tuple[int, ...]) -> Any:
-    """Sample independent standard normals."""
-    return numpyro.sample(name, dist.Normal(0.0, 1.0).expand(shape).to_event(len(shape)))
-
-
-def half_normal(name: str, scale: float) -> Any:
-    """Sample a half-normal."""
-    return numpyro.sample(name, dist.HalfNormal(scale))
 
 
 class Triangle(NamedTuple):
@@ -64,26 +55,27 @@ def _(args: tuple[Any], tangents: tuple[Any]) -> tuple[Any, Any]:
 
 
 class Rows(dist.Distribution):
-    """Independent normal rows: covariance ``spread^2 tril tril'``."""
+    """Normal vectors (d,) of covariance ``spread^2 tril tril'``, one a `spread`."""
 
-    support = dist.constraints.independent(dist.constraints.real, 2)
+    support = dist.constraints.real_vector
+    pytree_data_fields = ("triangle", "spread")
 
-    def __init__(self, triangle: Triangle, shape: tuple[int, int], spread: Any = 1.0) -> None:
-        self.triangle = triangle
-        self.spread = jnp.broadcast_to(spread, (shape[0], 1))
-        super().__init__(batch_shape=(), event_shape=shape)
+    def __init__(self, triangle: Triangle, spread: Any = 1.0, *, validate_args: Any = None) -> None:
+        self.triangle, self.spread = triangle, jnp.asarray(spread)
+        width = triangle.tril.shape[0]
+        super().__init__(self.spread.shape, (width,), validate_args=validate_args)
 
     def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
-        """Draw rows."""
-        noise = jax.random.normal(key, (*sample_shape, *self.event_shape))
-        return self.spread * (noise @ self.triangle.tril.T)
+        """Draw vectors."""
+        noise = jax.random.normal(key, self.shape(sample_shape))
+        return self.spread[..., None] * (noise @ self.triangle.tril.T)
 
     def log_prob(self, value: Any) -> Any:
-        """Joint log density of all rows."""
-        z = (value / self.spread) @ self.triangle.inverse.T
-        rows, width = self.event_shape
-        log_det = rows * self.triangle.log_det + width * jnp.log(self.spread).sum()
-        return -0.5 * (z**2).sum() - log_det - 0.5 * rows * width * math.log(2 * math.pi)
+        """Log density of each vector."""
+        z = (value / self.spread[..., None]) @ self.triangle.inverse.T
+        width = self.event_shape[0]
+        log_det = self.triangle.log_det + width * jnp.log(self.spread)
+        return -0.5 * (z**2).sum(-1) - log_det - 0.5 * width * math.log(2 * math.pi)
 
 
 class Squares(dist.Gamma):
@@ -105,10 +97,11 @@ def nested_log_density(w: Any, known: Any, share: Any, members: Any) -> Any:
     ``w_f = v_l + e_f`` with ``v_l ~ Normal(0, share)`` and ``e_f ~ Normal(0, 1 - share)``;
     the lineage part ``v`` is integrated out: it would be a layer of parameters that data
     reach only through another. Effects that are not `known` count as independent standard
-    normals. Constants are left out.
+    normals.
     """
+    constant = 0.5 * w.size * math.log(2 * math.pi)
     if share is None:
-        return -0.5 * (w**2).sum()
+        return -0.5 * (w**2).sum() - constant
     # In sums of squares rather than deviations from means: less to compute, and 0.001 off at
     # a share of 0.9 (0.03 at 0.999) in single precision.
     k = members @ known
@@ -117,7 +110,7 @@ def nested_log_density(w: Any, known: Any, share: Any, members: Any) -> Any:
     total = members @ own
     quadratic = ((own**2).sum() - share * (total**2 / whole).sum()) / (1 - share)
     log_det = ((k - 1) * jnp.log1p(-share) + jnp.log(whole)).sum()
-    return -0.5 * (quadratic + log_det + ((1 - known) * w**2).sum())
+    return -0.5 * (quadratic + log_det + ((1 - known) * w**2).sum()) - constant
 
 
 def nested_draw(key: Any, share: Any, members: Any, columns: int) -> Any:
@@ -151,6 +144,20 @@ def nested_complete(key: Any, w: Any, known: Any, share: Any, members: Any) -> t
     return lineage, jnp.where(known > 0, w, drawn)
 
 
+def _many(single: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """A method that draws once, made to draw any number."""
+
+    @functools.wraps(single)
+    def sample(self: Any, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
+        if not sample_shape:
+            return single(self, key)
+        keys = jax.random.split(key, math.prod(sample_shape))
+        draws = jax.vmap(lambda key: single(self, key))(keys)
+        return draws.reshape(*sample_shape, *draws.shape[1:])
+
+    return sample
+
+
 class NestedSkills(dist.Distribution):
     """Effects of families on the skills, in anchor units: covariance ``tril tril'``."""
 
@@ -160,8 +167,9 @@ class NestedSkills(dist.Distribution):
         self.triangle, self.known, self.share, self.members = triangle, known, share, members
         super().__init__(batch_shape=(), event_shape=(members.shape[1], triangle.tril.shape[0]))
 
-    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
-        """Draw effects; only single draws are needed."""
+    @_many
+    def sample(self, key: Any) -> Any:
+        """Draw effects."""
         w = nested_draw(key, self.share, self.members, self.event_shape[1])
         return jnp.where(self.known > 0, w @ self.triangle.tril.T, w)
 
@@ -170,7 +178,7 @@ class NestedSkills(dist.Distribution):
         return jnp.where(self.known > 0, value @ self.triangle.inverse.T, value)
 
     def log_prob(self, value: Any) -> Any:
-        """Joint log density, up to a constant."""
+        """Joint log density."""
         known = jnp.broadcast_to(self.known, self.event_shape)
         density = nested_log_density(self.standardise(value), known, self.share, self.members)
         return density - self.known.sum() * self.triangle.log_det
@@ -192,8 +200,9 @@ class NestedResiduals(dist.Distribution):
         self.log_spread, self.known, self.share, self.arrays = log_spread, known, share, arrays
         super().__init__(batch_shape=(), event_shape=(arrays.cell_family.shape[0],))
 
-    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
-        """Draw residuals; only single draws are needed."""
+    @_many
+    def sample(self, key: Any) -> Any:
+        """Draw residuals."""
         a = self.arrays
         w = nested_draw(key, self.share, a.members, self.known.shape[1])
         w = jnp.where(self.known > 0, w * jnp.exp(self.log_spread), w)
@@ -205,11 +214,12 @@ class NestedResiduals(dist.Distribution):
         return jnp.where(self.known > 0, dense * jnp.exp(-self.log_spread), dense)
 
     def log_prob(self, value: Any) -> Any:
-        """Joint log density, up to a constant."""
-        density = nested_log_density(
-            self.standardise(value), self.known, self.share, self.arrays.members
-        )
-        return density - (self.known * self.log_spread).sum()
+        """Joint log density."""
+        w = self.standardise(value)
+        density = nested_log_density(w, self.known, self.share, self.arrays.members)
+        never = w.size - value.size  # cells without a score: 0, and no part of the value
+        log_det = (self.known * self.log_spread).sum()
+        return density - log_det + 0.5 * never * math.log(2 * math.pi)
 
 
 @slopes.with_slopes
@@ -239,3 +249,59 @@ class Share(dist.Beta):
         """Log density."""
         a, b = self.concentration1, self.concentration0
         return (a - 1) * jnp.log(value) + (b - 1) * jnp.log1p(-value) - betaln(a, b)
+
+
+class Score(dist.Distribution):
+    """Scores: a heavy-tailed measurement of `mu`, clipped to [0, 1] and rounded.
+
+    Its density is relative to Lebesgue measure on (0, 1) plus a unit mass at 0 and at 1 where
+    scores are not rounded (`rounding` 0); and to `rounding` times the counting measure on the
+    grid of that step where they are. It integrates to one.
+
+    Parameters
+    ----------
+    observation
+        The law of a standardised score (:class:`sloth_bayes.law.likelihood.StudentT`).
+    mu, sd
+        Its centre before clipping, and its scale.
+    rounding
+        Step of the scores; 0 where they are not rounded.
+    touched
+        False promises that no value is rounded, touches 0, or touches 1: less work.
+    """
+
+    arg_constraints: ClassVar = {"mu": dist.constraints.real, "sd": dist.constraints.positive}
+    support = dist.constraints.unit_interval
+    reparametrized_params: ClassVar = ["mu", "sd"]
+    pytree_data_fields = ("rounding",)
+    pytree_aux_fields = ("observation", "touched")
+
+    def __init__(
+        self, observation: likelihood.Observation, mu: Any, sd: Any, rounding: Any = 0.0,
+        touched: tuple[bool, bool, bool] = (True, True, True), *, validate_args: Any = None,
+    ) -> None:  # fmt: skip
+        self.observation, self.touched = observation, touched
+        shape = jnp.broadcast_shapes(jnp.shape(mu), jnp.shape(sd), jnp.shape(rounding))
+        self.mu, self.sd, self.rounding = (jnp.broadcast_to(a, shape) for a in (mu, sd, rounding))
+        super().__init__(shape, validate_args=validate_args)
+
+    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
+        """Draw scores as a table would hold them."""
+        noise = self.observation.sample(key, self.shape(sample_shape))
+        score = jnp.clip(self.mu + self.sd * noise, 0.0, 1.0)
+        step = jnp.where(self.rounding > 0, self.rounding, 1.0)
+        return jnp.where(self.rounding > 0, jnp.round(score / step) * step, score)
+
+    def log_prob(self, value: Any) -> Any:
+        """Log density of each score."""
+        promises = dict(zip(("rounded", "floor", "ceiling"), self.touched))
+        return likelihood.log_likelihood(
+            value, self.mu, self.sd, self.observation, self.rounding, jnp, **promises
+        )
+
+    @property
+    def mean(self) -> Any:
+        """Mean of the clipped score, before it is rounded."""
+        low, high = -self.mu / self.sd, (1.0 - self.mu) / self.sd
+        below = self.observation.cdf_integral(high, jnp) - self.observation.cdf_integral(low, jnp)
+        return 1.0 - self.sd * below

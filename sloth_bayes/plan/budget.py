@@ -209,9 +209,7 @@ def coefficients(post: PosteriorDraws, who: Who, goal: Objective) -> np.ndarray 
     """
     if goal.kind == "scores":
         return None
-    slope = post.merged["slope"].astype(np.float64)
-    if who.deviation is not None:
-        slope = slope + who.deviation
+    slope = post.merged["slope"].astype(np.float64) + who.deviation
     if goal.skill is not None:
         direction = goal.skill[1]
     else:

@@ -392,7 +392,7 @@ def _replicated(post: PosteriorDraws, row: pd.DataFrame, seed: int) -> np.ndarra
     mu, sd = post.cells(effects_of(post, row, seed))
     rng = rng_of(key_of(seed, "measurement", *identity(next(row.itertuples()))))
     return np.stack(
-        [draw_scores(mu[:, 0], sd[:, 0], post.spec.df, rng) for _ in range(_REPLICATES)]
+        [draw_scores(mu[:, 0], sd[:, 0], post.spec.observation, rng) for _ in range(_REPLICATES)]
     ).astype(np.float64)
 
 

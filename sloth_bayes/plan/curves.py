@@ -17,8 +17,8 @@ import numpy as np
 
 from ..errors import DataError, SpecError, unknown
 from ..law import equations
+from ..law.terms import TERMS, Effects
 from ..posterior.core import PosteriorDraws
-from ..posterior.effects import Effects
 from ..predict.candidates import candidates, completed, never_seen
 from ..predict.new_effects import effects_of, key_of, rng_of
 from ..skills.find import skills as find_skills
@@ -94,14 +94,14 @@ class Who(NamedTuple):
     """Effects of one family, draw by draw, held fixed along a curve."""
 
     name: str
-    effects: Effects  # of one model, whose own effect is in the family's
+    effects: Effects  # of one model
     notes: list[str]
 
     @property
-    def deviation(self) -> np.ndarray | None:
-        """Deviation of its slope, ``(S, P, d)``."""
-        found = self.effects.slope_deviation
-        return None if found is None else found[:, 0]
+    def deviation(self) -> np.ndarray | float:
+        """Deviation of its effects of the inputs from the shared ones, ``(S, P, d)``, or 0."""
+        of = self.effects.of
+        return sum((of[name][:, 0] for name in of if TERMS[name].times == "inputs"), 0.0)
 
 
 def who_of(
@@ -124,10 +124,7 @@ def who_of(
         lineage=lineage, instruct=instruct, model="planned",
     )  # fmt: skip
     rows = completed(post, row, new_family or family is None)
-    effects = effects_of(post, rows, seed)
-    if effects.model_effect is not None:
-        own = effects.family + effects.model_effect
-        effects = dataclasses.replace(effects, family=own, model_effect=None)
+    effects = effects_of(post, rows, seed).wide()
     notes = never_seen(post, rows)
     if post.known_verdict is False:
         notes.append("the posterior has not converged: see its diagnostics()")
@@ -222,19 +219,14 @@ def _along(post: PosteriorDraws, who: Who, size: np.ndarray, tokens: np.ndarray)
     """The effects of one family at many sizes: it broadcasts over them."""
     centre = post.constant("centre")
     x = equations.raw_inputs(post.spec.inputs, np.log(size), np.log(tokens), centre, np)
-    family = who.effects.family.astype(np.float64)
-    if who.deviation is not None:
-        family = family + x @ who.deviation
-    return dataclasses.replace(who.effects, inputs=x, family=family, slope_deviation=None)
+    return dataclasses.replace(who.effects, inputs=x)
 
 
 def standard_noise(post: PosteriorDraws, who: Who, seed: int) -> np.ndarray:
     """Standardised noise of one evaluation on every benchmark, ``(S, J)``."""
     rng = rng_of(key_of(seed, "planned noise", who.name))
     shape = (post.n_draws, len(post.benchmarks))
-    if math.isinf(post.spec.df):
-        return rng.standard_normal(shape)
-    return rng.standard_t(post.spec.df, shape)
+    return post.spec.observation.draw(rng, shape)
 
 
 # -- crossings ----------------------------------------------------------------------------

@@ -14,47 +14,19 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import xarray as xr
 
-from ..law import equations, likelihood
+from ..law import equations, likelihood, terms
 from ..law.likelihood import draw_scores
 from ..law.spec import Spec
+from ..law.terms import Effects
 from .base import Drawn, in_chains
 from .diagnostics import diagnose, identified
-from .effects import Effects
 from .verdict import Diagnostics
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_DIMS = terms.dims()
 _CELLS = 4_000_000  # draws x models x benchmarks evaluated at once: 16 MB an array
-
-# Dimensions of every posterior variable, after chain and draw.
-DIMS: dict[str, tuple[str, ...]] = {
-    "loading": ("benchmark", "skill"),
-    "bias": ("benchmark",),
-    "slope": ("input", "skill"),
-    "slope_scale": (),
-    "slope_lineage": ("lineage", "input", "skill"),
-    "slope_family": ("family", "input", "skill"),
-    "instruct": ("skill",),
-    "lineage_share": (),
-    "lineage_effect": ("lineage", "skill"),
-    "family_effect": ("family", "skill"),
-    "residual_scale": ("benchmark",),
-    "residual_share": (),
-    "residual_lineage": ("lineage", "benchmark"),
-    "residual": ("family", "benchmark"),
-    "drift_share": (),
-    "drift": ("family", "benchmark"),
-    "model_scale": (),
-    "model_effect": ("model", "skill"),
-    "lower": ("benchmark",),
-    "upper": ("benchmark",),
-    "link_shape": ("benchmark",),
-    "noise_scale": ("benchmark",),
-    "sampling_fraction": (),
-    "params_b": ("of_unknown_size",),  # of models that were observed without them
-    "tokens_t": ("of_unknown_tokens",),
-}
 
 
 class PosteriorDraws(Drawn):
@@ -158,10 +130,10 @@ class PosteriorDraws(Drawn):
         for first in range(0, score.size, block):
             at = slice(first, first + block)
             log_likelihood[:, at] = likelihood.log_likelihood(
-                score[at], mu[:, at], sd[:, at], self.spec.df, rounding[at], np
+                score[at], mu[:, at], sd[:, at], self.spec.observation, rounding[at], np
             )
         rng = np.random.default_rng([int(self.attrs["seed"]), 1])
-        predictive = draw_scores(mu, sd, self.spec.df, rng)
+        predictive = draw_scores(mu, sd, self.spec.observation, rng)
         step = np.where(rounding > 0, rounding, 1.0)
         predictive = np.where(rounding > 0, np.round(predictive / step) * step, predictive)
         tree["log_likelihood"] = xr.DataTree(self._of_observations("score", log_likelihood))
@@ -189,7 +161,7 @@ class PosteriorDraws(Drawn):
     @cached_property
     def _of_benchmark(self) -> dict[str, np.ndarray]:
         """Those of :attr:`merged` that are one number or vector a benchmark, draws together."""
-        of_benchmark = [k for k in self.merged if DIMS[k][:1] == ("benchmark",)]
+        of_benchmark = [k for k in self.merged if _DIMS[k][:1] == ("benchmark",)]
         return {k: draws_together(self.merged[k]) for k in of_benchmark}
 
     def cells(self, who: Effects, rows: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
@@ -203,21 +175,9 @@ class PosteriorDraws(Drawn):
         In memory the draws of a cell lie together: inner loops are long, and quantiles
         need no copy.
         """
-        v, of, spec = self.merged, self._of_benchmark, self.spec
-
-        def part(a: np.ndarray | None) -> np.ndarray | None:
-            return None if a is None else a[:, rows]
-
-        theta = equations.skills(
-            who.family[:, rows],
-            v["slope"],
-            who.inputs[..., rows, :],
-            slope_deviation=part(who.slope_deviation),
-            instruct=v.get("instruct"),
-            is_instruct=who.instruct[rows],
-            model_effect=part(who.model_effect),
-        )
-        eta = equations.predictor(draws_together(theta), of["loading"], part(who.residual), np)
+        of, spec, who = self._of_benchmark, self.spec, who.at(rows)
+        theta = draws_together(terms.skills(self.merged, who))
+        eta = equations.predictor(theta, of["loading"], terms.residuals(self.merged, who), np)
         eta += of["bias"][:, None]
         fraction = equations.link(spec.link, eta, of["link_shape"][:, None], np)
         return equations.expected(fraction, of["lower"][:, None], of["upper"][:, None]), fraction
@@ -239,19 +199,15 @@ class PosteriorDraws(Drawn):
 
     def known_effects(self) -> Effects:
         """The effects of the models in the fit. For the layers above."""
-        v = self.merged
         constant = self.constant_data
-        family = np.searchsorted(self.families, constant["family_of_model"].values.astype(str))
-        lineage = np.searchsorted(self.lineages, constant["lineage_of_model"].values.astype(str))
-        inputs = self._inputs()
-        return Effects(
-            inputs=inputs,
-            instruct=constant["instruct"].values.astype(np.float32),
-            family=v["family_effect"][:, family],
-            residual=self.residual(family, inputs),
-            slope_deviation=equations.slope_deviation(v, lineage, family),
-            model_effect=v.get("model_effect"),
-        )
+        names = {"family": self.families, "lineage": self.lineages}
+        places = {
+            of: np.searchsorted(known, constant[f"{of}_of_model"].values.astype(str))
+            for of, known in names.items()
+        }
+        kept = terms.columns_of(self.spec)
+        columns = {name: constant[name].values.astype(np.float32) for name in kept}
+        return terms.effects_of_table(self.merged, self._inputs(), columns, places)
 
     def _inputs(self) -> np.ndarray:
         """Inputs ``(M, P)`` of the models in the fit; ``(S, M, P)`` if some are unknown."""
@@ -262,20 +218,13 @@ class PosteriorDraws(Drawn):
         for name in ("params_b", "tokens_t"):
             values = np.broadcast_to(constant[name].values, (self.n_draws, len(self.models))).copy()
             if name in v:
-                of = self.tree["posterior"].to_dataset()[DIMS[name][0]].values.astype(str)
+                of = self.tree["posterior"].to_dataset()[_DIMS[name][0]].values.astype(str)
                 values[:, np.searchsorted(self.models, of)] = v[name]
             # NaN where the law does not read it
             logs.append(np.nan_to_num(np.log(values), nan=0.0))
         centre = constant["centre"].values
         inputs: np.ndarray = equations.raw_inputs(self.spec.inputs, logs[0], logs[1], centre, np)
         return inputs.astype(np.float32)
-
-    def residual(self, family: np.ndarray, inputs: np.ndarray) -> np.ndarray | None:
-        """Residuals ``(S, M, J)`` of models of these families (indices), at these inputs.
-
-        For the layers above.
-        """
-        return equations.residuals(self.merged, family, inputs)
 
     def _observed_cells(self) -> tuple[np.ndarray, np.ndarray]:
         """Expected score and noise scale of the observed cells, each ``(S, observation)``."""

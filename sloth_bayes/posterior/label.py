@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ..law import equations
+from ..law import equations, terms
 from ..law.spec import Spec
 from ..model.arrays import Design
-from .core import DIMS, PosteriorDraws
-
-_FROM_MODEL = {"lineage_effect": "lineage", "family_effect": "family"}
+from .core import PosteriorDraws
 
 
 def build(
@@ -48,8 +46,8 @@ def build(
         "of_unknown_tokens": list(design.of_unknown[1]),
     }
     variables = {}
-    for name, dims in DIMS.items():
-        source = values.get(_FROM_MODEL.get(name, name))
+    for name, dims in terms.dims().items():
+        source = values.get(name)
         if source is not None:
             array = np.asarray(source, np.float32).reshape(chains, n_draws, *source.shape[1:])
             variables[name] = (("chain", "draw", *dims), array)
@@ -68,11 +66,13 @@ def build(
     )
     table = design.table
     families, lineages = np.asarray(design.families), np.asarray(design.lineages)
+    read = [name for name in terms.columns_of(spec) if name != "instruct"]
     constant = xr.Dataset(
         {
             "params_b": ("model", table["params_b"].to_numpy(float)),
             "tokens_t": ("model", table["tokens_t"].to_numpy(float)),
             "instruct": ("model", table["instruct"].to_numpy(bool).astype(np.int8)),
+            **{name: ("model", np.asarray(a.columns[name])) for name in read},
             "inputs": (("model", "input"), np.asarray(a.inputs)),
             "family_of_model": ("model", families[np.asarray(a.family_of_model)]),
             "lineage_of_model": ("model", lineages[np.asarray(a.lineage_of_model)]),

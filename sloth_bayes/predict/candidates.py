@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError, unknown
+from ..law.terms import Term, reading
 from ..posterior.core import PosteriorDraws
 
 _COLUMNS = ["model", "family", "lineage", "instruct", "params_b", "tokens_t"]
@@ -95,7 +96,11 @@ def default_names(frame: pd.DataFrame) -> list[str]:
 
 
 def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd.DataFrame:
-    """Check the candidates and fill in lineage and instruct from the posterior."""
+    """Check the candidates and fill in lineage, instruct and what terms read.
+
+    What is not said is taken from the family: its lineage, whether most of its models are
+    tuned, and the mean of what terms read.
+    """
     if not isinstance(frame, pd.DataFrame):
         raise DataError("candidates must be a DataFrame: see sloth_bayes.candidates")
     if frame.empty:
@@ -142,6 +147,9 @@ def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd
             f"candidate {name!r} is there twice: give each candidate a name of its own in the "
             "column 'model'"
         )
+    for term in reading(post.spec):
+        if term.reads != "instruct":
+            rows[term.reads] = column_of(post, term, frame.reset_index(drop=True), rows)
     counts = rows.groupby("family")["lineage"].nunique()
     for family in counts.index[counts > 1]:
         both = sorted(set(rows.loc[rows["family"] == family, "lineage"]))
@@ -150,6 +158,25 @@ def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd
             "belongs to one lineage"
         )
     return rows
+
+
+def column_of(
+    post: PosteriorDraws, term: Term, frame: pd.DataFrame, rows: pd.DataFrame
+) -> np.ndarray:
+    """What a term reads of models, by default the mean of their family. For the layers above."""
+    mean = pd.Series(post.constant(term.reads)).groupby(post.constant("family_of_model")).mean()
+    default = rows["family"].map(mean).to_numpy(float)
+    try:
+        given = np.asarray(term.column(frame), float)
+    except KeyError:
+        given = np.full(len(rows), np.nan)
+    found = np.where(np.isfinite(given), given, default)
+    for model in rows["model"][~np.isfinite(found)]:
+        raise DataError(
+            f"model {model!r} is of a new family and has no {term.reads!r}, which the term "
+            f"{term.name!r} of this law needs: add the column that it is read from"
+        )
+    return found
 
 
 def extrapolation(post: PosteriorDraws, rows: pd.DataFrame) -> list[str]:

@@ -19,11 +19,13 @@ import pandas as pd
 import xarray as xr
 
 from ..errors import ConvergenceWarning, DataError, SpecError, unknown
+from ..law.terms import reading
 from ..posterior.core import PosteriorDraws
 from ..posterior.verdict import K_HAT_MOST
 from ..table.benchmarks import Benchmark
 from ..table.columns import META
 from ..table.leaderboard import Leaderboard
+from .candidates import column_of
 
 if TYPE_CHECKING:
     from ..table.observed import Observed
@@ -191,6 +193,10 @@ def _rows(post: PosteriorDraws, given: pd.DataFrame | Observed) -> pd.DataFrame:
         return frame.iloc[:0]
     table = Leaderboard.validated(frame, benchmarks, "new scores", unscored=True)
     rows = table.frame.sort_values("model", kind="stable").reset_index(drop=True)
+    released = rows.assign(released=rows["family"].map(table.releases))
+    for term in reading(post.spec):
+        if term.reads != "instruct":
+            rows[term.reads] = column_of(post, term, released, rows)
     for row in rows.itertuples():
         if row.model in post.models:
             raise DataError(

@@ -31,6 +31,7 @@ from jax.scipy.special import logsumexp
 
 from ..infer import importance
 from ..law import equations, likelihood
+from ..law.terms import TERMS, Effects, skills
 
 _NODES = 81  # of the grid of one benchmark
 _SPREAD = 6.5  # prior standard deviations that a grid reaches
@@ -39,17 +40,27 @@ _BLOCK = 200  # draws that one call of the compiled function takes
 _AT_ONCE = 20  # draws evaluated side by side: what is in memory
 
 
+class Block(NamedTuple):
+    """A coefficient of a term that is drawn for the family, or for each of its models."""
+
+    term: str
+    shape: tuple[int, ...]  # (..., d); with the models first where each has its own
+
+    @property
+    def common(self) -> bool:
+        """Whether it adds the same to the skills of all models."""
+        return TERMS[self.term].of != "model" and not TERMS[self.term].times
+
+
 class Kind(NamedTuple):
     """What a compiled program depends on."""
 
     inputs: str
     link: str
     noise: str
-    df: float
-    family: bool  # has the family a skills effect of its own
+    observation: likelihood.Observation
+    blocks: tuple[Block, ...]
     residual: bool
-    slopes: bool  # does it draw a slope deviation
-    effects: bool  # has every model an effect of its own
     sizes: tuple[int, ...]  # rows of unknown size
     tokens: tuple[int, ...]  # rows of unknown tokens
 
@@ -59,19 +70,16 @@ class Draws(NamedTuple):
 
     loading: Any  # (J, d)
     bias: Any  # (J,)
-    slope: Any  # (P, d), with the deviation of the family or lineage where it is known
-    instruct: Any  # (d,)
     lower: Any  # (J,)
     upper: Any  # (J,)
     link_shape: Any  # (J,)
     noise_scale: Any  # (J,)
     sampling_fraction: Any  # ()
-    mean: Any  # (d,) prior of the skills effect
-    scale: Any  # ()
+    shared: dict[str, Any]  # coefficients that all models of the family have, known
+    mean: dict[str, Any]  # (...) prior of each block, which broadcasts to its shape
+    scale: dict[str, Any]
     residual_mean: Any  # (J,)
     residual_scale: Any  # (J,)
-    slope_scale: Any  # (P,)
-    model_scale: Any  # ()
     log_size: Any  # (M,) natural logs
     log_tokens: Any  # (M,)
 
@@ -81,7 +89,7 @@ class Scores(NamedTuple):
 
     score: Any  # (M, J)
     observed: Any  # (M, J) 0 or 1
-    instruct: Any  # (M,)
+    columns: dict[str, Any]  # (M,) each: what terms read
     inverse_n: Any  # (J,)
     rounding: Any  # (J,)
     centre: Any  # (2,)
@@ -94,10 +102,8 @@ class Own(NamedTuple):
 
     log_likelihood: Any  # () of its scores, its own parameters integrated out
     effective: Any  # () share of the last points that count
-    family: Any  # (d,)
+    of: dict[str, Any]  # coefficient of each block
     residual: Any  # (J,)
-    slope: Any  # (P, d)
-    model_effect: Any  # (M, d)
     log_size: Any  # (M,)
     log_tokens: Any  # (M,)
 
@@ -124,25 +130,25 @@ def condition(kind: Kind, draws: Draws, scores: Scores, seed: int) -> Own:
         ``(S, ...)`` NumPy arrays.
     """
     models = scores.score.shape[0]
-    more = 0 if kind.effects else (1 << (models - 1).bit_length()) - models
+    each = any(TERMS[block.term].of == "model" for block in kind.blocks)
+    more = 0 if each else (1 << (models - 1).bit_length()) - models
     scores = scores._replace(
         score=np.pad(scores.score, ((0, more), (0, 0)), constant_values=0.5),
         observed=np.pad(scores.observed, ((0, more), (0, 0))),
-        instruct=np.pad(scores.instruct, (0, more)),
+        columns={name: np.pad(column, (0, more)) for name, column in scores.columns.items()},
     )
     draws = draws._replace(
         log_size=np.pad(draws.log_size, ((0, 0), (0, more))),
         log_tokens=np.pad(draws.log_tokens, ((0, 0), (0, more))),
     )
     draws, scores = jax.tree.map(lambda a: np.asarray(a, np.float32), (draws, scores))
-    points = importance.points(sum(_lengths(kind, draws, scores)), _POINTS)
+    points = importance.points(sum(_lengths(kind)), _POINTS)
 
     def block(keys: Any, rows: np.ndarray) -> Own:
-        return _block(kind, keys, Draws(*(a[rows] for a in draws)), scores, points)
+        return _block(kind, keys, jax.tree.map(lambda a: a[rows], draws), scores, points)
 
     own = importance.in_blocks(block, len(draws.bias), _BLOCK, seed)
     return own._replace(
-        model_effect=own.model_effect[:, :models],
         log_size=own.log_size[:, :models],
         log_tokens=own.log_tokens[:, :models],
     )
@@ -155,32 +161,25 @@ def _block(kind: Kind, keys: Any, draws: Draws, scores: Scores, points: Any) -> 
     )
 
 
-def _lengths(kind: Kind, draws: Draws, scores: Scores) -> list[int]:
-    """Lengths of the parts of ``z``: family, slopes, effects of models, sizes, tokens."""
-    d, inputs, models = draws.loading.shape[-1], draws.slope.shape[-2], scores.score.shape[0]
-    return [
-        d * kind.family, inputs * d * kind.slopes, models * d * kind.effects,
-        len(kind.sizes), len(kind.tokens),
-    ]  # fmt: skip
+def _lengths(kind: Kind) -> list[int]:
+    """Lengths of the parts of ``z``: blocks, sizes, tokens."""
+    blocks = [math.prod(block.shape) for block in kind.blocks]
+    return [*blocks, len(kind.sizes), len(kind.tokens)]
 
 
-def _parts(kind: Kind, z: Any, draws: Draws, scores: Scores) -> tuple[Any, ...]:
-    """Standardised ``z`` as named quantities: family, slope, model effects, size, tokens."""
-    d, inputs, models = draws.loading.shape[-1], draws.slope.shape[-2], scores.score.shape[0]
-    ends = np.cumsum(_lengths(kind, draws, scores))
-    family, slope, effect, size, tokens = jnp.split(z, ends[:-1])
-    family = draws.mean + draws.scale * family if kind.family else jnp.zeros(d)
-    slope = slope.reshape(inputs, d) if kind.slopes else jnp.zeros((inputs, d))
-    effect = effect.reshape(models, d) if kind.effects else jnp.zeros((models, d))
+def _parts(kind: Kind, z: Any, draws: Draws, scores: Scores) -> tuple[dict[str, Any], Any, Any]:
+    """Standardised ``z`` as named quantities: coefficients of blocks, log sizes, log tokens."""
+    *blocks, size, tokens = jnp.split(z, np.cumsum(_lengths(kind))[:-1])
+    found = {
+        name: draws.mean[name] + draws.scale[name] * values.reshape(shape)
+        for (name, shape), values in zip(kind.blocks, blocks)
+    }
 
     def filled(known: Any, rows: tuple[int, ...], values: Any, prior: Any) -> Any:
         return known.at[np.array(rows)].set(prior[0] + prior[1] * values) if rows else known
 
     log_size = filled(draws.log_size, kind.sizes, size, scores.size_prior)
-    log_tokens = filled(draws.log_tokens, kind.tokens, tokens, scores.tokens_prior)
-    return (
-        family, draws.slope_scale[:, None] * slope, draws.model_scale * effect, log_size, log_tokens
-    )  # fmt: skip
+    return found, log_size, filled(draws.log_tokens, kind.tokens, tokens, scores.tokens_prior)
 
 
 def _predictors(kind: Kind, z: Any, draws: Draws, scores: Scores) -> tuple[Any, Any, Any]:
@@ -189,19 +188,16 @@ def _predictors(kind: Kind, z: Any, draws: Draws, scores: Scores) -> tuple[Any, 
     Kept apart, because only the second part has to do with how models differ. Last, the average
     of the second over the observed models (J,).
     """
-    family, slope, effect, log_size, log_tokens = _parts(kind, z, draws, scores)
+    found, log_size, log_tokens = _parts(kind, z, draws, scores)
+    common = [found.pop(block.term) for block in kind.blocks if block.common]
+    own = {name: a if TERMS[name].of == "model" else a[None] for name, a in found.items()}
+    own |= {name: a[None] for name, a in draws.shared.items() if TERMS[name].of}
     inputs = equations.raw_inputs(kind.inputs, log_size, log_tokens, scores.centre, jnp)
-    theta = equations.skills(
-        jnp.zeros_like(effect),
-        draws.slope + slope,
-        inputs,
-        instruct=draws.instruct,
-        is_instruct=scores.instruct,
-        model_effect=effect if kind.effects else None,
-    )
-    own = theta @ draws.loading.T + draws.bias
+    theta = skills(draws.shared, Effects(inputs, scores.columns, own))
+    eta = theta @ draws.loading.T + draws.bias
     count = jnp.maximum(scores.observed.sum(0), 1)
-    return draws.loading @ family, own, (scores.observed * own).sum(0) / count
+    family = draws.loading @ sum(common, jnp.zeros(draws.loading.shape[1]))
+    return family, eta, (scores.observed * eta).sum(0) / count
 
 
 def _log_likelihood(kind: Kind, eta: Any, draws: Draws, scores: Scores) -> Any:
@@ -217,7 +213,7 @@ def _log_likelihood(kind: Kind, eta: Any, draws: Draws, scores: Scores) -> Any:
         wide(scores.inverse_n), jnp,
     )  # fmt: skip
     rounding = wide(scores.rounding)
-    logp = likelihood.log_likelihood(wide(scores.score), mu, sd, kind.df, rounding, jnp)
+    logp = likelihood.log_likelihood(wide(scores.score), mu, sd, kind.observation, rounding, jnp)
     return jnp.where(wide(scores.observed) > 0, logp, 0.0)
 
 
@@ -240,8 +236,7 @@ def _inverse_link(kind: Kind, draws: Draws, scores: Scores) -> tuple[Any, Any, A
     sd = likelihood.noise_sd(
         kind.noise, mu, fraction, draws.noise_scale, draws.sampling_fraction, scores.inverse_n, jnp
     )
-    sharp = 1.0 if math.isinf(kind.df) else (kind.df + 1) / (kind.df + 3)
-    information = scores.observed * sharp * (slope / sd) ** 2
+    information = scores.observed * kind.observation.information * (slope / sd) ** 2
     return eta, information, jnp.where(raw == fraction, information, 0.0)
 
 
@@ -275,7 +270,7 @@ def _grid(
 
 def _one(kind: Kind, key: Any, draws: Draws, scores: Scores, points: Any) -> Own:
     """The parameters of the family for one draw of the rest."""
-    size = sum(_lengths(kind, draws, scores))
+    size = sum(_lengths(kind))
     count = scores.observed.sum(0)
     some = count > 0
     eta, edge, information = _inverse_link(kind, draws, scores)
@@ -334,7 +329,7 @@ def _one(kind: Kind, key: Any, draws: Draws, scores: Scores, points: Any) -> Own
         z, effective = zero, jnp.ones(())
         log_likelihood = log_density(z)
 
-    family, *others = _parts(kind, z, draws, scores)
+    found, log_size, log_tokens = _parts(kind, z, draws, scores)
     residual = jnp.zeros_like(draws.bias)
     if kind.residual:
         free, inside = jax.random.split(there)
@@ -343,7 +338,7 @@ def _one(kind: Kind, key: Any, draws: Draws, scores: Scores, points: Any) -> Own
         drawn = _inverse_cdf(inside, nodes, integrand(z))
         part, _, average = _predictors(kind, z, draws, scores)
         residual = jnp.where(some, drawn - (part + average), residual)
-    return Own(log_likelihood, effective, family, residual, *others)
+    return Own(log_likelihood, effective, found, residual, log_size, log_tokens)
 
 
 def _inverse_cdf(key: Any, nodes: Any, log_density: Any) -> Any:

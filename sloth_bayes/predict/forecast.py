@@ -105,7 +105,7 @@ class Forecast:
             # All benchmarks are drawn whichever are kept, so that asking for one of them
             # gives the numbers that asking for all gives.
             rng = rng_of(key_of(self.seed, "noise", *identity(row)))
-            score[i] = draw_scores(mu[:, i], sd[:, i], post.spec.df, rng)[:, keep].T
+            score[i] = draw_scores(mu[:, i], sd[:, i], post.spec.observation, rng)[:, keep].T
         return [score, expected]
 
     @cached_property

@@ -7,15 +7,14 @@ order of the models nor on what else is asked.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ..law import equations
+from ..law.terms import TERMS, Effects, Owner, Population, Term, columns_of
 from ..posterior.core import PosteriorDraws, draws_together
-from ..posterior.effects import Effects
 
 
 def identity(row: Any) -> tuple[str, ...]:
@@ -65,80 +64,45 @@ class Known(NamedTuple):
 def effects_of(
     post: PosteriorDraws, rows: pd.DataFrame, seed: int, known: Known | None = None
 ) -> Effects:
-    """Family, lineage and model effects of the candidates, drawn where not in the posterior."""
+    """Effects of the candidates: what the posterior keeps of them, or new draws."""
     known = known or Known.of(post)
-    v, spec, p = post.merged, post.spec, post.spec.priors
-    input_scales = np.array(spec.input_scales, np.float32)[:, None]
+    v, spec = post.merged, post.spec
 
-    def kept(name: str, at: int | None, scale: Any, kind: str, *owner: str) -> np.ndarray:
-        """What the posterior keeps at a place, or a new draw, keyed by whom it belongs to."""
-        if at is not None:
-            return v[name][:, at]
-        shape = (post.n_draws, *v[name].shape[2:])
-        return scale * rng_of(key_of(seed, kind, *owner)).standard_normal(shape, np.float32)
+    def normal(shape: tuple[int, ...], *owner: str) -> np.ndarray:
+        rng = rng_of(key_of(seed, *owner))
+        return rng.standard_normal((post.n_draws, *shape), np.float32)
 
-    def parts(share: str) -> tuple[np.ndarray, np.ndarray]:
-        """What a lineage and a family contribute, as factors of the standard deviation."""
-        of_lineage = v.get(share, np.zeros(post.n_draws, np.float32))[:, None]
-        return np.sqrt(of_lineage), np.sqrt(1 - of_lineage)
+    population = Population(v, spec, normal)
 
-    def of(family: str, lineage: str) -> tuple[Any, ...]:
-        """Effect, residual, drift and deviation of the slope of a family."""
-        f, k = known.family.get(family), known.lineage.get(lineage)
-        residual = drift = slope = None
-        up, own = parts("lineage_share")
-        if spec.intercept == "shared":
-            effect = np.zeros((post.n_draws, v["loading"].shape[-1]), np.float32)
-        else:
-            effect = kept("family_effect", f, own, "family", family)
-            if f is None:
-                effect = p.family * effect
-                if "lineage_effect" in v:
-                    scale = p.family * up
-                    effect = effect + kept("lineage_effect", k, scale, "lineage", lineage)
-        if "residual" in v:
-            tau, (up, own) = v["residual_scale"], parts("residual_share")
-            residual = kept("residual", f, tau * own, "residual", family)
-            if f is None and "residual_lineage" in v:
-                residual = residual + kept(
-                    "residual_lineage", k, tau * up, "residual lineage", lineage
-                )
-            if "drift" in v:
-                drift = kept("drift", f, v["drift_share"][:, None] * tau, "drift", family)
-        if "slope_lineage" in v:
-            relative = input_scales / np.float32(p.doubling)
-            scale = v["slope_scale"][:, None, None] * relative
-            slope = kept("slope_lineage", k, scale, "slope", lineage)
-        elif "slope_family" in v:
-            slope = kept("slope_family", f, input_scales, "slope", family)
-        return effect, residual, drift, slope
+    def coefficient(term: Term, owner: Owner) -> np.ndarray:
+        place = owner.places[term.of]
+        return v[term.name][:, place] if place is not None else term.unseen(population, owner)
 
-    def stack(each: Sequence[Any]) -> Any:
-        """``(S, M, ...)`` from M times ``(S, ...)``, with draws together in memory, or None."""
-        return None if each[0] is None else draws_together(np.stack(each, axis=1))
+    def stacked(term: Term) -> np.ndarray:
+        """``(S, M, ...)``, with draws together in memory; one draw an owner."""
+        found: dict[tuple[str, ...], np.ndarray] = {}
+        names = [owner.names[term.of] for owner in owners]
+        for name, owner in zip(names, owners):
+            if name not in found:
+                found[name] = coefficient(term, owner)
+        return draws_together(np.stack([found[name] for name in names], axis=1))
 
-    pairs = dict(zip(rows["family"], rows["lineage"]))
-    of_family = {family: of(family, lineage) for family, lineage in pairs.items()}
-    each = zip(*(of_family[family] for family in rows["family"]))
-    effect, residual, drift, slope = (stack(part) for part in each)
-    model_effect = None
-    if "model_effect" in v:
-        scale = v["model_scale"][:, None]
-        model_effect = stack(
-            [
-                kept("model_effect", known.place(row), scale, "model", *identity(row))
-                for row in rows.itertuples()
-            ]
-        )
+    owners = [_owner(row, known) for row in rows.itertuples()]
     size, tokens = np.log(rows[["params_b", "tokens_t"]].to_numpy(float)).T
-    inputs = equations.raw_inputs(spec.inputs, size, tokens, known.centre, np).astype(np.float32)
-    if drift is not None:
-        residual = residual + drift * inputs[:, equations.TOKENS, None]
     return Effects(
-        inputs=inputs,
-        instruct=rows["instruct"].to_numpy(bool).astype(np.float32),
-        family=effect,
-        residual=residual,
-        slope_deviation=slope,
-        model_effect=model_effect,
+        inputs=equations.raw_inputs(spec.inputs, size, tokens, known.centre, np).astype(np.float32),
+        columns={name: rows[name].to_numpy(np.float32) for name in columns_of(spec)},
+        of={name: stacked(term) for name, term in TERMS.items() if term.of and name in v},
+    )
+
+
+def _owner(row: Any, known: Known) -> Owner:
+    """Whose coefficients a candidate has."""
+    return Owner(
+        {"family": (row.family,), "lineage": (row.lineage,), "model": identity(row)},
+        {
+            "family": known.family.get(row.family),
+            "lineage": known.lineage.get(row.lineage),
+            "model": known.place(row),
+        },
     )

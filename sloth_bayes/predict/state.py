@@ -14,15 +14,16 @@ import pandas as pd
 import xarray as xr
 
 from ..law import equations
+from ..law.terms import TERMS, Nested, Term, columns_of, dims
 from ..model.arrays import LEAST_SPREAD
-from ..posterior.core import DIMS, PosteriorDraws
+from ..posterior.core import PosteriorDraws
 from . import family_given_scores
 
+_DIMS = dims()
 _INPUTS = ("params_b", "tokens_t")
 _OF_MODEL = {
     "params_b": float,
     "tokens_t": float,
-    "instruct": np.int8,
     "family_of_model": str,
     "lineage_of_model": str,
 }
@@ -62,7 +63,7 @@ class State:
         coords = {dim: sorted({*names, *rows[dim]}) for dim, names in before.items()}
         data = draws.reindex({k: v for k, v in coords.items() if k in draws.dims})
         for column in _INPUTS[:1] if post.spec.inputs == "size" else _INPUTS:
-            dim = DIMS[column][0]
+            dim = _DIMS[column][0]
             if column not in data:
                 none = np.empty((data.sizes["sample"], 0), np.float32)
                 data[column] = xr.DataArray(none, dims=("sample", dim), coords={dim: []})
@@ -71,7 +72,9 @@ class State:
 
         old = post.constant_data
         constant = old.reindex(coords, fill_value=np.nan)
-        for name, dtype in _OF_MODEL.items():
+        read = columns_of(post.spec)
+        kinds: dict[str, Any] = _OF_MODEL | {name: old[name].dtype for name in read}
+        for name, dtype in kinds.items():
             values = dict(zip(post.models, old[name].values))
             values |= dict(zip(rows["model"], rows[name.removesuffix("_of_model")]))
             constant[name] = ("model", np.array([values[m] for m in coords["model"]], dtype))
@@ -105,15 +108,13 @@ class State:
 
     def observe(self, family: str) -> np.ndarray:
         """Draw the parameters of a family; log weights ``(S,)`` of its new scores."""
-        slopes = self.spec.slopes == "family"
-        if self.spec.slopes == "pooled":  # not drawn yet: the lineage is new
-            of_lineage = self.data["slope_lineage"].sel(lineage=self.lineage_of[family])
-            slopes = bool(of_lineage.isnull().any())
+        # coefficients of its lineage: not drawn yet where the lineage is new
+        lineage = [t for t in self._free("lineage") if self._missing(t, family)]
         before = 0.0
         if family in self.present:
-            before = self._draw(family, slopes, new=False).log_likelihood
-        own = self._draw(family, slopes)
-        self._keep(family, own, slopes)
+            before = self._draw(family, lineage, new=False).log_likelihood
+        own = self._draw(family, lineage)
+        self._keep(family, own)
         return np.asarray(own.log_likelihood, float) - before
 
     def has_new_relatives(self, family: str) -> bool:
@@ -123,8 +124,7 @@ class State:
     def redraw(self, family: str) -> None:
         """Draw the parameters of a family anew, given everything else."""
         lone = len(self._relatives(self.lineage_of[family])) == 1
-        slopes = self.spec.slopes == "family" or (self.spec.slopes == "pooled" and lone)
-        self._keep(family, self._draw(family, slopes), slopes)
+        self._keep(family, self._draw(family, self._free("lineage") if lone else []))
 
     def take(self, index: np.ndarray) -> None:
         """Keep the draws named, repeated ones as often as they are."""
@@ -138,25 +138,24 @@ class State:
         """
         v = self.data
 
-        def drawn(what: str, families: list[str]) -> np.ndarray:
-            mean, variance = self._of_lineage(what, families)
-            return mean + np.sqrt(variance) * rng.standard_normal(mean.shape)
-
+        nested = [t for t in self._free("family") if isinstance(t, Nested)]
         for lineage in sorted({self.lineage_of[f] for f in self.affected}):
             at, families = {"lineage": lineage}, self._relatives(lineage)
-            if "lineage_effect" in v:
-                effect = drawn("family_effect", families) * self.spec.priors.family
-                v["lineage_effect"].loc[at] = effect
-            if "residual" in v:
-                tau = v["residual_scale"].values
-                common = drawn("residual", families)
-                if "residual_lineage" in v:
-                    v["residual_lineage"].loc[at] = tau * common
-                own = np.sqrt(1 - self._share("residual"))
+            for term in nested:
+                if term.adds_to == "skill" and term.lineage not in v:
+                    continue
+                scale = term.scale(self._values, self.spec)
+                mean, variance = self._of_lineage(term, families)
+                common = mean + np.sqrt(variance) * rng.standard_normal(mean.shape)
+                if term.lineage in v:
+                    v[term.lineage].loc[at] = scale * common
+                if term.adds_to == "skill":
+                    continue
+                own = np.sqrt(1 - self._share(term))
                 for family in families:
-                    residual = v["residual"].loc[{"family": family}]
-                    new = tau * (common + own * rng.standard_normal(common.shape))
-                    residual[:] = np.where(self.known.loc[family], residual, new)
+                    kept = v[term.name].loc[{"family": family}]
+                    new = scale * (common + own * rng.standard_normal(common.shape))
+                    kept[:] = np.where(self.known.loc[family], kept, new)
 
     # -- one family ------------------------------------------------------------------------
 
@@ -173,57 +172,84 @@ class State:
         """Draws of the size (or tokens) of the models where it is unknown, views."""
         if column not in self.data:
             return {}
-        names = self.data[DIMS[column][0]].values.astype(str).tolist()
+        names = self.data[_DIMS[column][0]].values.astype(str).tolist()
         return dict(zip(names, self.data[column].values.T))
 
-    def _share(self, of: str) -> np.ndarray:
+    @property
+    def _values(self) -> dict[str, np.ndarray]:
+        """Draws ``(S, ...)`` of every quantity, views."""
+        return {str(name): var.values for name, var in self.data.data_vars.items()}
+
+    def _free(self, of: str) -> list[Term]:
+        """The terms that give each lineage, family or model a coefficient of its own."""
+        return [t for t in TERMS.values() if t.of == of and t.free(self.spec)]
+
+    def _missing(self, term: Term, family: str) -> bool:
+        """Whether the coefficient of a family's lineage is not drawn yet."""
+        of_lineage = self.data[term.name].sel(lineage=self.lineage_of[family])
+        return bool(of_lineage.isnull().any())
+
+    def _share(self, term: Nested) -> np.ndarray:
         """Share ``(S, 1)`` of the variance that is the lineage's."""
-        name = {"family_effect": "lineage_share", "residual": "residual_share"}[of]
-        if name in self.data:
-            return self.data[name].values[:, None].astype(float)
-        return np.zeros((self.data.sizes["sample"], 1))
+        return term.share_of(self._values, self.data.sizes["sample"]).astype(float)
 
     def _of_lineage(
-        self, what: str, families: list[str], without: str = ""
+        self, term: Nested, families: list[str], without: str = ""
     ) -> tuple[np.ndarray, np.ndarray]:
         """Standardised lineage part given its families: mean and variance ``(S, columns)``."""
-        values = self.data[what].sel(family=families).values.astype(float)
-        if what == "residual":
-            values = values / self.data["residual_scale"].values[:, None]
+        scale = np.asarray(term.scale(self._values, self.spec))
+        values = self.data[term.name].sel(family=families).values.astype(float)
+        values = values / (scale[:, None] if scale.ndim else scale)
+        if term.adds_to == "benchmark":
             known = self.known.loc[families].to_numpy()
         else:
-            values = values / self.spec.priors.family
             known = np.isin(families, self.present)[:, None].repeat(values.shape[-1], 1)
         known = known & (np.array(families) != without)[:, None]
-        share, count = self._share(what), known.sum(0)
-        whole = 1 - share + share * count
-        total = np.where(known, np.nan_to_num(values), 0.0).sum(1)
-        return share * total / whole, share * (1 - share) / whole
+        return term.lineage_given(values, known, self._share(term))
 
-    def _draw(self, family: str, slopes: bool, new: bool = True) -> family_given_scores.Own:
-        """Draw a family's parameters given its scores, with or without the new ones."""
+    def _prior(self, term: Term, family: str, n_models: int) -> tuple[Any, Any]:
+        """Mean and scale of a term's coefficient given the relatives; both broadcast."""
+        v, n = self._values, self.data.sizes["sample"]
+        scale = np.asarray(term.scale(v, self.spec), float)
+        if isinstance(term, Nested):
+            relatives = self._relatives(self.lineage_of[family])
+            mean, variance = self._of_lineage(term, relatives, family)
+            return scale * mean, scale * np.sqrt(variance + 1 - self._share(term))
+        width = len(self._shape(term, n_models))
+        first, *rest = scale.shape
+        scale = scale.reshape(first, *(1,) * (width - len(rest)), *rest)
+        return np.zeros((n, *(1,) * width)), np.broadcast_to(scale, (n, *scale.shape[1:]))
+
+    def _shape(self, term: Term, n_models: int) -> tuple[int, ...]:
+        """Shape of what is drawn of a term for a family."""
+        of_each = self.data[term.name].shape[2:]
+        return (n_models, *of_each) if term.of == "model" else of_each
+
+    def _draw(
+        self, family: str, of_lineage: list[Term], new: bool = True
+    ) -> family_given_scores.Own:
+        """Draw a family's parameters given its scores, with or without the new ones.
+
+        `of_lineage`: terms whose coefficient of the lineage is drawn with them.
+        """
         v, spec = self.data, self.spec
-        n, d = v.sizes["sample"], v.sizes["skill"]
+        n = v.sizes["sample"]
         lineage, names = self.lineage_of[family], self._models(family)
         models = self.constant.sel(model=names)
-
-        def prior(what: str, scale: Any) -> tuple[np.ndarray, np.ndarray]:
-            mean, variance = self._of_lineage(what, self._relatives(lineage), family)
-            return scale * mean, scale * np.sqrt(variance + 1 - self._share(what))
-
-        mean, scale = np.zeros((n, d)), np.ones((n, 1))
-        if spec.intercept != "shared":
-            mean, scale = prior("family_effect", spec.priors.family)
+        own = [*self._free("family"), *of_lineage, *self._free("model")]
+        shared = {name: v[name].values for name, t in TERMS.items() if not t.of and name in v}
+        shared = {name: a for name, a in shared.items() if TERMS[name].adds_to == "skill"}
+        shared |= {
+            t.name: v[t.name].sel(lineage=lineage).values
+            for t in self._free("lineage")
+            if t not in of_lineage
+        }
+        skills = [t for t in TERMS.values() if t in own and t.adds_to == "skill"]
+        priors = {t.name: self._prior(t, family, len(names)) for t in skills}
         residual_mean, residual_scale = np.zeros((2, n, v.sizes["benchmark"]))
-        if "residual" in v:
-            tau = v["residual_scale"].values.astype(float)
-            residual_mean, residual_scale = prior("residual", tau)
-        slope, slope_scale = v["slope"].values, np.tile(spec.input_scales, (n, 1))
-        if spec.slopes == "pooled" and slopes:
-            relative = np.array(spec.input_scales) / spec.priors.doubling
-            slope_scale = v["slope_scale"].values[:, None] * relative
-        elif spec.slopes == "pooled":
-            slope = slope + v["slope_lineage"].sel(lineage=lineage).values
+        residual = next((t for t in own if t.adds_to == "benchmark"), None)
+        if residual is not None:
+            residual_mean, residual_scale = self._prior(residual, family, len(names))
         logs, unknown = {}, {}
         for column in _INPUTS:
             logs[column] = np.tile(np.log(models[column].values), (n, 1))
@@ -242,21 +268,18 @@ class State:
         )  # fmt: skip
         draws = family_given_scores.Draws(
             **{name: v[name].values for name in as_they_are},
-            slope=slope,
-            instruct=v["instruct"].values if "instruct" in v else np.zeros((n, d)),
-            mean=mean,
-            scale=scale[:, 0],
+            shared=shared,
+            mean={name: prior[0] for name, prior in priors.items()},
+            scale={name: prior[1] for name, prior in priors.items()},
             residual_mean=residual_mean,
             residual_scale=residual_scale,
-            slope_scale=slope_scale,
-            model_scale=v["model_scale"].values if "model_scale" in v else np.ones(n),
             log_size=logs["params_b"],
             log_tokens=logs["tokens_t"],
         )
         scores = family_given_scores.Scores(
             score=np.where(seen, table, 0.5),
             observed=seen.astype(float),
-            instruct=models["instruct"].values.astype(float),
+            columns={c: models[c].values.astype(float) for c in columns_of(spec)},
             **{name: self.constant[name].values for name in ("inverse_n", "rounding", "centre")},
             size_prior=self._prior_of_inputs("params_b"),
             tokens_prior=self._prior_of_inputs("tokens_t"),
@@ -265,37 +288,37 @@ class State:
             inputs=spec.inputs,
             link=spec.link,
             noise=spec.noise,
-            df=spec.df,
-            family=spec.intercept != "shared",
-            residual="residual" in v,
-            slopes=slopes,
-            effects="model_effect" in v,
+            observation=spec.observation,
+            blocks=tuple(
+                family_given_scores.Block(t.name, self._shape(t, len(names))) for t in skills
+            ),
+            residual=residual is not None,
             sizes=unknown["params_b"],
             tokens=unknown["tokens_t"],
         )
         self.calls += 1
-        own = family_given_scores.condition(kind, draws, scores, seed=1000 * self.seed + self.calls)
-        self.effective = min(self.effective, float(np.median(own.effective)))
-        return own
+        own_draws = family_given_scores.condition(
+            kind, draws, scores, seed=1000 * self.seed + self.calls
+        )
+        self.effective = min(self.effective, float(np.median(own_draws.effective)))
+        return own_draws
 
     def _prior_of_inputs(self, column: str) -> np.ndarray:
         """Mean and standard deviation of the logs over the models of the fit."""
         logs = np.log(self.constant[column].drop_sel(model=self.new).values)
         return np.array([np.nanmean(logs), max(float(np.nanstd(logs)), LEAST_SPREAD)])
 
-    def _keep(self, family: str, own: family_given_scores.Own, slopes: bool) -> None:
+    def _keep(self, family: str, own: family_given_scores.Own) -> None:
         """Write what was drawn for a family where the posterior keeps it."""
         v, names = self.data, self._models(family)
-        here = {"family": family}
-        v["family_effect"].loc[here] = own.family
-        if "residual" in v:
-            v["residual"].loc[here] = own.residual
-        if slopes and "slope_family" in v:
-            v["slope_family"].loc[here] = own.slope
-        elif slopes:
-            v["slope_lineage"].loc[{"lineage": self.lineage_of[family]}] = own.slope
-        if "model_effect" in v:
-            v["model_effect"].loc[{"model": names}] = own.model_effect
+        owner = {"family": family, "lineage": self.lineage_of[family], "model": names}
+        for name, values in own.of.items():
+            of = TERMS[name].of
+            v[name].loc[{of: owner[of]}] = values
+        for term in TERMS.values():
+            if term.of == "family" and term.name in v and term.name not in own.of:
+                kept = own.residual if term.adds_to == "benchmark" else 0.0  # families are alike
+                v[term.name].loc[{"family": family}] = kept
         for column, logs in zip(_INPUTS, (own.log_size, own.log_tokens)):
             latent = self._latent(column)
             for i, name in enumerate(names):

@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from ..api import Posterior
-from ..law import equations
+from ..law import equations, terms
 from ..plan.curves import FLOPS
 from ..plots import skills as skill_plots
 from ..plots.panels import plain_ticks
@@ -299,12 +299,8 @@ def links(src: Sources) -> Drawing:
     post = src.posterior
     of = {k: v for k, v in post.merged.items() if k in ("link_shape", "lower", "upper")}
     who = post.known_effects()
-    theta = equations.skills(
-        who.family, post.merged["slope"], who.inputs, slope_deviation=who.slope_deviation,
-        instruct=post.merged.get("instruct"), is_instruct=who.instruct,
-        model_effect=who.model_effect,
-    )  # fmt: skip
-    eta = equations.predictor(theta, post.merged["loading"], who.residual, np)
+    theta, residual = (total(post.merged, who) for total in (terms.skills, terms.residuals))
+    eta = equations.predictor(theta, post.merged["loading"], residual, np)
     middle = np.median(eta, axis=0) + np.median(post.merged["bias"], axis=0)  # (M, J)
     chance = post.constant("chance")
     parts = []

@@ -37,6 +37,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpyro
+import numpyro.distributions as dist
 from numpyro import handlers
 
 from ..infer.compiled import Target
@@ -44,8 +45,7 @@ from ..law import equations, likelihood
 from ..law.spec import Spec
 from ..model import scores
 from ..model.arrays import Arrays
-from ..model.distributions import half_normal, standard_normal
-from ..model.scores import Sizes
+from ..model.loadings import Sizes
 from .draws import DIMS, curve
 
 # Prior scales, in logits: set before any fit, from how ratings move (a logit in the middle of
@@ -74,6 +74,16 @@ class Judged(NamedTuple):
     count: Any  # (C, 5) single ratings of a cell
     cell: Any  # (C, 4) its model, skill, difficulty and judge
     weight: Any  # (J, D) share of each difficulty in the ratings of a skill
+
+
+def standard_normal(name: str, shape: tuple[int, ...]) -> Any:
+    """Sample independent standard normals."""
+    return numpyro.sample(name, dist.Normal(0.0, 1.0).expand(shape).to_event(len(shape)))
+
+
+def half_normal(name: str, scale: float) -> Any:
+    """Sample a half-normal."""
+    return numpyro.sample(name, dist.HalfNormal(scale))
 
 
 def _centred(x: Any, axis: int = 0) -> Any:
@@ -110,7 +120,7 @@ def parameters(spec: Spec, n: Sizes, arrays: Arrays, key: Any = None) -> dict[st
         # The own noise of a score, seen through the slope of a logistic in its middle
         scale = 4.0 * out["noise_scale"]
         spread = jnp.broadcast_to(scale**0.9, (n.models, j))  # data inform it: NestedResiduals
-        law = numpyro.distributions.Normal(0.0, spread).to_event(2)
+        law = dist.Normal(0.0, spread).to_event(2)
         out["answer"] = scale**0.1 * numpyro.sample("answer_raw", law)
     else:
         noise = 0.7 * standard_normal("judge_raw", (judges, 1))
@@ -232,12 +242,12 @@ def values(
     shift = loading @ v["instruct"] if "instruct" in v else 0.0
     # Kinds differ by what tuning adds as well: each has the share of tuned models it has.
     judged: Judged = arrays.extra
-    tuned = (judged.kind * arrays.instruct[:, None]).sum(0) / jnp.maximum(judged.kind.sum(0), 1.0)
+    tuned = judged.kind.T @ arrays.columns["instruct"] / jnp.maximum(judged.kind.sum(0), 1.0)
     out["kind_effect"] = v["kind"] + tuned[:, None] * shift
     out["loading"] = (loading @ v["unit"])[:, 0]
-    out["family_effect"] = v["family"] @ loading.T + v["residual"]
-    if "lineage" in v:
-        out["lineage_effect"] = v["lineage"] @ loading.T + v["residual_lineage"]
+    out["family_effect"] = v["family_effect"] @ loading.T + v["residual"]
+    if "lineage_effect" in v:
+        out["lineage_effect"] = v["lineage_effect"] @ loading.T + v["residual_lineage"]
     if "answer" in v:
         out["predictor"] = v["predictor"] + v["answer"]
     return out

@@ -26,7 +26,7 @@ from ..errors import DataError, check_known
 from ..law import equations
 from ..law.likelihood import draw_scores
 from ..law.spec import Priors, Spec
-from ..posterior.effects import Effects
+from ..law.terms import TERMS, Effects
 from ..predict.answer import central
 from ..predict.candidates import candidates
 from ..predict.forecast import Forecast
@@ -186,7 +186,7 @@ class Tracking:
         tokens = np.geomspace(float(rows["tokens_t"].min()), final, points)
         who = _at(post, run, tokens, final, self._seed)
         mu, sd = post.cells(who)
-        score = draw_scores(mu, sd, post.spec.df, np.random.default_rng([self._seed, 2]))
+        score = draw_scores(mu, sd, post.spec.observation, np.random.default_rng([self._seed, 2]))
         interval = central(score.astype(float), prob)
         names = post.benchmarks
         labels = {"run": run, "tokens_t": tokens.repeat(len(names)), "benchmark": names * points}
@@ -422,17 +422,9 @@ def _at(post: Posterior, run: str, tokens: np.ndarray, final: float, seed: int) 
     left = np.clip(1 - tokens / final, 0.0, None)
     sizes = about["params_b"].to_numpy()[at]
     inputs = _inputs(post.spec, sizes, tokens, post.constant("centre"), left)
-    effect = None
-    if "model_scale" in post.merged:
-        noise = np.random.default_rng([seed, 3]).standard_normal(
-            (post.n_draws, n, who.family.shape[-1])
-        )
-        effect = (post.merged["model_scale"][:, None, None] * noise).astype(np.float32)
-    return Effects(
-        inputs=inputs,
-        instruct=np.zeros(n, np.float32),
-        family=who.family[:, at],
-        residual=post.residual(np.full(n, post.families.index(run)), inputs),
-        slope_deviation=None if who.slope_deviation is None else who.slope_deviation[:, at],
-        model_effect=effect,
-    )
+    of = dict(who.at(at).of)
+    if "model_effect" in of:
+        noise = np.random.default_rng([seed, 3]).standard_normal(of["model_effect"].shape)
+        scale = TERMS["model_effect"].scale(post.merged, post.spec)
+        of["model_effect"] = (scale[:, None] * noise).astype(np.float32)
+    return Effects(inputs, {"instruct": np.zeros(n, np.float32)}, of)

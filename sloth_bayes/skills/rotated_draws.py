@@ -11,10 +11,10 @@ import numpy as np
 import xarray as xr
 
 from ..errors import SpecError
-from ..law import equations
+from ..law import terms
+from ..law.terms import Effects
 from ..posterior.base import in_chains
 from ..posterior.core import PosteriorDraws
-from ..posterior.effects import Effects
 from . import rotation as rotate
 
 
@@ -27,20 +27,8 @@ def kept_draws(post: PosteriorDraws, draws: int | None) -> np.ndarray:
 
 def skill_draws(post: PosteriorDraws, who: Effects) -> np.ndarray:
     """Skills ``(S, M, d)`` in the coordinates of the sampler, in double precision."""
-
-    def wide(a: np.ndarray | None) -> np.ndarray | None:
-        return None if a is None else a.astype(np.float64)
-
-    theta = equations.skills(
-        wide(who.family),
-        wide(post.merged["slope"]),
-        wide(who.inputs),
-        slope_deviation=wide(who.slope_deviation),
-        instruct=wide(post.merged.get("instruct")),
-        is_instruct=wide(who.instruct),
-        model_effect=wide(who.model_effect),
-    )
-    return np.asarray(theta)
+    wide = {name: draws.astype(np.float64) for name, draws in post.merged.items()}
+    return np.asarray(terms.skills(wide, who.wide()))
 
 
 class RotatedDraws(NamedTuple):

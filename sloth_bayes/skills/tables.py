@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from ..errors import DataError, check_known
-from ..law import equations
+from ..law import equations, terms
 from ..posterior.base import in_chains, merge_chains
 from ..posterior.core import PosteriorDraws
 from ..predict.candidates import completed
@@ -193,7 +193,8 @@ class Skills:
         prob = check_prob(self.prob if prob is None else prob)
         loading, phi = self.merged("loading"), self.merged("correlation")
         common = np.einsum("sjk,skl,sjl->sj", loading, phi, loading, optimize=True)
-        residual = self.posterior.known_effects().residual
+        post = self.posterior
+        residual = terms.residuals(post.merged, post.known_effects())
         own = np.zeros_like(common)
         if residual is not None:
             rows = np.searchsorted(self.posterior.models, self.over)

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from sloth_bayes.law import equations, likelihood
+from sloth_bayes.law import equations, likelihood, terms
+from sloth_bayes.law.likelihood import StudentT
 
 SHAPES = st.floats(0.2, 5.0)
 Z = np.concatenate([np.linspace(-200, 200, 801), np.linspace(-40, 5, 901)])
@@ -43,15 +44,14 @@ def test_one_unit_of_an_input_is_one_doubling(kind, doubled_size, doubled_tokens
 
 
 def test_skills_add_up_by_hand():
-    theta = equations.skills(
-        np.array([[1.0, -1.0]]),
-        np.array([[0.5, 0.0], [0.0, 2.0]]),
-        np.array([[2.0, 3.0]]),
-        slope_deviation=np.array([[[0.1, 0.0], [0.0, 0.2]]]),
-        instruct=np.array([10.0, 20.0]),
-        is_instruct=np.array([1.0]),
-        model_effect=np.array([[0.01, 0.02]]),
-    )
+    shared = {"slope": np.array([[0.5, 0.0], [0.0, 2.0]]), "instruct": np.array([10.0, 20.0])}
+    own = {
+        "family_effect": np.array([[1.0, -1.0]]),
+        "slope_lineage": np.array([[[0.1, 0.0], [0.0, 0.2]]]),
+        "model_effect": np.array([[0.01, 0.02]]),
+    }
+    who = terms.Effects(np.array([[2.0, 3.0]]), {"instruct": np.array([1.0])}, own)
+    theta = terms.skills(shared, who)
     # 1 + 2 * 0.5 + 2 * 0.1 + 10 + 0.01 and -1 + 3 * 2 + 3 * 0.2 + 20 + 0.02
     np.testing.assert_allclose(theta, [[12.21, 25.62]])
 
@@ -61,18 +61,12 @@ def test_skills_broadcast_over_draws():
     family, slope = rng.normal(size=(7, 4, 2)), rng.normal(size=(7, 3, 2))
     deviation, instruct = rng.normal(size=(7, 4, 3, 2)), rng.normal(size=(7, 2))
     x, tuned = rng.normal(size=(4, 3)), np.array([0.0, 1.0, 1.0, 0.0])
-    all_draws = equations.skills(
-        family, slope, x, slope_deviation=deviation, instruct=instruct, is_instruct=tuned
-    )
+    shared = {"slope": slope, "instruct": instruct}
+    own = {"family_effect": family, "slope_lineage": deviation}
+    all_draws = terms.skills(shared, terms.Effects(x, {"instruct": tuned}, own))
     for s in range(7):
-        one = equations.skills(
-            family[s],
-            slope[s],
-            x,
-            slope_deviation=deviation[s],
-            instruct=instruct[s],
-            is_instruct=tuned,
-        )
+        who = terms.Effects(x, {"instruct": tuned}, {k: v[s] for k, v in own.items()})
+        one = terms.skills({k: v[s] for k, v in shared.items()}, who)
         np.testing.assert_allclose(all_draws[s], one, rtol=1e-12)
 
 
@@ -194,7 +188,7 @@ def test_normal_logcdf():
 )
 def test_unrounded_likelihood_is_a_density_with_atoms(mu, sd, df):
     def density(y):
-        return np.exp(likelihood.log_likelihood(y, mu, sd, df, 0.0, np))
+        return np.exp(likelihood.log_likelihood(y, mu, sd, StudentT(df), 0.0, np))
 
     inside, _ = integrate.quad(density, 1e-8, 1 - 1e-8, points=[mu], limit=200)
     total = inside + density(np.array(0.0)) + density(np.array(1.0))
@@ -207,7 +201,7 @@ def test_unrounded_likelihood_is_a_density_with_atoms(mu, sd, df):
 def test_rounded_likelihood_sums_to_one(mu, df, steps):
     step = 0.01
     grid = np.round(np.arange(101) * step, 10)
-    density = np.exp(likelihood.log_likelihood(grid, mu, steps * step, df, step, np))
+    density = np.exp(likelihood.log_likelihood(grid, mu, steps * step, StudentT(df), step, np))
     assert density.sum() * step == pytest.approx(1.0, abs=1e-6)
 
 
@@ -224,10 +218,15 @@ def test_rounded_cell_is_a_difference_of_the_distribution_function(df, steps):
     with np.errstate(divide="ignore"):
         log_exact = np.log(exact) - np.log(step)
     likely = log_exact > -80  # single precision has nothing to say about e^-80
-    got = likelihood.log_likelihood(grid, mu, sd, df, step, np)
+    got = likelihood.log_likelihood(grid, mu, sd, StudentT(df), step, np)
     np.testing.assert_allclose(got[likely], log_exact[likely], rtol=0, atol=1e-6)
     single = likelihood.log_likelihood(
-        jnp.asarray(grid, jnp.float32), jnp.float32(mu), jnp.float32(sd), df, jnp.float32(step), jnp
+        jnp.asarray(grid, jnp.float32),
+        jnp.float32(mu),
+        jnp.float32(sd),
+        StudentT(df),
+        jnp.float32(step),
+        jnp,
     )
     # 6e-8 / sd of z is lost in score - mu, at a slope of at most |z| + 1
     slack = 1e-3 + 1e-7 / sd * (np.abs(grid - mu) / sd + 1)
@@ -236,9 +235,10 @@ def test_rounded_cell_is_a_difference_of_the_distribution_function(df, steps):
 
 def test_a_score_at_the_edge_stands_for_everything_beyond():
     step, mu, sd = 0.01, 0.01, 0.02
-    floor = np.exp(likelihood.log_likelihood(np.array(0.0), mu, sd, 4, step, np)) * step
+    law = StudentT(4)
+    floor = np.exp(likelihood.log_likelihood(np.array(0.0), mu, sd, law, step, np)) * step
     assert floor == pytest.approx(stats.t.cdf((0.005 - mu) / sd, 4), rel=1e-9)
-    ceiling = np.exp(likelihood.log_likelihood(np.array(1.0), 1 - mu, sd, 4, step, np)) * step
+    ceiling = np.exp(likelihood.log_likelihood(np.array(1.0), 1 - mu, sd, law, step, np)) * step
     assert ceiling == pytest.approx(floor, rel=1e-9)
 
 
@@ -252,9 +252,9 @@ def test_a_score_at_the_edge_stands_for_everything_beyond():
 )
 def test_numpy_and_jax_agree(score, mu, sd, step, df):
     numbers = [np.float32(v) for v in (score, mu, sd)]
-    ours = likelihood.log_likelihood(*numbers, df, np.float32(step), np)
+    ours = likelihood.log_likelihood(*numbers, StudentT(df), np.float32(step), np)
     theirs = likelihood.log_likelihood(
-        *[jnp.float32(v) for v in numbers], df, jnp.float32(step), jnp
+        *[jnp.float32(v) for v in numbers], StudentT(df), jnp.float32(step), jnp
     )
     assert np.isfinite(ours)
     # single precision: score - mu loses up to 6e-8 / sd of z, times a slope of at most |z| + 1
@@ -331,7 +331,7 @@ def test_rounded_and_unrounded_scores_share_one_formula():
     """The value of a score that is not rounded does not depend on whether another is."""
     score, mu = np.array([0.3, 0.31, 0.9], "f4"), np.float32(0.31)
     for df in (4, 10):
-        at = (jnp.asarray(score), mu, np.float32(0.02), df, jnp.zeros(3), jnp)
+        at = (jnp.asarray(score), mu, np.float32(0.02), StudentT(df), jnp.zeros(3), jnp)
         alone, beside = (
             likelihood.log_likelihood(*at, rounded=rounded) for rounded in (False, True)
         )

@@ -13,8 +13,7 @@ from scipy import stats
 import sloth_bayes as sb
 from sloth_bayes.api import Posterior
 from sloth_bayes.infer import fit as inference
-from sloth_bayes.model import distributions
-from sloth_bayes.model import scores as model
+from sloth_bayes.model import distributions, loadings
 from tests.conftest import NAMES, layout, leaderboard
 
 
@@ -207,6 +206,6 @@ def test_a_triangle_and_its_inverse():
     )
     want = -(found.T @ weight @ found.T)
     np.testing.assert_allclose(np.tril(slope), np.tril(want), rtol=1e-4, atol=1e-4)
-    below = jnp.arange(1.0, 7.0) @ model._places(4)
+    below = jnp.arange(1.0, 7.0) @ loadings._places(4)
     expected = [[0, 0, 0, 0], [1, 0, 0, 0], [2, 3, 0, 0], [4, 5, 6, 0]]
     np.testing.assert_array_equal(below.reshape(4, 4), expected)

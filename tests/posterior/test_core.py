@@ -104,7 +104,9 @@ def test_log_likelihood_is_that_of_the_expected_scores(tiny_posterior):
         1 / 5000,
         np,
     )
-    want = likelihood.log_likelihood(score.values[at], mu, sd, tiny_posterior.spec.df, 0.0, np)
+    want = likelihood.log_likelihood(
+        score.values[at], mu, sd, tiny_posterior.spec.observation, 0.0, np
+    )
     np.testing.assert_allclose(tree["log_likelihood"]["score"].values[..., at], want, atol=1e-3)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -64,36 +65,38 @@ def problem(df: float, models: int = 2, **changes) -> tuple:
         "scale": np.array(0.9),
         "residual_mean": np.array([0.1, 0.0, -0.1]),
         "residual_scale": np.array([0.3, 0.5, 0.2]),
-        "slope_scale": np.ones(3),
-        "model_scale": np.array(1.0),
         "log_size": np.log([1.0, 3.0])[:models],
         "log_tokens": np.log([0.5, 0.5])[:models],
     } | changes
-    draws = marginal.Draws(**{k: np.repeat(v[None], n, 0) for k, v in one.items()})
+    each = {k: np.repeat(v[None], n, 0) for k, v in one.items()}
+    shared = {name: each.pop(name) for name in ("slope", "instruct")}
+    mean, scale = ({"family_effect": each.pop(name)} for name in ("mean", "scale"))
+    draws = marginal.Draws(**each, shared=shared, mean=mean, scale=scale)
     scores = marginal.Scores(
         score=np.array([[0.62, 0.15, 0.3], [0.7, 0.5, 0.55]])[:models],
         observed=np.array([[1, 1, 0], [1, 0, 1]])[:models],
-        instruct=np.array([0, 1])[:models],
+        columns={"instruct": np.array([0, 1])[:models]},
         inverse_n=np.array([0.001, 0.0, 0.002]),
         rounding=np.array([0.0, 0.01, 0.0]),
         centre=np.zeros(2),
         size_prior=np.array([1.0, 1.0]),
         tokens_prior=np.array([0.0, 1.0]),
     )
-    kind = marginal.Kind(
-        "translog", "richards", "proportional", df, True, True, False, False, (), ()
-    )
+    blocks = (marginal.Block("family_effect", (1,)),)
+    law = likelihood.StudentT(df)
+    kind = marginal.Kind("translog", "richards", "proportional", law, blocks, True, (), ())
     return kind, draws, scores
 
 
 def brute(kind, draws, scores):
     """Marginal likelihood, and moments of alpha and of the residuals, on a dense grid."""
-    v = {k: np.asarray(a[0], float) for k, a in draws._asdict().items()}
+    v = jax.tree.map(lambda a: np.asarray(a[0], float), draws._asdict())
+    v |= v["shared"] | {name: v[name]["family_effect"] for name in ("mean", "scale")}
     alpha = v["mean"][0] + v["scale"] * np.linspace(-7, 7, 701)
     unit = np.linspace(-7, 7, 1401)
     log_alpha = -0.5 * ((alpha - v["mean"][0]) / v["scale"]) ** 2
     inputs = equations.raw_inputs("translog", v["log_size"], v["log_tokens"], np.zeros(2), np)
-    shift = inputs @ v["slope"] + scores.instruct[:, None] * v["instruct"]
+    shift = inputs @ v["slope"] + scores.columns["instruct"][:, None] * v["instruct"]
     joint, residuals = log_alpha.copy(), []
     for j in range(3):
         u = v["residual_mean"][j] + v["residual_scale"][j] * unit
@@ -109,7 +112,7 @@ def brute(kind, draws, scores):
             sd = likelihood.noise_sd(kind.noise, mu, fraction, v["noise_scale"][j],
                               v["sampling_fraction"], scores.inverse_n[j], np)  # fmt: skip
             total += likelihood.log_likelihood(
-                scores.score[m, j], mu, sd, kind.df, np.array(scores.rounding[j]), np
+                scores.score[m, j], mu, sd, kind.observation, np.array(scores.rounding[j]), np
             )
         joint += logsumexp(total, axis=1)
         residuals.append((u, np.exp(total - logsumexp(total, axis=1)[:, None])))
@@ -131,7 +134,7 @@ def test_a_family_given_one_draw_agrees_with_a_dense_grid(df):
     assert own.log_likelihood.mean() == pytest.approx(evidence, abs=0.01)
     assert own.log_likelihood.std() < 0.05
     assert np.median(own.effective) > 0.6
-    drawn = [own.family[:, 0], *own.residual.T]
+    drawn = [own.of["family_effect"][:, 0], *own.residual.T]
     for values, (mean, sd) in zip(drawn, moments, strict=True):
         assert values.mean() == pytest.approx(mean, abs=4 * sd / math.sqrt(len(values)))
         assert values.std() == pytest.approx(sd, rel=0.1)
@@ -144,12 +147,13 @@ def test_a_score_below_the_floor_agrees_with_a_dense_grid():
     evidence, moments = brute(kind, draws, scores)
     assert own.log_likelihood.mean() == pytest.approx(evidence, abs=0.01)
     mean, sd = moments[0]
-    assert own.family.mean() == pytest.approx(mean, abs=4 * sd / math.sqrt(len(own.family)))
+    family = own.of["family_effect"]
+    assert family.mean() == pytest.approx(mean, abs=4 * sd / math.sqrt(len(family)))
     # one program serves any number of draws, and what is drawn for one does not depend on it
     programs = marginal._block._cache_size()
-    few = marginal.condition(kind, marginal.Draws(*(a[:70] for a in draws)), scores, seed=1)
+    few = marginal.condition(kind, jax.tree.map(lambda a: a[:70], draws), scores, seed=1)
     assert marginal._block._cache_size() == programs
-    np.testing.assert_array_equal(few.family, own.family[:70])
+    np.testing.assert_array_equal(few.of["family_effect"], family[:70])
 
 
 def test_small_effects_and_normal_noise_are_the_conjugate_normal_model():
@@ -170,8 +174,9 @@ def test_small_effects_and_normal_noise_are_the_conjugate_normal_model():
     x = loading[:, 0] / 4
     precision = 1 + (x**2 / variance).sum()
     mean = (x * (y[0] - 0.5) / variance).sum() / precision
-    assert own.family.mean() == pytest.approx(mean, abs=0.05)
-    assert own.family.std() == pytest.approx(precision**-0.5, rel=0.05)
+    family = own.of["family_effect"]
+    assert family.mean() == pytest.approx(mean, abs=0.05)
+    assert family.std() == pytest.approx(precision**-0.5, rel=0.05)
 
 
 # -- whole posteriors --------------------------------------------------------------------------

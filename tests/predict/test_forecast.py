@@ -229,7 +229,8 @@ def test_the_expected_score_is_surer_than_the_score(tiny_posterior, mixed):
     score, expected = fc.summary(), fc.summary(of="expected")
     widths = [(s["upper"] - s["lower"]) for s in (expected, score)]
     assert widths[0].mean() < widths[1].mean()
-    assert (expected["sd"] < score["sd"]).mean() > 0.9
+    # Not cell by cell: clipping narrows a score whose draws reach 0 or 1.
+    assert (expected["sd"] ** 2).sum() < (score["sd"] ** 2).sum()
     pd.testing.assert_frame_equal(score, fc.frame)
 
 

@@ -19,9 +19,8 @@ from hypothesis import strategies as st
 import sloth_bayes as sb
 from sloth_bayes.api import Posterior
 from sloth_bayes.evaluate import how_many_skills as howmany
-from sloth_bayes.law import equations
+from sloth_bayes.law import equations, terms
 from sloth_bayes.plots import skills as skillplots
-from sloth_bayes.posterior.core import DIMS
 from sloth_bayes.predict.candidates import completed
 from sloth_bayes.predict.new_effects import effects_of
 from sloth_bayes.skills.find import suggest_names
@@ -49,12 +48,13 @@ def drawn(post: sb.Posterior, spec: sb.Sloth, **given: np.ndarray) -> sb.Posteri
     coords = {k: old[k].values for k in ("benchmark", "family", "model")}
     coords |= {"input": list(inputs), "skill": [f"skill {k + 1}" for k in range(d)]}
     names = ["loading", "bias", "slope", "family_effect", *["instruct"] * (spec.instruct != "none")]
+    dims = terms.dims()
     names += ["residual"] * (spec.residual != "none")
     variables = {}
     for name in names:
-        shape = [len(coords[dim]) for dim in DIMS[name]]
+        shape = [len(coords[dim]) for dim in dims[name]]
         values = given.get(name, rng.standard_normal((1, 25, *shape)))
-        variables[name] = (("chain", "draw", *DIMS[name]), np.broadcast_to(values, (1, 25, *shape)))
+        variables[name] = (("chain", "draw", *dims[name]), np.broadcast_to(values, (1, 25, *shape)))
     constant = post.constant_data
     constant = constant.drop_vars(["inputs", "input"]).copy(deep=True)
     x = equations.raw_inputs(
@@ -150,11 +150,7 @@ def test_no_expected_score_changes(tiny_posterior, rotation):
             found.of(frame, seed=4, new_family=True).values.reshape(400, 3, 2),
         ),
     ):
-        theta = equations.skills(
-            who.family.astype(float), v["slope"], who.inputs.astype(float),
-            slope_deviation=who.slope_deviation.astype(float), instruct=v["instruct"],
-            is_instruct=who.instruct, model_effect=who.model_effect.astype(float),
-        )  # fmt: skip
+        theta = terms.skills(v, who.wide())
         before = theta @ np.swapaxes(v["loading"], 1, 2) + v["bias"][:, None]
         after = skill @ np.swapaxes(merged(found, "loading"), 1, 2)
         after = after + merged(found, "bias")[:, None]
@@ -272,7 +268,8 @@ def test_communality(skills, tiny_posterior):
     assert (found["communality"] + found["own"]).to_numpy() == pytest.approx(np.ones(4))
     # by hand: variance over models of loadings times skills
     common = merged(skills, "model_skill") @ np.swapaxes(merged(skills, "loading"), 1, 2)
-    residual = tiny_posterior.known_effects().residual.astype(float)
+    who = tiny_posterior.known_effects()
+    residual = terms.residuals(tiny_posterior.merged, who).astype(float)
     share = common.var(1) / (common.var(1) + residual.var(1))
     assert found["communality"].to_numpy() == pytest.approx(share.mean(0), abs=1e-6)
     bare = drawn(tiny_posterior, sb.Sloth(n_skills=2, residual="none")).skills()

@@ -1,0 +1,226 @@
+"""What a term of the law is.
+
+A term says all there is to say of one part of the law: its prior, its dimensions in the
+posterior, what it adds to the skills or the predictors of models, and how it is drawn for a
+model that the posterior does not know. Model, posterior, forecasts and conditioning go over
+:data:`sloth_bayes.law.terms.TERMS` and know no term by name.
+
+Priors are written with the sites that :mod:`sloth_bayes.model.sites` hands them, so that a term
+is one file, and reading a posterior needs no JAX.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ...errors import DataError
+from ..equations import TOKENS
+
+Array = Any  # numpy.ndarray or jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Effects:
+    """What the law takes of M models; leading axes S are draws, where there are any."""
+
+    inputs: Array  # (M, P), or (S, M, P) where some are unknown
+    columns: Mapping[str, Array]  # (M,) each: what terms read of a model besides its inputs
+    of: Mapping[str, Array]  # (S, M, ...): coefficients of the terms that are not shared by all
+
+    def at(self, rows: Any) -> Effects:
+        """Those of some of the models."""
+        return Effects(
+            self.inputs[..., rows, :],
+            {name: column[rows] for name, column in self.columns.items()},
+            {name: coefficient[:, rows] for name, coefficient in self.of.items()},
+        )
+
+    def wide(self) -> Effects:
+        """The same in double precision."""
+        parts = (self.columns, self.of)
+        double = [{k: a.astype(np.float64) for k, a in part.items()} for part in parts]
+        return Effects(self.inputs.astype(np.float64), *double)
+
+
+class Owner(NamedTuple):
+    """Whose a coefficient is: names, and places in the posterior (None if it is not there)."""
+
+    names: Mapping[str, tuple[str, ...]]  # of family, lineage and model
+    places: Mapping[str, int | None]
+
+
+class Population(NamedTuple):
+    """What coefficients that a posterior does not have are drawn from."""
+
+    values: Mapping[str, np.ndarray]  # draws (S, ...) of every quantity
+    spec: Any
+    normal: Callable[..., np.ndarray]  # standard normals of a shape, keyed by whose they are
+
+
+class Term:
+    """One term of the law.
+
+    Attributes
+    ----------
+    name : str
+        Its coefficient among the posterior's variables, and in the registry.
+    dims : dict
+        Dimensions of each of its variables, after chain and draw.
+    adds_to : str
+        ``"skill"``, ``"benchmark"`` (the predictor), or ``""``: nothing by itself.
+    of : str
+        Who has a coefficient of its own: a ``"lineage"``, a ``"family"``, a ``"model"``;
+        ``""`` if all share one.
+    times : str
+        What the coefficient is multiplied by: ``"inputs"``, ``"tokens"`` (doublings), a column of
+        numbers that the term reads off the table (:meth:`column`), or ``""``.
+    site : str
+        The sample site of the coefficient.
+    key : str
+        What draws for the unseen are keyed by, beside the owner.
+    """
+
+    name: ClassVar[str]
+    dims: ClassVar[dict[str, tuple[str, ...]]] = {}
+    adds_to: ClassVar[str] = ""
+    of: ClassVar[str] = ""
+    times: ClassVar[str] = ""
+    site: ClassVar[str] = ""
+    key: ClassVar[str] = ""
+
+    def used(self, spec: Any) -> bool:
+        """Whether a specification has the term; by default, if its ``terms`` name it."""
+        return self.name in spec.terms
+
+    def prior(self, at: Any) -> dict[str, Array]:
+        """Sample the term's quantities, skills in anchor units: arrays by name.
+
+        `at` is a :class:`sloth_bayes.model.sites.Sites`.
+        """
+        raise NotImplementedError
+
+    @property
+    def reads(self) -> str:
+        """The column of numbers that the term is multiplied by, or ``""``."""
+        return "" if self.times in ("", "inputs", "tokens") else self.times
+
+    def column(self, frame: pd.DataFrame) -> np.ndarray:
+        """That column of a table of models, as numbers ``(M,)``, NaN where unknown."""
+        return frame[self.times].to_numpy(float)
+
+    def added(self, coefficient: Array, who: Effects) -> Array:
+        """What the term adds, ``(..., M, d)`` to skills or ``(..., M, J)`` to predictors."""
+        if self.times == "inputs":
+            if not self.of:
+                return who.inputs @ coefficient
+            return (who.inputs[..., None, :] @ coefficient)[..., 0, :]
+        if not self.of:
+            coefficient = coefficient[..., None, :]
+        if not self.times:
+            return coefficient
+        x = who.inputs[..., TOKENS] if self.times == "tokens" else who.columns[self.times]
+        return x[..., None] * coefficient
+
+    def free(self, spec: Any) -> bool:
+        """Whether every owner has a coefficient of its own (a term may be there and fixed)."""
+        return bool(self.of) and self.used(spec)
+
+    def scale(self, values: Mapping[str, Array], spec: Any) -> Array:
+        """Standard deviation of a coefficient: a number, or ``(S or 1, ...)``, which broadcasts."""
+        raise NotImplementedError
+
+    def unseen(self, population: Population, owner: Owner) -> np.ndarray:
+        """Coefficient ``(S, ...)`` of an owner that the posterior does not have."""
+        v, spec, normal = population
+        shape = v[self.name].shape[2:]
+        return self.scale(v, spec) * normal(shape, self.key, *owner.names[self.of])
+
+    def turned(self, sites: Mapping[str, Array], move: Array, back: Array) -> Array:
+        """The term's site when skills are turned: rows of anchor units times `move`.
+
+        `back` turns rows in units of skill.
+        """
+        return sites[self.site] @ move
+
+
+class Nested(Term):
+    """A term whose coefficients, of families, have a part in common within their lineage.
+
+    The share of the variance that is the lineage's is a parameter.
+
+    Attributes
+    ----------
+    lineage, share : str
+        Variables: the lineage's part, and that share.
+    lineage_key : str
+        What draws of the lineage's part are keyed by.
+    """
+
+    of = "family"
+    lineage: ClassVar[str]
+    share: ClassVar[str]
+    lineage_key: ClassVar[str]
+
+    def share_of(self, values: Mapping[str, np.ndarray], draws: int) -> np.ndarray:
+        """Share ``(S, 1)`` of the variance that is the lineage's; 0 without lineages."""
+        return values.get(self.share, np.zeros(draws, np.float32))[:, None]
+
+    def unseen(self, population: Population, owner: Owner) -> np.ndarray:
+        """Around the lineage's part, which is drawn too where it is not known."""
+        v, spec, normal = population
+        shape, scale = v[self.name].shape[2:], self.scale(v, spec)
+        share = self.share_of(v, len(v[self.name]))
+        own = np.sqrt(1 - share) * scale * normal(shape, self.key, *owner.names["family"])
+        if self.lineage not in v:
+            return own
+        place = owner.places["lineage"]
+        if place is not None:
+            return own + v[self.lineage][:, place]
+        drawn = normal(shape, self.lineage_key, *owner.names["lineage"])
+        return own + np.sqrt(share) * scale * drawn
+
+    def lineage_given(
+        self, coefficients: np.ndarray, known: np.ndarray, share: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The lineage's part given its families: mean and variance ``(S, C)``, standardised.
+
+        Parameters
+        ----------
+        coefficients
+            Standardised ``(S, R, C)`` of R families.
+        known
+            ``(R, C)``: which of them count.
+        share
+            ``(S, 1)``, from :meth:`share_of`.
+        """
+        whole = 1 - share + share * known.sum(0)
+        total = np.where(known, np.nan_to_num(coefficients), 0.0).sum(1)
+        return share * total / whole, share * (1 - share) / whole
+
+
+def filled(term: Term, frame: pd.DataFrame, name: str) -> np.ndarray:
+    """A term's column of a table, every cell known; for the layers above.
+
+    Raises
+    ------
+    DataError
+        If a cell is missing, naming the model and the column.
+    """
+    try:
+        column = np.asarray(term.column(frame), float)
+    except KeyError as error:
+        raise DataError(
+            f"the term {term.name!r} needs a column {error.args[0]!r}, which {name} lacks: add it, "
+            "or leave the term out"
+        ) from None
+    for model in frame["model"][~np.isfinite(column)]:
+        raise DataError(
+            f"model {model!r} has no {term.times!r}, which the term {term.name!r} needs: fill it "
+            "in, or leave the term out"
+        )
+    return column

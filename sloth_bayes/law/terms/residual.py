@@ -1,0 +1,48 @@
+"""Residual of a family on a benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from .base import Array, Nested
+
+
+class Residual(Nested):
+    """``u_fj ~ Normal(v_lj, (1 - rho) tau_j^2)`` around its lineage's, ``Normal(0, rho tau_j^2)``.
+
+    Skills move benchmarks jointly, residuals one by one.
+    """
+
+    name = "residual"
+    dims: ClassVar = {
+        "residual_scale": ("benchmark",),
+        "residual_share": (),
+        "residual_lineage": ("lineage", "benchmark"),
+        "residual": ("family", "benchmark"),
+    }
+    adds_to = "benchmark"
+    site, key = "residual_raw", "residual"
+    lineage, share, lineage_key = "residual_lineage", "residual_share", "residual lineage"
+
+    def used(self, spec: Any) -> bool:
+        """Unless it is left out."""
+        return bool(spec.residual != "none")
+
+    def prior(self, at: Any) -> dict[str, Array]:
+        """A joint block, of the cells that have scores; scales vary around a common one."""
+        overall = at.half_normal("residual_scale_overall", at.spec.priors.residual)
+        raw = at.normal("residual_scale_raw", "benchmark")
+        log_tau = at.xp.log(overall) + 0.5 * raw
+        share, tau = at.share(self.share), at.xp.exp(log_tau)
+        out = {"residual_scale": tau}
+        if share is not None:
+            out[self.share] = share
+        lineage, residual = at.nested_residuals(self.site, log_tau, share)
+        if lineage is not None:
+            out[self.lineage] = tau * lineage
+        return out | {self.name: tau * residual}
+
+    def scale(self, values: Mapping[str, Array], spec: Any) -> Array:
+        """``(S, J)``."""
+        return values["residual_scale"]

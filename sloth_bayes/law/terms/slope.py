@@ -1,0 +1,24 @@
+"""Effect of size and tokens on the skills, the same for all."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from .base import Array, Term
+
+
+class Slope(Term):
+    """``beta x_m``: what a doubling of each input adds to each skill."""
+
+    name = "slope"
+    dims: ClassVar = {"slope": ("input", "skill")}
+    adds_to, times = "skill", "inputs"
+    site = "slope_raw"
+
+    def used(self, spec: Any) -> bool:
+        """Always."""
+        return True
+
+    def prior(self, at: Any) -> dict[str, Array]:
+        """Independent rows, of each input's own scale."""
+        return {self.name: at.rows(self.site, "input", spread=at.input_scales)}
