@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
 import numpy as np
@@ -46,18 +45,6 @@ QUICK = {
     "draws": 100,
     "progress": False,
 }
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Keep compiled programs between fits, runs and subprocesses: most of the time goes there."""
-    slow = config.getoption("markexpr") != "not slow"
-    if not slow and not config.getoption("benchmark_enable", False):
-        # Most of it in LLVM, which may take it easy: these programs run for a second or less.
-        os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-    os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and tables would follow
-    cache = getattr(config, "cache", None)
-    if cache is not None:
-        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache.mkdir("jax")))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

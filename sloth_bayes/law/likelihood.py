@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -114,21 +115,6 @@ def _logcdf_4(z: Array, xp: Any) -> tuple[Array, Slopes]:
     return value, lambda: (48.0 / root**5 / (one_plus**2 * (2.0 - s)),)
 
 
-def student_t_log_interval(z: Array, half: Array, df: float, xp: Any) -> Array:
-    """Log probability that a standard Student-t lies within `half` of `z`.
-
-    With 4 degrees of freedom, the default, in closed form: the distribution function is
-    ``1/2 + 3/4 s - 1/4 s^3`` with ``s = z / sqrt(4 + z^2)``, and the difference of two
-    values is a product of factors that each keep their digits in the tail.
-    """
-    if df == 4:
-        return _log_interval_4(z, half, xp)
-    left = -xp.abs(z)  # mirrored into the left tail, where small probabilities keep digits
-    log_upper = student_t_logcdf(left + half, df, xp)
-    below = xp.clip(student_t_logcdf(left - half, df, xp) - log_upper, None, -1e-6)
-    return log_upper + xp.log(-xp.expm1(below))
-
-
 @with_slopes
 def _log_interval_4(z: Array, half: Array, xp: Any) -> tuple[Array, Slopes]:
     left = -xp.abs(z)
@@ -160,43 +146,60 @@ def _log_interval_4(z: Array, half: Array, xp: Any) -> tuple[Array, Slopes]:
     return xp.log(difference * a * b) + xp.log(0.25 * total), slopes
 
 
-class Observation(Protocol):
-    """The law of a standardised score, symmetric around 0; hashable.
+@dataclass(frozen=True)
+class Observation:
+    """The law of a standardised score, symmetric around 0.
 
     Functions of arrays take their namespace, so that JAX need not be imported for NumPy's.
+
+    Attributes
+    ----------
+    df
+        Degrees of freedom, where the law has any.
     """
+
+    df: float
 
     def log_density(self, z: Array, xp: Any) -> Array:
         """Log density."""
+        raise NotImplementedError
 
     def log_cdf(self, z: Array, xp: Any) -> Array:
         """Log distribution function, with its digits in the left tail."""
+        raise NotImplementedError
 
     def log_interval(self, z: Array, half: Array, xp: Any) -> Array:
         """Log probability of lying within `half` of `z`."""
-
-    def cdf_integral(self, z: Array, xp: Any) -> Array:
-        """Integral of the distribution function from minus infinity to `z`."""
+        left = -xp.abs(z)  # mirrored into the left tail, where small probabilities keep digits
+        log_upper = self.log_cdf(left + half, xp)
+        below = xp.clip(self.log_cdf(left - half, xp) - log_upper, None, -1e-6)
+        return log_upper + xp.log(-xp.expm1(below))
 
     @property
     def exact_interval(self) -> bool:
         """Whether a small enough interval gives the density to the last digit."""
+        return False
+
+    def cdf_integral(self, z: Array, xp: Any) -> Array:
+        """Integral of the distribution function from minus infinity to `z`."""
+        raise NotImplementedError
 
     @property
     def information(self) -> float:
-        """Fisher information about the location, that of a normal law being 1."""
+        """Fisher information about the location."""
+        raise NotImplementedError
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Draws, in single precision."""
+        raise NotImplementedError
 
     def sample(self, key: Any, shape: tuple[int, ...]) -> Array:
         """Draws with a key of JAX."""
+        raise NotImplementedError
 
 
-class StudentT(NamedTuple):
-    """Student-t with `df` degrees of freedom, one of :data:`STUDENT_T_DF` or infinity."""
-
-    df: float
+class StudentT(Observation):
+    """Student-t, its degrees of freedom of :data:`STUDENT_T_DF` or infinite."""
 
     def log_density(self, z: Array, xp: Any) -> Array:
         """See :func:`student_t_logpdf`."""
@@ -207,19 +210,26 @@ class StudentT(NamedTuple):
         return student_t_logcdf(z, self.df, xp)
 
     def log_interval(self, z: Array, half: Array, xp: Any) -> Array:
-        """See :func:`student_t_log_interval`."""
-        return student_t_log_interval(z, half, self.df, xp)
+        """With 4 degrees, the default, in closed form.
 
-    def cdf_integral(self, z: Array, xp: Any) -> Array:
-        """``z F(z) + (df + z^2) / (df - 1) f(z)``: the law has a mean, so it is finite."""
-        density = xp.exp(self.log_density(z, xp))
-        spread = 1.0 if math.isinf(self.df) else (self.df + z**2) / (self.df - 1)
-        return z * xp.exp(self.log_cdf(z, xp)) + spread * density
+        The distribution function is ``1/2 + 3/4 s - 1/4 s^3`` with ``s = z / sqrt(4 + z^2)``,
+        and the difference of two values is a product of factors that each keep their digits in
+        the tail.
+        """
+        if self.df == 4:
+            return _log_interval_4(z, half, xp)
+        return super().log_interval(z, half, xp)
 
     @property
     def exact_interval(self) -> bool:
-        """With 4 degrees, whose interval is a closed form."""
+        """With 4 degrees."""
         return self.df == 4
+
+    def cdf_integral(self, z: Array, xp: Any) -> Array:
+        """``z F(z) + (df + z^2) / (df - 1) f(z)``."""
+        density = xp.exp(self.log_density(z, xp))
+        spread = 1.0 if math.isinf(self.df) else (self.df + z**2) / (self.df - 1)
+        return z * xp.exp(self.log_cdf(z, xp)) + spread * density
 
     @property
     def information(self) -> float:

@@ -20,6 +20,7 @@ predictor of a benchmark's observed scores*, and the bias ``b_j`` follows from i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -47,8 +48,9 @@ def model(spec: Spec, n: Sizes, arrays: Arrays, score: Any = None) -> None:
     score
         ``(N,)`` scores of the observed cells; drawn where they are not given.
     """
-    values = assemble(parameters(spec, n, arrays), arrays)
-    mu, sd = (of_cells(dense, arrays) for dense in cells(spec, values, arrays))
+    named = numpyro.deterministic
+    values = assemble(parameters(spec, n, arrays), arrays, named)
+    mu, sd = (of_cells(dense, arrays) for dense in cells(spec, values, arrays, named))
     rounding = jnp.asarray(arrays.rounding)[arrays.benchmark_of]
     law = Score(spec.observation, mu, sd, rounding, n.touched)
     shown = jnp.asarray(arrays.observed)[arrays.model_of, arrays.benchmark_of] > 0
@@ -70,7 +72,14 @@ def parameters(spec: Spec, n: Sizes, arrays: Arrays, key: Any = None) -> dict[st
     return {"loading": loading, "unit": unit.tril, **at.values}
 
 
-def assemble(values: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
+def unnamed(name: str, value: Any) -> Any:
+    """A quantity that is no site: outside a model, sites go to whatever model is being traced."""
+    return value
+
+
+def assemble(
+    values: dict[str, Any], arrays: Arrays, named: Callable[[str, Any], Any] = unnamed
+) -> dict[str, Any]:
     """Skills and bias of a draw: the named quantities that every later layer reads.
 
     Returns
@@ -81,17 +90,24 @@ def assemble(values: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
     owners = {"family": arrays.family_of_model, "lineage": arrays.lineage_of_model}
     inputs = values.get("inputs", arrays.inputs)
     who = terms.effects_of_table(values, inputs, arrays.columns, owners)
-    theta = terms.skills(values, who)
+    theta = named("theta", terms.skills(values, who))
     eta = equations.predictor(theta, values["loading"], terms.residuals(values, who), jnp)
     count = jnp.maximum(arrays.observed.sum(0), 1.0)
     bias = values["level"] - (arrays.observed * eta).sum(0) / count
-    return {**values, "skill": theta, "bias": bias, "predictor": eta + bias}
+    eta = named("eta", eta + bias)
+    return {**values, "skill": theta, "bias": bias, "predictor": eta}
 
 
-def cells(spec: Spec, values: dict[str, Any], arrays: Arrays) -> tuple[Any, Any]:
+def cells(
+    spec: Spec,
+    values: dict[str, Any],
+    arrays: Arrays,
+    named: Callable[[str, Any], Any] = unnamed,
+) -> tuple[Any, Any]:
     """Expected score and noise scale of every model x benchmark cell, each (M, J)."""
     fraction = equations.link(spec.link, values["predictor"], values["link_shape"], jnp)
     mu = equations.expected(fraction, values["lower"], values["upper"])
+    mu = named("mu", mu)
     own, sampling = values["noise_scale"], values["sampling_fraction"]
     sd = likelihood.noise_sd(spec.noise, mu, fraction, own, sampling, arrays.inverse_n, jnp)
     return mu, sd

@@ -25,7 +25,6 @@ from .verdict import Diagnostics
 if TYPE_CHECKING:
     import pandas as pd
 
-_DIMS = terms.dims()
 _CELLS = 4_000_000  # draws x models x benchmarks evaluated at once: 16 MB an array
 
 
@@ -161,7 +160,8 @@ class PosteriorDraws(Drawn):
     @cached_property
     def _of_benchmark(self) -> dict[str, np.ndarray]:
         """Those of :attr:`merged` that are one number or vector a benchmark, draws together."""
-        of_benchmark = [k for k in self.merged if _DIMS[k][:1] == ("benchmark",)]
+        dims = terms.dims()
+        of_benchmark = [k for k in self.merged if dims[k][:1] == ("benchmark",)]
         return {k: draws_together(self.merged[k]) for k in of_benchmark}
 
     def cells(self, who: Effects, rows: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
@@ -218,7 +218,7 @@ class PosteriorDraws(Drawn):
         for name in ("params_b", "tokens_t"):
             values = np.broadcast_to(constant[name].values, (self.n_draws, len(self.models))).copy()
             if name in v:
-                of = self.tree["posterior"].to_dataset()[_DIMS[name][0]].values.astype(str)
+                of = self.tree["posterior"].to_dataset()[terms.dims()[name][0]].values.astype(str)
                 values[:, np.searchsorted(self.models, of)] = v[name]
             # NaN where the law does not read it
             logs.append(np.nan_to_num(np.log(values), nan=0.0))

@@ -19,7 +19,6 @@ from ..model.arrays import LEAST_SPREAD
 from ..posterior.core import PosteriorDraws
 from . import family_given_scores
 
-_DIMS = dims()
 _INPUTS = ("params_b", "tokens_t")
 _OF_MODEL = {
     "params_b": float,
@@ -63,7 +62,7 @@ class State:
         coords = {dim: sorted({*names, *rows[dim]}) for dim, names in before.items()}
         data = draws.reindex({k: v for k, v in coords.items() if k in draws.dims})
         for column in _INPUTS[:1] if post.spec.inputs == "size" else _INPUTS:
-            dim = _DIMS[column][0]
+            dim = dims()[column][0]
             if column not in data:
                 none = np.empty((data.sizes["sample"], 0), np.float32)
                 data[column] = xr.DataArray(none, dims=("sample", dim), coords={dim: []})
@@ -172,7 +171,7 @@ class State:
         """Draws of the size (or tokens) of the models where it is unknown, views."""
         if column not in self.data:
             return {}
-        names = self.data[_DIMS[column][0]].values.astype(str).tolist()
+        names = self.data[dims()[column][0]].values.astype(str).tolist()
         return dict(zip(names, self.data[column].values.T))
 
     @property

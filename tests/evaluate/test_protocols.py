@@ -67,8 +67,8 @@ def test_hidden_scores_are_gone_from_the_arrays(table, folds):
     laid_out = design(table)
     fold = folds[5]
     arrays = masked(laid_out, fold.hidden)
-    rows = np.isin(laid_out.models, fold.hidden)
-    assert not arrays.observed[rows].any()
+    rows = np.isin(laid_out.models, fold.hidden)[arrays.model_of]
+    assert not arrays.observed[arrays.model_of, arrays.benchmark_of][rows].any()
     assert (arrays.score[rows] == 0.5).all()
     others = ~rows
     assert np.array_equal(arrays.score[others], laid_out.arrays.score[others])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from sloth_bayes.evaluate import scores
+from sloth_bayes.law.likelihood import StudentT
 
 
 def test_crps_by_hand():
@@ -42,7 +43,8 @@ def test_crps_is_never_above_the_mean_error(y, centre, n):
 def test_log_score_of_one_draw_is_its_density():
     y, mu, sd = np.array([0.4]), np.array([[0.5]]), np.array([[0.1]])
     exact = stats.t(4, 0.5, 0.1).logpdf(0.4)
-    assert scores.log_score(y, mu, sd, 4.0, np.zeros(1))[0] == pytest.approx(exact, abs=1e-6)
+    found = scores.log_score(y, mu, sd, StudentT(4), np.zeros(1))[0]
+    assert found == pytest.approx(exact, abs=1e-6)
 
 
 def test_an_end_that_rounds_to_the_score_counts_as_inside():

@@ -300,7 +300,7 @@ Z_APART = np.array([-300.0, -20, -3, -0.4, -0.01, 0.02, 0.7, 5, 40])
         (lambda z, xp: likelihood.student_t_logcdf(z, 4, xp), (Z_APART,)),
         *(
             (
-                lambda z, w, xp: likelihood.student_t_log_interval(z, w, 4, xp),
+                lambda z, w, xp: StudentT(4).log_interval(z, w, xp),
                 (Z_APART, 0 * Z_APART + w),
             )
             for w in (0.01, 0.3, 1.0, 7.0)
@@ -323,7 +323,7 @@ def test_derivatives_are_those_of_the_values(function, points):
 def test_the_slope_keeps_its_digits_where_a_score_is_as_expected():
     """A narrow interval around z has the slope of the density, -5 z / (4 + z^2)."""
     z = jnp.array([1e-6, -1e-5, 1e-4, 1e-3, 0.02], jnp.float32)
-    slope = jax.vmap(jax.grad(lambda z: likelihood.student_t_log_interval(z, 1e-3, 4, jnp)))(z)
+    slope = jax.vmap(jax.grad(lambda z: StudentT(4).log_interval(z, 1e-3, jnp)))(z)
     np.testing.assert_allclose(slope, -5 * z / (4 + z**2), rtol=5e-6)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from importlib import import_module
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -18,12 +17,13 @@ import sloth_bayes as sb
 from sloth_bayes import law
 from sloth_bayes.cli import app
 from sloth_bayes.infer import recipes
+from sloth_bayes.law import equations
 from sloth_bayes.model.arrays import design
 from sloth_bayes.predict.condition import _rows
 from tools import api_page
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/evidence.md", "docs/extending.md", "docs/api.md"]
+PAGES = ["README.md", "docs/evidence.md", "docs/extending.md", "docs/numpyro.md", "docs/api.md"]
 
 
 def blocks(page: str) -> list[str]:
@@ -59,7 +59,8 @@ def skip_fits(monkeypatch):
 @pytest.fixture
 def own_entries():
     """Links and noise that an example adds are gone after it."""
-    before = [(registry, dict(registry)) for registry in (law.LINKS, law.NOISE)]
+    registries = (law.LINKS, law.NOISE, law.LIKELIHOODS, law.TERMS)
+    before = [(registry, dict(registry)) for registry in registries]
     yield
     for registry, entries in before:
         registry.clear()
@@ -87,21 +88,25 @@ def test_the_code_of_readme_runs(at_work, skip_fits):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_recipes_run(skip_fits, own_entries, tiny_table, tiny_svi):
     run("docs/extending.md", table=tiny_table)
-    (_, benchmark), (_, rows), (link, _), (noise, _) = skip_fits
+    (_, benchmark), (_, rows), (link, _), (noise, _), (laplace, _), (term, _) = skip_fits
     assert benchmark.benchmarks == ("MMLU", "GSM8K", "MyEval")
     assert rows["family"].unique().tolist() == ["ours"]
     assert (link.link, noise.noise) == ("cloglog", "binomial")
-    for chosen in (link, noise):  # the law at draws of another fit
-        changed = tiny_svi.spec.replace(link=chosen.link, noise=chosen.noise)
+    assert (laplace.likelihood, term.terms) == ("laplace", ("release_year",))
+    for chosen in (link, noise, laplace):  # the law at draws of another fit
+        changed = tiny_svi.spec.replace(
+            link=chosen.link, noise=chosen.noise, likelihood=chosen.likelihood
+        )
         post = sb.Posterior(tiny_svi.tree, changed)
         assert bool(post.data_tree["log_likelihood"]["score"].notnull().all())
-        assert not post.expected_scores().equals(tiny_svi.expected_scores()) or chosen is noise
+        assert not post.expected_scores().equals(tiny_svi.expected_scores()) or chosen is not link
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_the_recipes_fit(own_entries, tiny_table):
-    names = run("docs/extending.md", table=tiny_table)
+def test_the_recipes_fit(own_entries):
+    table = sb.load_dataset().select(benchmarks=["MMLU", "GSM8K", "ARC"])
+    names = run("docs/extending.md", table=table)
     assert "ours" in names["mine"].families
     score = names["post"].data_tree["log_likelihood"]["score"]
     assert bool(score.notnull().all())
@@ -121,23 +126,60 @@ def test_the_link_of_the_recipe_is_a_link():
     np.testing.assert_allclose(back, eta, atol=1e-5)
 
 
-def test_the_places_of_a_likelihood_exist_and_are_all():
-    text = (ROOT / "docs/extending.md").read_text(encoding="utf-8").split("**Another density**")[1]
-    named = re.findall(r"^- .*?:", text, re.M)
-    places = [p for line in named for p in re.findall(r"`([\w.]+)\.(\w+)`", line)]
-    assert len(places) == 7
-    for module, name in places:
-        assert hasattr(import_module(f"sloth_bayes.{module}"), name), (module, name)
-    # what reads the degrees of freedom without handing them to one of the places named
-    package = Path(sb.__file__).parent
-    given = re.compile(r"(isinf|isfinite|standard_t|standard_gamma)\(.*\bdf\b")
-    sources = {
-        ".".join(p.relative_to(package).with_suffix("").parts): p.read_text(encoding="utf-8")
-        for p in package.rglob("*.py")
-    }
-    knows = {module for module, source in sources.items() if given.search(source)}
-    knows -= {"ratings.model"}  # ratings have a model of their own
-    assert knows <= {module for module, _ in places}
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_term_of_the_recipe_is_a_term_everywhere(own_entries, tmp_path):
+    """One file and one line: it is fitted, forecast, observed, kept and judged."""
+    names: dict = {"sb": sb, "law": law}
+    source = next(b for b in blocks("docs/extending.md") if "class ReleaseYear" in b)
+    exec(source.split("post =")[0], names)
+    families = ["qwen1.5", "qwen2", "llama-2", "meta-llama-3", "pythia", "gemma", "gemma-2"]
+    table = sb.load_dataset().select(families=families, benchmarks=["MMLU", "ARC", "HellaSwag"])
+    spec = sb.Sloth(terms=["release_year"], n_skills=1, link="logistic")
+    assert sb.Sloth.from_toml(spec.to_toml()) == spec
+    years = spec.prior(table, draws=200).merged["release_year"]
+    assert 0.2 < years.std() < 0.4
+    post = spec.fit(table, method="svi", steps=100, starts=1, draws=100, progress=False)
+    assert any(q.startswith("release_year[") for q in post.diagnostics().table["quantity"])
+
+    who = sb.candidates("qwen2", 30.0, 7.0)
+    early, late = (
+        post.forecast(who.assign(released=month)).draws["expected"].values[0, :, 0]
+        for month in ("2024-01", "2025-01")
+    )
+    v = post.merged
+    eta = [inverse(post, fraction) for fraction in (early, late)]
+    shift = np.einsum("sjk,sk->sj", v["loading"], v["release_year"])  # of one year
+    np.testing.assert_allclose(eta[1] - eta[0], shift, atol=2e-3)
+    unsaid = post.forecast(who).draws["expected"].values[0, :, 0]  # the family's own date
+    month = post.constant_data["year"].groupby(post.constant_data["family_of_model"]).mean()
+    there = float(month.sel(family_of_model="qwen2")) - 1.0
+    np.testing.assert_allclose(inverse(post, unsaid) - eta[0], there * shift, atol=2e-3)
+    with pytest.raises(sb.DataError, match="new family and has no 'year'"):
+        post.forecast(sb.candidates(params_b=1, tokens_t=1), new_family=True)
+
+    mine = pd.DataFrame({"model": ["mine-1b"], "family": "mine", "params_b": 1.4, "tokens_t": 0.3,
+                         "released": "2025-07", "ARC": 0.33, "HellaSwag": 0.55})  # fmt: skip
+    seen = post.condition(mine)
+    assert float(seen.constant_data["year"].sel(model="mine-1b")) == pytest.approx(2.5)
+    seen.save(tmp_path / "post.nc")
+    again = sb.load(tmp_path / "post.nc")
+    assert again.spec == spec
+    larger = sb.candidates("mine", 7, 1)
+    pd.testing.assert_frame_equal(again.forecast(larger).frame, seen.forecast(larger).frame)
+
+
+def inverse(post: sb.Posterior, expected: np.ndarray) -> np.ndarray:
+    """Predictors at expected scores (S, J)."""
+    v = post.merged
+    fraction = (expected.astype(float) - v["lower"]) / (v["upper"] - v["lower"])
+    return equations.inverse_link(post.spec.link, fraction, v["link_shape"], np)
+
+
+@pytest.mark.long
+def test_the_page_of_numpyro_runs():
+    names = run("docs/numpyro.md")
+    assert names["pointwise"].shape == names["replicated"].shape == (20, len(names["score"]))
 
 
 def test_the_page_of_the_api_is_up_to_date():
