@@ -17,13 +17,20 @@ from sloth_bayes.support.files import atomic_path
 
 _DATA = Path(__file__).resolve().parents[1] / "data"
 _LEADERBOARD = "open_llm_leaderboard_2025"
-# dump, extract, column that names a row, columns of the mapping that hold such names
-_DUMPS = (
-    (f"{_LEADERBOARD}/huggingface_v1.csv.gz", f"{_LEADERBOARD}/v1.csv", "fullname", "leaderboard_v1"),
-    (f"{_LEADERBOARD}/huggingface_v2.csv.gz", f"{_LEADERBOARD}/v2.csv", "model_name", "leaderboard_v2"),
-    ("model_facts/epoch_language_models.csv", "model_facts/epoch_language_models.csv", "Model", "tokens_fact"),
-    ("model_facts/epoch_params_tokens_2026-05.csv", "model_facts/epoch_params_tokens_2026-05.csv", "Model", "tokens_fact"),
-)  # fmt: skip
+_FACTS = ("epoch_language_models.csv", "epoch_params_tokens_2026-05.csv")
+# dump, extract, column that names a row, column of the mapping that holds such names
+_DUMPS = [
+    *(
+        (
+            f"{_LEADERBOARD}/huggingface_{v}.csv.gz",
+            f"{_LEADERBOARD}/{v}.csv",
+            key,
+            f"leaderboard_{v}",
+        )
+        for v, key in (("v1", "fullname"), ("v2", "model_name"))
+    ),
+    *((f"model_facts/{name}", f"model_facts/{name}", "Model", "tokens_fact") for name in _FACTS),
+]
 
 
 def extract(dumps: Path, data: Path = _DATA) -> list[Path]:

@@ -75,7 +75,7 @@ def build(out: Path, sources: Path, raw: Path, shipped: pd.DataFrame) -> list[Pa
     runs = [*_leaderboard_runs(mapping, raw), *_swallow_runs(mapping, sources, raw)]
     used = pd.concat(runs, ignore_index=True)
     models = _described(mapping, raw)
-    models = models.reindex(columns=[*_DESCRIBES, *benchmarks]).fillna("")
+    models = models.reindex(columns=[*_DESCRIBES, *benchmarks], fill_value="").astype("str")
     old = [b for b in benchmarks if b in shipped and (shipped[b] != "").any()]
     v1 = [column for column in old if column not in _renamed(sources, "leaderboard_v2").values()]
     models.update(shipped[v1][shipped[v1] != ""])
