@@ -421,9 +421,8 @@ def datasets() -> pd.DataFrame:
 
     Examples
     --------
-    >>> datasets()[["name", "models", "benchmarks", "scores", "licence"]].values.tolist()
-    [['open_llm_leaderboard', 188, 12, 1638, 'MIT'],
-     ['open_models', 461, 36, 4704, 'MIT, MPL-2.0, CC BY 4.0']]
+    >>> datasets()[["name", "models", "benchmarks", "scores", "licence"]].values.tolist()[0]
+    ['open_llm_leaderboard', 188, 12, 1638, 'MIT']
     """
     rows = []
     for name in dataset_names():
