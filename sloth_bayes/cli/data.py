@@ -36,7 +36,7 @@ def show(
     family: Annotated[Strings, "Show the scores of this family; repeatable."] = None,
     as_csv: Annotated[AsCsv, "The rows as CSV."] = False,
 ) -> None:
-    """Show a data set: its benchmarks and families, or the scores of one family.
+    """Show a data set: its benchmarks, what links them, its families; or one family's scores.
 
     Example: [bold]sloth-bayes data show open_llm_leaderboard --family qwen2[/bold]
     """
@@ -66,13 +66,16 @@ def _print_scores(data: Leaderboard) -> None:
              *(plain(row[name], ".1p") for name in names)]
             for row in frame.to_dict("records")
         ]  # fmt: skip
-        table = plain_table(["model", "params B", "tokens T", *names], rows)
+        # the title says the table that a name has in brackets
+        short = [name.partition(" (")[0] for name in names]
+        table = plain_table(["model", "params B", "tokens T", *short], rows)
         table.columns[0].overflow = "fold"
         out.print(table)
         out.print()
 
 
 def _print_dataset(data: Leaderboard) -> None:
+    from ..table.benchmarks import settings
     from ..table.leaderboard import datasets
 
     out = console()
@@ -83,20 +86,28 @@ def _print_dataset(data: Leaderboard) -> None:
         f"{data.n_scores} scores; {about['licence']}; {about['source']}; "
         f"fingerprint {data.fingerprint}\n"
     )
-    head = ("benchmark", "leaderboard", "chance %", "questions", "scores", "range %")
+    known = settings(data.name)
     percent = 100 * data.frame[[b.name for b in data.benchmarks]]
-    rows = [
-        [
-            b.name,
-            b.leaderboard or "-",
-            f"{100 * b.chance:.1f}",
-            str(b.n_questions or "-"),
-            str(percent[b.name].count()),
-            f"{percent[b.name].min():.1f} - {percent[b.name].max():.1f}",
+    for board in dict.fromkeys(b.leaderboard for b in data.benchmarks):
+        head = (board or "benchmark", "chance %", "questions", "scores", "range %", "setting")
+        rows = [
+            [
+                b.name,
+                f"{100 * b.chance:.1f}",
+                str(b.n_questions or "-"),
+                str(percent[b.name].count()),
+                f"{percent[b.name].min():.1f} - {percent[b.name].max():.1f}",
+                known[b.name],
+            ]
+            for b in data.benchmarks
+            if b.leaderboard == board
         ]
-        for b in data.benchmarks
-    ]
-    out.print(plain_table(head, rows))
+        out.print(plain_table(head, rows, sides="lrrrrl", fixed=range(5)))
+        out.print()
+    shared = data.shared_models()
+    out.print("models that leaderboards share", style="bold")
+    rows = [[board, *map(str, row)] for board, row in zip(shared.index, shared.to_numpy())]
+    out.print(plain_table(["", *shared.columns], rows))
     out.print("\nfamilies: " + ", ".join(data.families))
 
 

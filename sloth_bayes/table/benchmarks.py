@@ -81,6 +81,15 @@ def read_benchmarks(name: str) -> tuple[Benchmark, ...]:
     return tuple(Benchmark(*row) for row in table[columns].itertuples(index=False))
 
 
+def settings(name: str) -> dict[str, str]:
+    """How each benchmark of a data set that ships was run: shots, metric, reasoning in words."""
+    rows = read_cells(dataset_folder(name) / "benchmarks.csv")
+    thinks = rows.get("chain_of_thought", pd.Series("no", rows.index)) == "yes"
+    shots = rows["shots"].map(lambda n: f"{n}-shot " if n else "")
+    words = shots + rows["metric"] + thinks.map({True: ", CoT", False: ""})
+    return dict(zip(rows["name"], words))
+
+
 def known_benchmarks() -> dict[str, Benchmark]:
     """Those of the Open LLM Leaderboard, by name."""
     return {b.name: b for b in read_benchmarks(DEFAULT)}

@@ -239,6 +239,35 @@ class Leaderboard:
             name="released",
         )
 
+    def shared_models(self) -> pd.DataFrame:
+        """How many models each pair of leaderboards shares: the links between them.
+
+        A model belongs to a leaderboard if it has a score on one of its benchmarks. What one
+        leaderboard tells about another rests on the models that both have.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Leaderboards in rows and columns, in the order of their benchmarks; the diagonal
+            counts the models of each. Benchmarks of no leaderboard are left aside.
+
+        Examples
+        --------
+        >>> load_dataset().shared_models().loc["v1", "v2"]
+        np.int64(85)
+        """
+        boards = list(dict.fromkeys(b.leaderboard for b in self._benchmarks if b.leaderboard))
+        has = pd.DataFrame(
+            {
+                board: self._frame[[b.name for b in self._benchmarks if b.leaderboard == board]]
+                .notna()
+                .any(axis=1)
+                .astype(int)
+                for board in boards
+            }
+        )
+        return has.T @ has
+
     def select(
         self,
         models: str | Iterable[str] | None = None,
@@ -392,8 +421,8 @@ def datasets() -> pd.DataFrame:
 
     Examples
     --------
-    >>> datasets()[["name", "models", "benchmarks", "scores", "licence"]].values.tolist()
-    [['open_llm_leaderboard', 188, 12, 1638, 'MIT']]
+    >>> datasets()[["name", "models", "benchmarks", "scores", "licence"]].values.tolist()[0]
+    ['open_llm_leaderboard', 188, 12, 1638, 'MIT']
     """
     rows = []
     for name in dataset_names():
@@ -437,9 +466,10 @@ def load_dataset(name: str = DEFAULT, corrected: bool = True) -> Leaderboard:
     table = read_cells(folder / "models.csv")
     if corrected:
         table = _apply(table, load_corrections(name))
-    releases = read_cells(folder / "releases.csv")
-    months = dict(zip(releases["family"], releases["year"] + "-" + releases["month"].str.zfill(2)))
-    table["released"] = table["family"].map(months)
+    if "released" not in table:
+        rows = read_cells(folder / "releases.csv")
+        months = dict(zip(rows["family"], rows["year"] + "-" + rows["month"].str.zfill(2)))
+        table["released"] = table["family"].map(months)
     return Leaderboard.from_frame(table, read_benchmarks(name), name)
 
 
@@ -456,12 +486,20 @@ def load_subscores(name: str = DEFAULT) -> pd.DataFrame:
     pandas.DataFrame
         One row a sub-score: model, benchmark, subtask, score in [0, 1].
 
+    Raises
+    ------
+    DataError
+        The data set has none.
+
     Examples
     --------
     >>> load_subscores().groupby("benchmark")["subtask"].nunique().to_dict()
     {'BBH': 24, 'GPQA': 3, 'MATH Lvl 5': 7, 'MMLU': 57, 'MUSR': 3}
     """
-    table = read_cells(dataset_folder(name) / "subscores.csv")
+    path = dataset_folder(name) / "subscores.csv"
+    if not path.exists():
+        raise DataError(f"data set {name!r} has no sub-scores; {DEFAULT!r} has.")
+    table = read_cells(path)
     return table.assign(score=table["score"].astype(float))
 
 
@@ -477,7 +515,8 @@ def load_corrections(name: str = DEFAULT) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row a corrected cell: model, column, from, to, source, note, all as text. An
-        empty ``from`` means that nothing was published.
+        empty ``from`` means that nothing was published, an empty ``to`` that the value is
+        not used.
 
     Examples
     --------

@@ -1,9 +1,10 @@
 """Rebuild the tidy tables of ``data/`` from the raw files kept beside them.
 
-The raw table is one wide CSV per collection. Four tidy files come out of it: one row a
-model with the twelve headline scores, one row a sub-score, one row a score of any other
-benchmark, and one row for each headline that its own sub-scores contradict. Values are
-never altered; corrections are applied when a data set is loaded, not here.
+Four tidy files come out of the wide table of the published comparison: one row a model with
+the twelve headline scores, one row a sub-score, one row a score of any other benchmark, and one
+row for each headline that its own sub-scores contradict. Two come out of all leaderboards
+(:mod:`.open_models`). Values are never altered; corrections are applied when a data set is
+loaded, not here.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pandas as pd
 from ..errors import DataError, FileFormatError
 from ..support.files import atomic_path, read_cells
 from ..support.shipped import DEFAULT, checkout, shipped
+from . import open_models
 from .headline import headline
 
 _COLUMNS = {
@@ -42,38 +44,39 @@ _PREFIX = {
 
 
 def build(out: str | Path | None = None, raw: str | Path | None = None) -> list[Path]:
-    """Write the tidy files of the Open LLM Leaderboard data set.
+    """Write the tidy files of the leaderboards that ship.
 
-    The hand-made files (``benchmarks.csv``, ``corrections.csv``, ``releases.csv``,
-    ``moe.csv``, ``about.toml``) are sources: they are read where needed, never written.
+    The hand-made files (``benchmarks.csv``, ``corrections.csv``, ``mapping.csv`` and so on)
+    are sources: they are read where needed, never written.
 
     Parameters
     ----------
     out
-        A folder that gets ``open_llm_leaderboard/*.csv``. By default the ``data`` folder of
-        the checkout that the package is imported from.
+        A folder that gets ``open_llm_leaderboard/*.csv`` and ``open_models/*.csv``. By default
+        the ``data`` folder of the checkout that the package is imported from.
     raw
-        The folder holding ``open_llm_leaderboard/sloth_data_v2.csv``; by default the
-        ``raw`` folder that ships.
+        The folder holding the raw files, laid out as the ``raw`` folder that ships, which is
+        the default.
 
     Returns
     -------
     list of pathlib.Path
-        The files written. The same raw file always gives the same bytes.
+        The files written. The same raw files always give the same bytes.
 
     Raises
     ------
     FileFormatError
-        No `out` was given and the package is installed, not a checkout; or the raw table
+        No `out` was given and the package is installed, not a checkout; or a raw table
         cannot be read.
     DataError
-        The raw table lacks a column or holds something that is not a number.
+        A raw table lacks a column, holds something that is not a number, or has a row that
+        no hand-made file accounts for.
 
     Examples
     --------
     >>> import tempfile
-    >>> [path.name for path in build(tempfile.mkdtemp())]
-    ['models.csv', 'subscores.csv', 'other_scores.csv', 'headline_check.csv']
+    >>> [path.name for path in build(tempfile.mkdtemp())][-2:]
+    ['models.csv', 'sources.csv']
     """
     if out is None:
         root = checkout()
@@ -84,13 +87,14 @@ def build(out: str | Path | None = None, raw: str | Path | None = None) -> list[
             )
         out = root / "data"
     sources = shipped("data")
-    source = (Path(raw) if raw is not None else sources / "raw") / DEFAULT / "sloth_data_v2.csv"
-    rows = _read(source)
-    folder = Path(out) / DEFAULT
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileFormatError(f"cannot write to {folder}: {error.strerror}.") from error
+    raw = Path(raw) if raw is not None else sources / "raw"
+    rows = _read(raw / DEFAULT / "sloth_data_v2.csv")
+    folder, joint = Path(out) / DEFAULT, Path(out) / open_models.NAME
+    for target in (folder, joint):
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FileFormatError(f"cannot write to {target}: {error.strerror}.") from error
     parts = pd.MultiIndex.from_tuples(_parts(rows).values(), names=("benchmark", "subtask"))
     subscores = _long(rows[[*_parts(rows)]].set_axis(parts, axis=1))
     corrections = read_cells(sources / DEFAULT / "corrections.csv")
@@ -104,7 +108,8 @@ def build(out: str | Path | None = None, raw: str | Path | None = None) -> list[
     for name, table in tables.items():
         with atomic_path(folder / name) as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")
-    return [folder / name for name in tables]
+    models = open_models.build(joint, sources / open_models.NAME, raw, tables["models.csv"])
+    return [*(folder / name for name in tables), *models]
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -420,6 +420,10 @@ def test_data_list_and_show():
     assert max(map(len, family.splitlines())) <= 100
     rows = run("data", "show", "open_llm_leaderboard", "--family", "qwen2", "--csv").stdout
     assert len(pd.read_csv(io.StringIO(rows))) == 4
+    joint = run("data", "show", "open_models").stdout
+    assert all(b.name in joint for b in sb.load_dataset("open_models").benchmarks)
+    assert "4-shot exact_match, CoT" in joint
+    assert "models that leaderboards share" in joint
     assert "unknown data set" in fails("data", "show", "open_llm")
     assert "did you mean 'qwen2'" in fails(
         "data", "show", "open_llm_leaderboard", "--family", "qwen-2"
