@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated, Any, cast
 
 import typer
@@ -46,9 +47,11 @@ class Group(TyperGroup):
     """
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a verb."""
+        """Run a verb, with warnings said as errors are."""
         try:
-            result = super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _say_warning  # type: ignore[assignment]
+                result = super().invoke(ctx)
             if ctx.invoked_subcommand is None:
                 typer.echo(ctx.get_help())
             sys.stdout.flush()
@@ -101,6 +104,10 @@ _VERBS = {
 for _parent, _verbs in _VERBS.items():
     for _verb in _verbs:
         _parent.command(_verb.__name__.rstrip("_"))(_verb)
+
+
+def _say_warning(message: Warning | str, *where: Any) -> None:
+    say("warning", str(message).rstrip("."))
 
 
 def main() -> None:
