@@ -291,7 +291,7 @@ def test_parts_average_as_the_table_does(write, data, benchmark):
     values = data.draw(
         st.lists(st.floats(0, 1), min_size=len(part), max_size=len(part)), label="scores"
     )
-    keys = [f"{metric},none" for metric in part["metric"]]
+    keys = [f"{metric.split(' | ')[-1]},none" for metric in part["metric"]]
     results = {t: {k: v} for t, k, v in zip(part["task"], keys, values)}
     # the group's own score, weighted by questions, gives way to its parts
     results[part["set"].iloc[0]] = {keys[0]: 0.123}
@@ -714,8 +714,8 @@ def test_data_read_of_bad_input(write, tmp_path):
     assert all(line.startswith("sloth-bayes: warning: ") for line in warned)
     assert any("ARC (arc_challenge) is skipped: evaluated with 0" in line for line in warned)
     assert error == (
-        "sloth-bayes: error: no score can be used; --allow-mismatch uses other shots and metrics "
-        "as they are."
+        "sloth-bayes: error: no score can be used; --allow-mismatch uses other shots, metrics and "
+        "settings as they are."
     )
     unknown = run("data", "read", write({"winogrande": {"acc,none": 0.5}}))
     assert unknown.exit_code == 2
