@@ -164,7 +164,9 @@ def read_reviews(
         for line, id_, entry in lines:
             known, there = questions.get(id_), set[str]()
             text = _text(entry)
-            other = text and texts.setdefault(id_, text) != text
+            known_text = texts.setdefault(id_, text) if text else ""
+            # one file may wrap the words in a prompt
+            other = not (text in known_text or known_text in text)
             if known is not None and known.skills:
                 other = other or not _skills(entry) <= known.skills
             for name, value in entry["score"].items():
@@ -295,7 +297,7 @@ def _questions(path: Path, skip: _Skip) -> dict[str, _Question]:
         out[id_] = _Question(
             level,
             ", ".join(map(str, domain)) if isinstance(domain, list) else str(domain),
-            _text(entry),
+            _text(entry) or _text({"question": entry.get("text")}),
             frozenset(s for s in known if s) if None not in known else frozenset(),
         )
     if out and all(question.level is None for question in out.values()):

@@ -105,6 +105,7 @@ def described(name: str, scores: np.ndarray) -> Benchmark:
     return known
 
 
+@functools.cache
 def resembled(name: str) -> str | None:
     """The benchmark that ships which a name of another spelling, or of a variant, looks like.
 
@@ -146,6 +147,12 @@ def said_of_near(near: dict[str, str]) -> str:
     ).replace("and is not", "and is not" if len(near) == 1 else "and are not")
 
 
+def warn_of_near(near: dict[str, str]) -> None:
+    """A warning that names :func:`near_named` columns, if there are any."""
+    if near:
+        warnings.warn(f"{said_of_near(near)}.", UserWarning, stacklevel=5)
+
+
 def name_of(benchmark: str | Benchmark) -> str:
     """Of a benchmark that may be given by name only."""
     return benchmark if isinstance(benchmark, str) else benchmark.name
@@ -169,8 +176,7 @@ def listed_benchmarks(
                 f"say which columns hold scores, {hint}"
                 + (f"; {said_of_near(near)}." if near else ".")
             )
-        if near:
-            warnings.warn(f"{said_of_near(near)}.", UserWarning, stacklevel=4)
+        warn_of_near(near)
         return found
     if isinstance(benchmarks, str | Benchmark):
         benchmarks = [benchmarks]

@@ -232,7 +232,10 @@ def _cell(path: Path, text: str, column: str, model: str) -> float | None:
         return None
     value = number(plain)
     if value is None:
-        advice = what_to_write(text, "params_b" if "param" in column.casefold() else "points")
+        plain = column.casefold()
+        amount = "params_b" if "param" in plain else "tokens_t"
+        sized = "param" in plain or "token" in plain or "data size" in plain
+        advice = what_to_write(text, amount if sized else "points")
         said = f": {advice}." if advice else ", not a number."
         raise DataError(f"{path}: {column} of model {model!r} is {text!r}{said}")
     return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import sloth_bayes as sb
@@ -181,6 +182,12 @@ def test_20_near_named_benchmarks_are_named(tmp_path):
     assert table.benchmark_names == ("MMLU",)
     told = run("fit", "--data", path, "--out", tmp_path / "no" / "x.nc").stderr  # fits nothing
     assert "sloth-bayes: warning: 3 columns look like a benchmark of the leaderboards" in told
+
+
+def test_near_named_benchmarks_of_appended_rows_are_named():
+    row = {"model": ["m"], "family": "m", "params_b": 1, "tokens_t": 1, "MMLU": 0.3, "gsm8k": 0.2}
+    with pytest.warns(UserWarning, match="a column looks like a benchmark.*'gsm8k' like GSM8K"):
+        sb.load_dataset().with_rows(pd.DataFrame(row))
 
 
 def test_nothing_is_said_where_nothing_is_wrong():

@@ -322,7 +322,10 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3)
     | st.dictionaries(
         st.sampled_from([*TASKS["task"].sample(12, random_state=1), "acc", "acc,none", "acc_norm",
-                         "n-shot", "config", "configs", "limit", "original", "versions"]),
+                         "n-shot", "config", "configs", "limit", "original", "versions",
+                         "model_args", "gen_kwargs", "generation_kwargs", "until", "temperature", "pretrained",
+                         "quantization_config", "model_num_parameters", "chat_template",
+                         "samples"]),
         inner, max_size=4,
     ),
     max_leaves=12,
@@ -336,7 +339,8 @@ json_values = st.recursive(
         optional={
             key: json_values
             for key in ("config", "n-shot", "configs", "versions", "groups", "n-samples", "date",
-                        "group_subtasks", "model_name")
+                        "group_subtasks", "model_name", "chat_template", "system_instruction",
+                        "fewshot_as_multiturn", "lm_eval_version", "config_general")
         },
     )
 )  # fmt: skip
