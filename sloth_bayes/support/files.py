@@ -119,7 +119,7 @@ def _require_commas(path: str | os.PathLike[str]) -> None:
             header = file.readline()
     except (OSError, UnicodeDecodeError):
         return  # what reads the file says so
-    for mark, name in ((";", ";"), ("\t", "tabs"), ("|", "|")):
+    for mark, name in ((";", ";"), ("\t", "tabs")):
         if header.count(mark) > header.count(","):
             raise FileFormatError(
                 f"{path} is separated by {name}: use commas between cells, and decimal points."

@@ -24,6 +24,7 @@ from ..support.shipped import DEFAULT, dataset_folder
 from ..support.spelling import what_to_write
 from ..support.words import counted
 from .benchmarks import near_named, said_of_near
+from .comparability import judge
 from .identity import in_name, precision
 from .leaderboard import load_dataset
 from .readings import Gathered, Reading, Skip, last_part, number
@@ -78,6 +79,8 @@ def gather(path: Path, chosen: list[str], scale: Scale | None, out: Gathered) ->
             )
     for i in _one_a_model(path, table, headers, names, rows, out):
         model = names[i][0]
+        stored = str(table.at[i, headers["precision"]]) if "precision" in headers else ""
+        weights = (precision(stored) or in_name(model)) if kind == "leaderboard" else ""
         _export_row(path, table.iloc[i], headers, model, out, kind)
         done: set[str] = set()
         for spec in known:
@@ -97,7 +100,8 @@ def gather(path: Path, chosen: list[str], scale: Scale | None, out: Gathered) ->
             if shots is not None and shots != wanted:
                 made = counted(shots, "shot")
                 flaws = (f"evaluated with {made}, where the leaderboard has {wanted}",)
-            out.readings.append(found._replace(score=score, flaws=flaws))
+            notes = judge(benchmark, "", {"weights": weights} if weights else {}).notes
+            out.readings.append(found._replace(score=score, flaws=flaws, note="; ".join(notes)))
 
 
 def _one_a_model(
@@ -157,10 +161,9 @@ def _dtype(text: str) -> str:
 def _header(name: str) -> str:
     """A column's name as people type it: without arrows, case, spacing, or the shots it names."""
     wrapped = _WRAPPED.fullmatch(name.strip())
-    name = _SHOTS.sub("", wrapped[1] if wrapped else name)
-    if name.casefold().startswith("truthful"):
-        name = _MC2.sub("", name.casefold())
-    return " ".join(re.sub(r"[^\w#()./+\- ]", "", name).split()).casefold()
+    name = re.sub(r"[^\w#()./+\- ]", "", wrapped[1] if wrapped else name)
+    name = " ".join(_SHOTS.sub("", name).split()).casefold()
+    return _MC2.sub("", name) if name.startswith("truthful") else name
 
 
 def _named_shots(column: str) -> int | None:
@@ -204,8 +207,8 @@ def _export_names(
     path: Path, table: pd.DataFrame, headers: Mapping[str, str]
 ) -> list[tuple[str, ...]]:
     """Every name of every row: the one to use, its last part, the leaderboard's own key."""
-    column = next((headers[h] for h in ("fullname", "model_name_for_query", "model", "model name")
-                   if h in headers), None)  # fmt: skip
+    known = ("fullname", "model_name_for_query", "model", "model name", "model_name")
+    column = next((headers[h] for h in known if h in headers), None)
     if column is None:
         raise FileFormatError(f"{path} has no column with the models' names ('fullname', 'Model').")
     names: list[tuple[str, ...]] = []

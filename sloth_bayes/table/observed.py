@@ -381,8 +381,12 @@ def _assemble(out: Gathered, allow_mismatch: bool) -> list[Reading]:
     for best in used:
         for note in filter(None, dict.fromkeys(best.note.split("; "))):
             alike[best.model, note].append(best.benchmark)
-    for (model, note), benchmarks in alike.items():
-        out.notes.append(f"{', '.join(benchmarks)} of {model} may not compare: {note}.")
+    shared: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for (model, note), which in alike.items():
+        shared[", ".join(which), note].append(model)
+    for (names, note), of in shared.items():
+        more = f" and {len(of) - _SHOWN} more" if len(of) > _SHOWN else ""
+        out.notes.append(f"{names} of {', '.join(of[:_SHOWN])}{more} may not compare: {note}.")
     return used
 
 

@@ -323,7 +323,8 @@ json_values = st.recursive(
     | st.dictionaries(
         st.sampled_from([*TASKS["task"].sample(12, random_state=1), "acc", "acc,none", "acc_norm",
                          "n-shot", "config", "configs", "limit", "original", "versions",
-                         "model_args", "gen_kwargs", "generation_kwargs", "until", "temperature", "pretrained",
+                         "model_args", "gen_kwargs", "generation_kwargs", "until",
+                         "temperature", "pretrained",
                          "quantization_config", "model_num_parameters", "chat_template",
                          "samples"]),
         inner, max_size=4,
@@ -585,6 +586,65 @@ def test_export_of_the_first_leaderboard(export):
     assert one.frame[["model", "family", "tokens_t"]].values.tolist() == [["one-7b-chat", "f", 2.0]]
     with pytest.raises(UnknownNameError, match=r"unknown model 'one-8b'.*'one-7b'"):
         sb.read_observed(path, model="one-8b")
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        ("ARC (25-shot)", "TruthfulQA (0-shot)", "MMLU (5-shot)"),
+        ("ARC (25-s) ⬆️", "TruthfulQA (MC) (0-s) ⬆️", "MMLU (5-s) ⬆️"),
+        ("arc:challenge", "truthfulqa:mc", "hendrycksTest"),
+        ("harness|arc:challenge|25", "harness|truthfulqa:mc|0", "harness|hendrycksTest|5"),
+        ("ARC", "TruthfulQA MC2", "MMLU"),
+    ],
+)
+def test_the_columns_of_2023(export, columns):
+    values = dict(zip(columns, ([45.0], [40.0], [41.0])))
+    found = sb.read_observed(export(Model=["lab/a"], Average=[42.0], **values))
+    assert scores(found) == {"ARC": 0.45, "TruthfulQA": 0.4, "MMLU": 0.41}
+    assert found.messages == ()
+
+
+def test_a_header_with_other_shots_or_metric_is_not_the_benchmark(export):
+    other = {"ARC": [45.0], "HellaSwag (0-shot)": [50.0], "TruthfulQA (MC1)": [30.0]}
+    found = sb.read_observed(export(Model=["lab/a"], Average=[42.0], **other))
+    assert scores(found) == {"ARC": 0.45}
+    assert "evaluated with 0 shots, where the leaderboard has 10" in found.messages[0]
+    assert "'TruthfulQA (MC1)' like TruthfulQA" in found.messages[1]
+
+
+def test_quantised_rows_are_models_of_their_own(export):
+    path = export(**{"Model": ["lab/a-7b"] * 3, "Average": [1] * 3, "ARC": [45, 46, 44],
+                     "Precision": ["torch.float16", "float32", "4bit"],
+                     "#Params (B)": [7, 7, 3.9]})  # fmt: skip
+    found = sb.read_observed(path)
+    assert found.frame[["model", "ARC"]].values.tolist() == [["a-7b", 0.45], ["a-7b-4bit", 0.44]]
+    np.testing.assert_array_equal(found.frame["params_b"], [7, np.nan])
+    assert found.used["note"].tolist()[0] == ""
+    assert "its weights are quantised (4bit)" in found.used["note"].tolist()[1]
+    only = sb.read_observed(path, model="a-7b-4bit")
+    assert only.frame["model"].tolist() == ["a-7b-4bit"]
+
+
+def test_a_model_twice_leaves_the_others(export):
+    path = export(Model=["a", "a", "b"], Average=[1] * 3, ARC=[45, 46, 44])
+    found = sb.read_observed(path)
+    assert found.frame["model"].tolist() == ["b"]
+    assert found.skipped["kind"].tolist() == ["ambiguous"]
+    same = sb.read_observed(export(Model=["a", "a"], Average=[1, 1], ARC=[45, 45]))
+    assert scores(same) == {"ARC": 0.45}
+
+
+@pytest.mark.parametrize(
+    ("cells", "advice"),
+    [
+        (dict(ARC=["45,3"]), "write 45.3, with a decimal point"),
+        ({"ARC": [45], "#Params (B)": ["7B"]}, "write 7"),
+    ],
+)
+def test_cells_of_exports_in_other_spellings(export, cells, advice):
+    with pytest.raises(DataError, match=advice):
+        sb.read_observed(export(Model=["a"], Average=[1], **cells))
 
 
 V2 = {"fullname": ["lab/a"], "Average ⬆️": [20.0], "IFEval": [40.0], "MATH Lvl 5": [5.0]}
