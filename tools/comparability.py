@@ -48,7 +48,7 @@ def page() -> str:
     second = [
         [
             row.about,
-            row.benchmarks,
+            row.benchmarks + (f" ({_code(row.task)})" if row.task != "*" else ""),
             f"{row.setting} {_code(row.value)}" if row.value != "*" else f"{row.setting}, any",
             row.verdict,
             ", ".join(filter(None, [WORDS[row.direction], row.points])),

@@ -377,6 +377,12 @@ def _assemble(out: Gathered, allow_mismatch: bool) -> list[Reading]:
                 why = "; ".join(best.flaws)
                 out.notes.append(f"{benchmark} of {model} is used although it differs: {why}.")
             used.append(best)
+    out.notes += _shared_notes(used)
+    return used
+
+
+def _shared_notes(used: Iterable[Reading]) -> list[str]:
+    """What may shift scores, each thing said once, of all benchmarks and models it is of."""
     alike: dict[tuple[str, str], list[str]] = defaultdict(list)
     for best in used:
         for note in filter(None, dict.fromkeys(best.note.split("; "))):
@@ -384,10 +390,11 @@ def _assemble(out: Gathered, allow_mismatch: bool) -> list[Reading]:
     shared: dict[tuple[str, str], list[str]] = defaultdict(list)
     for (model, note), which in alike.items():
         shared[", ".join(which), note].append(model)
+    told = []
     for (names, note), of in shared.items():
         more = f" and {len(of) - _SHOWN} more" if len(of) > _SHOWN else ""
-        out.notes.append(f"{names} of {', '.join(of[:_SHOWN])}{more} may not compare: {note}.")
-    return used
+        told.append(f"{names} of {', '.join(of[:_SHOWN])}{more} may not compare: {note}.")
+    return told
 
 
 def _note(used: Reading) -> str:

@@ -117,6 +117,16 @@ def verdict(path):
         (MATH, {"versions": {"leaderboard_math_algebra_hard": 3.0}}, False, "checks answers sym"),
         (MATH, {"lm_eval_version": "0.4.11"}, False, "exact_match of harness 0.4.11 checks"),
         (MATH, {"lm_eval_version": "0.4.5"}, True, None),
+        # versions that nobody has compared yet
+        (ARC, {"versions": {"arc_challenge": 1.0}}, True, None),
+        (ARC, {"versions": {"arc_challenge": 2.0}}, True, "version 2 of the task is newer"),
+        (IFEVAL, {"versions": {"leaderboard_ifeval": 3.0}}, True, None),
+        (BBH, {"versions": {"leaderboard_bbh": 2}}, True, "version 2 of the task is newer"),
+        (BBH, {"versions": {"leaderboard_bbh": "N/A"}}, True, None),
+        (("truthfulqa_mc2", {"acc,none": 0.4}, 0), {"versions": {"truthfulqa_mc2": 3.0}}, True,
+         None),
+        (("leaderboard_mmlu_pro", {"acc,none": 0.4}, 5),
+         {"versions": {"leaderboard_mmlu_pro": 0.1}}, True, None),
         # parts of the questions
         (MATH, {"n-samples": {"leaderboard_math_geometry_hard": {"original": 9, "effective": 2}}},
          False, "2 of its 9 questions in leaderboard_math_geometry_hard"),

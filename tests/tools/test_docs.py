@@ -23,7 +23,8 @@ from sloth_bayes.predict.condition import _rows
 from tools import api_page
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/evidence.md", "docs/extending.md", "docs/api.md"]
+PAGES = ["README.md", "docs/evidence.md", "docs/extending.md", "docs/api.md",
+         "docs/comparability.md"]  # fmt: skip
 
 
 def blocks(page: str) -> list[str]:
