@@ -119,7 +119,6 @@ def _one_a_model(
     kept: list[int] = []
     chosen: list[str] = []
     for model, same in groups.items():
-        first = same[0]
         if len(same) > 1 and "precision" in headers:
             stored = [str(table.at[i, headers["precision"]]).strip().casefold() for i in same]
             order = [_PRECISIONS.index(p) if p in _PRECISIONS else 9 for p in map(_dtype, stored)]
@@ -130,9 +129,8 @@ def _one_a_model(
                 kept.append(best[0])
                 continue
             same = best
-        equal = table.loc[same].drop_duplicates()
-        if len(equal) == 1:
-            kept.append(first)
+        if len(table.loc[same].drop_duplicates()) == 1:
+            kept.append(same[0])
             continue
         ways = ["keep one of them in the file"]
         ways += ["choose by its eval_name (model= or --model)"] * ("eval_name" in headers)

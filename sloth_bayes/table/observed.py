@@ -525,11 +525,20 @@ def _amounts(what: str, given: Amount, models: Sequence[str], out: Gathered) -> 
 def _grouped(skips: Iterable[Skip]) -> list[str]:
     """One sentence for all tasks that a file has skipped for the same reason."""
     groups: dict[tuple[str, ...], list[Skip]] = defaultdict(list)
+    twice: dict[str, int] = defaultdict(int)
     for skip in skips:
+        twice[skip.file] += skip.kind == "ambiguous"
+        if skip.kind == "ambiguous" and twice[skip.file] > _SHOWN:
+            continue
         groups[skip.file, skip.model, skip.kind, skip.benchmark, skip.reason].append(skip)
     # benchmarks first, bystanders last
     order = sorted(groups.values(), key=lambda same: same[0].kind == "unrelated")
-    return [_sentence(same) for same in order]
+    more = [
+        f"{file}: {counted(n - _SHOWN, 'more model is', 'more models are')} there more than once."
+        for file, n in twice.items()
+        if n > _SHOWN
+    ]
+    return [_sentence(same) for same in order] + more
 
 
 def _sentence(same: Sequence[Skip]) -> str:

@@ -631,6 +631,10 @@ def test_a_model_twice_leaves_the_others(export):
     found = sb.read_observed(path)
     assert found.frame["model"].tolist() == ["b"]
     assert found.skipped["kind"].tolist() == ["ambiguous"]
+    names = [f"m{i // 2}" for i in range(20)]
+    many = sb.read_observed(export(Model=[*names, "b"], Average=[1] * 21, ARC=list(range(30, 51))))
+    assert len(many.messages) == 6
+    assert many.messages[-1].endswith("5 more models are there more than once.")
     same = sb.read_observed(export(Model=["a", "a"], Average=[1, 1], ARC=[45, 45]))
     assert scores(same) == {"ARC": 0.45}
 
