@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..errors import DataError, near
 from ..support.spelling import other_unit, plain_number, what_to_write
+from .sizes import given_in_millions
 
 META = ("model", "family", "lineage", "instruct", "params_b", "tokens_t", "date")
 # What a column holds, and what other tables call it where spelling alone does not reveal it
@@ -121,6 +122,11 @@ def amounts(df: pd.DataFrame, column: str, model: Sequence[str]) -> np.ndarray:
     for value, name in zip(found, model):
         if wrong := other_unit(value, column):
             raise DataError(f"{column} of model {name!r} is {wrong}.")
+        if column == "params_b" and given_in_millions(name, value):
+            raise DataError(
+                f"{column} of model {name!r} is {value:g}, a thousand times what its name says: "
+                f"the unit is billions of parameters; divide by 1000: write {value / 1e3:.6g}."
+            )
     return found
 
 

@@ -21,7 +21,7 @@ import pandas as pd
 from ..errors import DataError, FileFormatError
 from ..support.files import read_cells
 from ..support.shipped import DEFAULT, dataset_folder
-from ..support.spelling import what_to_write
+from ..support.spelling import other_unit, what_to_write
 from ..support.words import counted
 from .benchmarks import near_named, said_of_near
 from .comparability import judge
@@ -273,8 +273,11 @@ def _export_row(
     for header in ("#params (b)", "params_b", "pretraining data size (t)", "tokens_t"):
         if header in headers:
             value = _cell(path, row[headers[header]], headers[header], model)
+            fact = theirs.get(header, header)
+            if value is not None and value > 0 and (wrong := other_unit(value, fact)):
+                raise DataError(f"{path}: {headers[header]} of model {model!r} is {wrong}.")
             if value is not None and value > 0:
-                facts[theirs.get(header, header)] = value
+                facts[fact] = value
     said = {header: row[column].strip() for header, column in headers.items() if header}
     if kind == "leaderboard" and "params_b" in facts:
         mixture = said.get("moe", "").casefold() in ("true", "1", "yes") or None

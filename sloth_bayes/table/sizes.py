@@ -18,6 +18,31 @@ _MIXTURE = re.compile(r"(?<![a-z0-9])(moe|mixtral|\w*moe)(?![a-z0-9])")
 _CREDIBLE = (0.7, 1.5)  # a count over the size in the name: embeddings count, or do not
 
 
+def stated_size(name: str) -> float | None:
+    """The size in billions that a model's name states, if it states one.
+
+    Examples
+    --------
+    >>> stated_size("lab/foo-410m"), stated_size("foo-7b-chat"), stated_size("foo")
+    (0.41, 7.0, None)
+    """
+    found = _SIZE.findall(name.casefold())
+    stated = {float(v) if unit == "b" else float(v) / 1e3 for v, unit in found}
+    return stated.pop() if len(stated) == 1 else None
+
+
+def given_in_millions(name: str, params_b: float) -> bool:
+    """Whether a size is a thousand times the one in the model's name.
+
+    Examples
+    --------
+    >>> given_in_millions("foo-410m", 410), given_in_millions("foo-410m", 0.41)
+    (True, False)
+    """
+    said = stated_size(name)
+    return said is not None and _CREDIBLE[0] < params_b / said / 1e3 < _CREDIBLE[1]
+
+
 def why_not_the_size(
     name: str, count: float, weights: str = "", mixture: bool | None = None
 ) -> str:
@@ -60,8 +85,7 @@ def why_not_the_size(
                 likely = f"of active parameters it has likely about {two:.3g}B, if two experts"
                 likely += " work at once"
         return f"a mixture's total; {likely}"
-    stated = {float(v) * (1 if unit == "b" else 1e-3) for v, unit in _SIZE.findall(plain)}
-    said = stated.pop() if len(stated) == 1 else None
+    said = stated_size(name)
     if said and _CREDIBLE[0] < count / said < _CREDIBLE[1]:
         return ""
     weights = weights or in_name(name)

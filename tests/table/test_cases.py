@@ -157,6 +157,22 @@ def test_17_tokens_in_billions():
         sb.Leaderboard.from_csv(case(17) / "t.csv")
 
 
+def test_sizes_in_millions(tmp_path):
+    frame = pd.DataFrame({"model": ["a-70m", "a-1.4b"], "family": "a", "params_b": [70, 1400],
+                          "tokens_t": 0.3, "MMLU": [0.3, 0.4]})  # fmt: skip
+    with pytest.raises(sb.DataError, match=r"'a-70m' is 70, a thousand times .*: write 0\.07\."):
+        sb.Leaderboard.from_frame(frame)
+    ours = frame.assign(params_b=frame["params_b"] / 1e3)
+    assert sb.Leaderboard.from_frame(ours).frame["params_b"].tolist() == [0.07, 1.4]
+
+
+def test_raw_counts_of_an_export(tmp_path):
+    path = tmp_path / "export.csv"
+    path.write_text("Model,Average,ARC,#Params (B)\nlab/a-7b,45,45,7240000000\n")
+    said = fails("data", "read", path)
+    assert "#Params (B) of model 'lab/a-7b' is 7.24e+09: the unit is billions" in said
+
+
 @pytest.mark.parametrize(
     ("file", "advice"),
     [
