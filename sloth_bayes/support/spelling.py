@@ -99,7 +99,7 @@ def other_unit(value: float, column: str) -> str:
     ''
     """
     unit, largest = _UNITS[column]
-    if not value > largest:
+    if not largest < value < np.inf:
         return ""
     by, kind = next((by, kind) for least, by, kind in _STEPS[column] if value >= least)
     shown = f"1e{len(f'{by:.0f}') - 1}" if by > 1e3 else "1000"

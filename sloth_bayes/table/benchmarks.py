@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError, unknown
+from ..errors import DataError, DataWarning, unknown
 from ..support.checks import is_number
 from ..support.files import read_cells
 from ..support.shipped import DEFAULT, dataset_folder
@@ -150,7 +150,7 @@ def said_of_near(near: dict[str, str]) -> str:
 def warn_of_near(near: dict[str, str]) -> None:
     """A warning that names :func:`near_named` columns, if there are any."""
     if near:
-        warnings.warn(f"{said_of_near(near)}.", UserWarning, stacklevel=5)
+        warnings.warn(f"{said_of_near(near)}.", DataWarning, stacklevel=5)
 
 
 def name_of(benchmark: str | Benchmark) -> str:

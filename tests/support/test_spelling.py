@@ -78,6 +78,11 @@ def test_tokens_in_another_unit(value, advice):
         check_amount(value, "tokens", "tokens_t")
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), -1e9])
+def test_what_is_no_amount_is_no_matter_of_units(value):
+    assert other_unit(value, "params_b") == ""
+
+
 @pytest.mark.parametrize("value", [0.5, 2, 100])
 def test_amounts_that_can_be_meant(value):
     assert other_unit(value, "tokens_t") == ""

@@ -193,7 +193,9 @@ def test_18_cells_in_other_spellings(file, advice):
 
 def test_20_near_named_benchmarks_are_named(tmp_path):
     path = case(20) / "t.csv"
-    with pytest.warns(UserWarning, match="'ARC-C' like ARC, 'Winograd' like Winogrande, 'gsm8k' "):
+    with pytest.warns(
+        sb.DataWarning, match="'ARC-C' like ARC, 'Winograd' like Winogrande, 'gsm8k' "
+    ):
         table = sb.Leaderboard.from_csv(path)
     assert table.benchmark_names == ("MMLU",)
     told = run("fit", "--data", path, "--out", tmp_path / "no" / "x.nc").stderr  # fits nothing
@@ -202,7 +204,7 @@ def test_20_near_named_benchmarks_are_named(tmp_path):
 
 def test_near_named_benchmarks_of_appended_rows_are_named():
     row = {"model": ["m"], "family": "m", "params_b": 1, "tokens_t": 1, "MMLU": 0.3, "gsm8k": 0.2}
-    with pytest.warns(UserWarning, match="a column looks like a benchmark.*'gsm8k' like GSM8K"):
+    with pytest.warns(sb.DataWarning, match="a column looks like a benchmark.*'gsm8k' like GSM8K"):
         sb.load_dataset().with_rows(pd.DataFrame(row))
 
 
