@@ -6,6 +6,7 @@ from .api import Sloth as Sloth
 from .api import load as load
 from .errors import ConvergenceWarning as ConvergenceWarning
 from .errors import DataError as DataError
+from .errors import DataWarning as DataWarning
 from .errors import ExtrapolationWarning as ExtrapolationWarning
 from .errors import FileFormatError as FileFormatError
 from .errors import SlothBayesError as SlothBayesError

@@ -40,6 +40,10 @@ class WorkerError(SlothBayesError, RuntimeError):
     """An executor that cannot do the work, or whose workers died."""
 
 
+class DataWarning(UserWarning):
+    """A table with a column that is not used although it looks as if it should be."""
+
+
 class ConvergenceWarning(UserWarning):
     """A fit whose draws should not be relied upon yet."""
 

@@ -37,7 +37,7 @@ GROUPS = {
     "Figures": ["plots", "figures", "report"],
     "Errors and warnings": [
         "SlothBayesError", "DataError", "UnknownNameError", "SpecError", "FileFormatError",
-        "WorkerError", "ConvergenceWarning", "ExtrapolationWarning",
+        "WorkerError", "DataWarning", "ConvergenceWarning", "ExtrapolationWarning",
     ],
 }  # fmt: skip
 # Classes without members here are tuples or frozen records, whose help lists their attributes.

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+from collections.abc import Callable
 from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperGroup
 
-from ..errors import SlothBayesError
+from ..errors import DataWarning, SlothBayesError
 from .data import build, list_, read, show
 from .diagnose import diagnose
 from .downstream import downstream
@@ -46,9 +48,11 @@ class Group(TyperGroup):
     """
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a verb."""
+        """Run a verb, with warnings of tables said as errors are."""
         try:
-            result = super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _said(warnings.showwarning)
+                result = super().invoke(ctx)
             if ctx.invoked_subcommand is None:
                 typer.echo(ctx.get_help())
             sys.stdout.flush()
@@ -101,6 +105,16 @@ _VERBS = {
 for _parent, _verbs in _VERBS.items():
     for _verb in _verbs:
         _parent.command(_verb.__name__.rstrip("_"))(_verb)
+
+
+def _said(otherwise: Callable[..., None]) -> Callable[..., None]:
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, DataWarning):
+            say("warning", str(message).rstrip("."))
+        else:
+            otherwise(message, category, *where, **more)
+
+    return show
 
 
 def main() -> None:

@@ -125,7 +125,9 @@ class Evaluations:
         Strings, "B|MODEL=B[,...]", "Size in billions of parameters, of all or by model."
     ] = None
     tokens: Annotated[Strings, "T|MODEL=T[,...]", "Training tokens in trillions, likewise."] = None
-    allow_mismatch: Annotated[bool, "Use tasks with other shots or metrics as well."] = False
+    allow_mismatch: Annotated[bool, "Use tasks with other shots, metrics or settings as well."] = (
+        False
+    )
     assume_leaderboard_shots: Annotated[bool, "Take the leaderboard's where a file gives none."] = (
         False
     )

@@ -19,6 +19,7 @@ import typer
 
 from ..errors import DataError, FileFormatError
 from ..support.files import read_table
+from ..support.spelling import other_unit, plain_number, what_to_write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,46 +149,51 @@ def one(option: str, values: list[str] | None) -> str | None:
     return parts[0] if parts else None
 
 
-def number(what: str, text: str) -> float:
-    """A number, or an error that names `what`."""
+def number(what: str, text: str, column: str = "") -> float:
+    """A number, or an error that names `what`; of a size or a token count, in its unit."""
     try:
-        return float(text)
+        value = plain_number(text)
     except ValueError:
-        raise DataError(f"{what} takes plain numbers, such as 7 or 0.5, not {text!r}") from None
+        advice = what_to_write(text, column) if column else ""
+        said = f"{text!r}: {advice}" if advice else repr(text)
+        raise DataError(f"{what} takes plain numbers, such as 7 or 0.5, not {said}") from None
+    if column and (wrong := other_unit(value, column)):
+        raise DataError(f"{what} is {wrong}")
+    return value
 
 
-def numbers(option: str, values: list[str] | None, unit: str) -> list[float]:
+def numbers(option: str, values: list[str] | None, unit: str, column: str = "") -> list[float]:
     """Repeated options and comma lists of numbers, as one list."""
-    return [number(f"{option} (in {unit})", value) for value in split(values)]
+    return [number(f"{option} (in {unit})", value, column) for value in split(values)]
 
 
 def sizes(option: str, values: list[str] | None) -> list[float]:
     """Sizes in billions of parameters."""
-    return numbers(option, values, "billions of parameters")
+    return numbers(option, values, "billions of parameters", "params_b")
 
 
 def amounts(option: str, values: list[str] | None) -> list[float]:
     """Training tokens in trillions."""
-    return numbers(option, values, "trillions of tokens")
+    return numbers(option, values, "trillions of tokens", "tokens_t")
 
 
-def named(names: list[str], what: str) -> dict[str, float] | None:
+def named(names: list[str], what: str, column: str = "") -> dict[str, float] | None:
     """NAME=NUMBER for each name, or None where one has no number; `what` is in errors."""
     parts = [name.rpartition("=") for name in names]
     if not all(equals for _, equals, _ in parts):
         return None
-    return {name.strip(): number(what.format(name), value) for name, _, value in parts}
+    return {name.strip(): number(what.format(name), value, column) for name, _, value in parts}
 
 
-def by_model(option: str, values: list[str] | None) -> float | dict[str, float] | None:
-    """One number for all models, or numbers by model."""
+def by_model(option: str, values: list[str] | None, column: str) -> float | dict[str, float] | None:
+    """One size or token count for all models, or one by model."""
     parts = split(values)
     if not parts:
         return None
-    found = named(parts, f"{option} of {{}}")
+    found = named(parts, f"{option} of {{}}", column)
     if found is None and len(parts) > 1:
         raise DataError(f"{option} takes one number, or MODEL=NUMBER for each of several models.")
-    return number(option, parts[0]) if found is None else found
+    return number(option, parts[0], column) if found is None else found
 
 
 def ends(option: str, text: str | None) -> tuple[float, float] | None:

@@ -26,7 +26,6 @@ from .options import (
     amounts,
     command,
     ends,
-    numbers,
     sizes,
     split,
 )
@@ -116,10 +115,10 @@ def saturation(
     Example: [bold]sloth-bayes plan saturation --of HellaSwag --tokens 15 --at 7,70[/bold]
     """
     post = output.load()
-    unit = "billions of parameters" if per.endswith("size") else "trillions of tokens"
+    read = sizes if per.endswith("size") else amounts
     found = post.saturation(
         of, gain, per=per, tokens=tokens, params=params, tokens_per_param=tokens_per_param,
-        at=numbers("--at", at, unit) or None, within=ends("--within", within), prob=prob,
+        at=read("--at", at) or None, within=ends("--within", within), prob=prob,
         seed=output.seed, **vars(who),
     )  # fmt: skip
     row = found.frame.iloc[0]

@@ -120,7 +120,9 @@ class Files:
     model: Annotated[
         Strings, "With --observed: the name of the model, or the rows of an export."
     ] = None
-    allow_mismatch: Annotated[bool, "With --observed: other shots or metrics as well."] = False
+    allow_mismatch: Annotated[
+        bool, "With --observed: other shots, metrics or settings as well."
+    ] = False
     assume_leaderboard_shots: Annotated[
         bool, "With --observed: the leaderboard's where a file gives none."
     ] = False
@@ -192,7 +194,8 @@ def reading(
     *, model: list[str] | None, params: list[str] | None, tokens: list[str] | None, **options: Any
 ) -> dict[str, Any]:
     """How to read evaluation files, as the options have it."""
-    params_b, tokens_t = by_model("--params", params), by_model("--tokens", tokens)
+    params_b = by_model("--params", params, "params_b")
+    tokens_t = by_model("--tokens", tokens, "tokens_t")
     return {"model": split(model), "params_b": params_b, "tokens_t": tokens_t, **options}
 
 
@@ -258,7 +261,8 @@ def _read_candidates(path: Path) -> pd.DataFrame:
                 raise DataError(f"{path}: {column} of row {i + 1} is empty.")
     for column in ("params_b", "tokens_t"):
         frame[column] = [
-            number(f"{path}: {column} of row {i + 1}", v) for i, v in enumerate(frame[column])
+            number(f"{path}: {column} of row {i + 1}", v, column)
+            for i, v in enumerate(frame[column])
         ]
     if "instruct" in frame:
         known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}

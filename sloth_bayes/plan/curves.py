@@ -26,6 +26,7 @@ from ..skills.rotated_draws import skill_draws
 from ..skills.tables import Skills
 from ..support.checks import check_positive, interval
 from ..support.intervals import bisect
+from ..support.spelling import check_amount
 
 AVERAGE = "average"
 NEW_FAMILY = "new family"
@@ -163,7 +164,7 @@ def way_of(axis: str, held: float | None, ratio: float | None) -> Way:
     if (held is None) == (ratio is None):
         raise DataError(f"give {name}= ({unit}) or tokens_per_param=, and not both")
     if held is not None:
-        check_positive(held, name, unit)
+        check_amount(held, name, "tokens_t" if axis == "size" else "params_b")
     if ratio is not None:
         check_positive(ratio, "tokens_per_param", "tokens for each parameter, such as 20")
     return Way(axis, held, ratio)

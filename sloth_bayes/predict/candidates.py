@@ -10,6 +10,7 @@ import pandas as pd
 from ..errors import DataError, unknown
 from ..law.terms import Term, reading
 from ..posterior.core import PosteriorDraws
+from ..support.spelling import other_unit, plain_number, what_to_write
 
 _COLUMNS = ["model", "family", "lineage", "instruct", "params_b", "tokens_t"]
 _UNITS = {"params_b": "billions of parameters", "tokens_t": "trillions of tokens"}
@@ -215,13 +216,26 @@ def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """A copy with sizes and tokens as numbers, or an error naming the candidate."""
     frame = frame.copy()
     for column, unit in _UNITS.items():
-        values = pd.to_numeric(frame[column], errors="coerce").to_numpy(float)
-        for i in np.flatnonzero(~(np.isfinite(values) & (values > 0))):
+        values = np.array([_number(cell) for cell in frame[column]], float)
+        for i, (value, given) in enumerate(zip(values, frame[column])):
+            if np.isfinite(value) and value > 0 and not other_unit(value, column):
+                continue
             name = frame["model"].iloc[i] if "model" in frame else f"row {i + 1}"
-            given = frame[column].iloc[i]
             says = f"{given}: it must be positive and finite, in {unit}"
             if pd.isna(given):
                 says = f"missing: a forecast needs {unit}"
+            elif np.isnan(value) and (advice := what_to_write(given, column)):
+                says = f"{given}: {advice}, in {unit}"
+            elif np.isfinite(value) and value > 0:
+                says = other_unit(value, column)
             raise DataError(f"{column} of candidate {str(name)!r} is {says}")
         frame[column] = values
     return frame
+
+
+def _number(cell: Any) -> float:
+    """NaN for what is none."""
+    try:
+        return plain_number(cell)
+    except (TypeError, ValueError):
+        return np.nan

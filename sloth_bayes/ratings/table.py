@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..errors import DataError, check_known
 from ..support.shipped import shipped
+from ..support.spelling import other_unit, plain_number, what_to_write
 from .rated import SCALE, Ratings
 
 if TYPE_CHECKING:
@@ -247,7 +248,8 @@ def _models(models: Any) -> pd.DataFrame:
     out["family"] = models["family"].astype(str) if "family" in models else out["model"]
     out["lineage"] = models["lineage"].astype(str) if "lineage" in models else out["family"]
     out["kind"] = models["kind"].astype(str) if "kind" in models else "model"
-    out["params_b"] = pd.to_numeric(models["params_b"], errors="coerce").astype(float)
+    out["params_b"] = [_size(*row) for row in zip(models["params_b"], out["model"])]
+    out["params_b"] = out["params_b"].astype(float)
     _reject_twice(out, ["model"])
     bad = out["params_b"].notna() & ~((out["params_b"] > 0) & np.isfinite(out["params_b"]))
     if bad.any():
@@ -257,6 +259,20 @@ def _models(models: Any) -> pd.DataFrame:
             "number of billions, or empty if unknown"
         )
     return out.sort_values("model", kind="stable").reset_index(drop=True)
+
+
+def _size(cell: Any, model: str) -> float:
+    """A size in billions, NaN where there is none, or an error that says what to write."""
+    if cell is None or cell is pd.NA or cell != cell or str(cell).strip() == "":
+        return np.nan
+    try:
+        value = plain_number(cell)
+    except (TypeError, ValueError):
+        advice = what_to_write(cell, "params_b") or "leave it empty if it is unknown"
+        raise DataError(f"params_b of model {model!r} is {cell!r}: {advice}") from None
+    if wrong := other_unit(value, "params_b"):
+        raise DataError(f"params_b of model {model!r} is {wrong}")
+    return value
 
 
 def load_ratings(judges: Iterable[str] | None = None) -> SkillRatings:

@@ -73,6 +73,7 @@ def read_table(path: str | os.PathLike[str], **options: Any) -> pd.DataFrame:
     """
     import pandas as pd
 
+    _require_commas(path)
     try:
         return pd.read_csv(path, encoding="utf-8-sig", skipinitialspace=True, **options)
     except (OSError, UnicodeDecodeError, ValueError) as error:
@@ -92,6 +93,7 @@ def read_cells(path: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
+    _require_commas(path)
     try:
         cells = pd.read_csv(
             path, header=None, dtype="str", keep_default_na=False, encoding="utf-8-sig"
@@ -108,3 +110,17 @@ def read_cells(path: Path) -> pd.DataFrame:
         raise FileFormatError(f"cannot read {path}: {error.strerror or error}.") from error
     header = [str(c).strip() for c in cells.iloc[0].fillna("")]
     return cells.iloc[1:].fillna("").reset_index(drop=True).set_axis(header, axis=1)
+
+
+def _require_commas(path: str | os.PathLike[str]) -> None:
+    """An error for a table whose header is separated by something else than commas."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            header = file.readline()
+    except (OSError, UnicodeDecodeError):
+        return  # what reads the file says so
+    for mark, name in ((";", ";"), ("\t", "tabs")):
+        if header.count(mark) > header.count(","):
+            raise FileFormatError(
+                f"{path} is separated by {name}: use commas between cells, and decimal points."
+            )

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
-from collections.abc import Callable, Sequence
+import re
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError, unknown
+from ..errors import DataError, DataWarning, unknown
 from ..support.checks import is_number
 from ..support.files import read_cells
 from ..support.shipped import DEFAULT, dataset_folder
 from .columns import META, holds_numbers
+
+# What other tables call a benchmark that ships, where its name alone does not reveal it
+_ALIASES = {"math": "MATH Lvl 5", "maths": "MATH Lvl 5", "winograd": "Winogrande",
+            "tqa": "TruthfulQA", "hendryckstest": "MMLU", "hendrycks": "MMLU"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,54 @@ def described(name: str, scores: np.ndarray) -> Benchmark:
     return known
 
 
+@functools.cache
+def resembled(name: str) -> str | None:
+    """The benchmark that ships which a name of another spelling, or of a variant, looks like.
+
+    Examples
+    --------
+    >>> [resembled(n) for n in ("ARC-C", "gsm8k", "Winograd", "mmlu_pro (5-shot)", "humaneval")]
+    ['ARC', 'GSM8K', 'Winogrande', 'MMLU-PRO', None]
+    """
+    known = {_plain(n): n for n in known_benchmarks()} | _ALIASES
+    parts = [p for p in re.split(r"[^a-z0-9]+", name.casefold()) if p]
+    # the longest run of words that is a name, so that MMLU-PRO comes before MMLU
+    runs = ["".join(parts[i:j]) for i in range(len(parts)) for j in range(i + 1, len(parts) + 1)]
+    runs += [start for p in parts for start in known if len(start) > 3 and p.startswith(start)]
+    for run in sorted(runs, key=len, reverse=True):
+        if run in known:
+            return known[run]
+    close = difflib.get_close_matches("".join(parts), known, n=1, cutoff=0.85)
+    return known[close[0]] if close else None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.casefold())
+
+
+def near_named(columns: Iterable[str], taken: Iterable[str]) -> dict[str, str]:
+    """Columns left out that look like a benchmark that ships and is not taken; and which."""
+    taken = set(taken)
+    found = {c: resembled(c) for c in columns if c not in taken}
+    return {c: like for c, like in found.items() if like is not None and like not in taken}
+
+
+def said_of_near(near: dict[str, str]) -> str:
+    """What to do about :func:`near_named` columns."""
+    listed = ", ".join(f"{column!r} like {like}" for column, like in near.items())
+    looks = "a column looks" if len(near) == 1 else f"{len(near)} columns look"
+    return (
+        f"{looks} like a benchmark of the leaderboards and is not taken ({listed}): rename what "
+        "is the same benchmark, with its shots and metric"
+    ).replace("and is not", "and is not" if len(near) == 1 else "and are not")
+
+
+def warn_of_near(near: dict[str, str]) -> None:
+    """A warning that names :func:`near_named` columns, if there are any."""
+    if near:
+        warnings.warn(f"{said_of_near(near)}.", DataWarning, stacklevel=5)
+
+
 def name_of(benchmark: str | Benchmark) -> str:
     """Of a benchmark that may be given by name only."""
     return benchmark if isinstance(benchmark, str) else benchmark.name
@@ -121,13 +176,16 @@ def listed_benchmarks(
     if benchmarks is None:
         known = known_benchmarks()
         found: list[str | Benchmark] = [c for c in candidates if c in known]
+        near = near_named(candidates, map(name_of, found))
         if not found:
             numeric = [c for c in candidates if holds_numbers(df[c])]
             hint = f"for example benchmarks={numeric[:6]!r}" if numeric else "and none has numbers"
             raise DataError(
                 "no column of the table is a benchmark of the Open LLM Leaderboard: "
-                f"say which columns hold scores, {hint}."
+                f"say which columns hold scores, {hint}"
+                + (f"; {said_of_near(near)}." if near else ".")
             )
+        warn_of_near(near)
         return found
     if isinstance(benchmarks, str | Benchmark):
         benchmarks = [benchmarks]

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError, near
+from ..support.spelling import other_unit, plain_number, what_to_write
+from .sizes import given_in_millions
 
 META = ("model", "family", "lineage", "instruct", "params_b", "tokens_t", "date")
 # What a column holds, and what other tables call it where spelling alone does not reveal it
@@ -28,10 +30,6 @@ _REQUIRED = {
 _MISSING = frozenset({"", "na", "n/a", "nan", "none", "null", "<na>"})
 _TRUTH = dict.fromkeys(("true", "1", "1.0", "yes"), True)
 _TRUTH |= dict.fromkeys(("false", "0", "0.0", "no"), False)
-_LIMITS = {
-    "params_b": (1e5, "billions of parameters; divide by 1e9"),
-    "tokens_t": (1e4, "trillions of tokens; divide by 1e12"),
-}
 # What a number must not be, and what is then said of it
 Refusals = Sequence[tuple[Callable[[float], bool], str]]
 
@@ -56,7 +54,7 @@ def holds_numbers(column: pd.Series | pd.DataFrame) -> bool:
     if isinstance(column, pd.DataFrame):
         column = column.iloc[:, 0]
     try:
-        return bool([_parse(cell) for cell in column if not _is_missing(cell)])
+        return bool([plain_number(cell) for cell in column if not _is_missing(cell)])
     except (TypeError, ValueError):
         return False
 
@@ -115,14 +113,21 @@ def flags(df: pd.DataFrame, model: Sequence[str]) -> np.ndarray:
 
 def amounts(df: pd.DataFrame, column: str, model: Sequence[str]) -> np.ndarray:
     """Sizes or token counts, NaN where unknown."""
-    limit, unit = _LIMITS[column]
     about = "{column} of model {model!r} is "
     refusals: Refusals = (
         (math.isinf, about + "infinite: leave unknown cells empty."),
         (lambda v: v <= 0, about + "{value:g}: it must be positive; leave unknown cells empty."),
-        (lambda v: v > limit, about + "{value:g}: the unit is " + unit + "."),
     )
-    return _numbers(df[column], column, model, refusals)
+    found = _numbers(df[column], column, model, refusals)
+    for value, name in zip(found, model):
+        if wrong := other_unit(value, column):
+            raise DataError(f"{column} of model {name!r} is {wrong}.")
+        if column == "params_b" and given_in_millions(name, value):
+            raise DataError(
+                f"{column} of model {name!r} is {value:g}, a thousand times what its name says: "
+                f"the unit is billions of parameters; divide by 1000: write {value / 1e3:.6g}."
+            )
+    return found
 
 
 _SCORES: Refusals = (
@@ -180,12 +185,6 @@ def _texts(cells: Iterable[Any]) -> list[str]:
     return ["" if is_null(cell) else str(cell).strip() for cell in cells]
 
 
-def _parse(cell: Any) -> float:
-    if isinstance(cell, bool | np.bool_):
-        raise TypeError("a truth value is no number")
-    return float(cell)
-
-
 def _read(
     cells: Iterable[Any],
     column: str,
@@ -199,7 +198,9 @@ def _read(
         try:
             value = missing if _is_missing(cell) else parse(cell)
         except (KeyError, TypeError, ValueError):
-            raise DataError(f"{column} of model {name!r} is {cell!r}{problem}") from None
+            advice = what_to_write(cell, column) if parse is plain_number else ""
+            said = f": {advice}." if advice else problem
+            raise DataError(f"{column} of model {name!r} is {cell!r}{said}") from None
         yield value
 
 
@@ -208,7 +209,8 @@ def _numbers(
 ) -> np.ndarray:
     numbers = []
     problem = ", not a number: leave missing cells empty."
-    for value, name in zip(_read(cells, column, model, _parse, math.nan, problem), model):
+    read = _read(cells, column, model, plain_number, math.nan, problem)
+    for value, name in zip(read, model):
         for wrong, words in refusals:
             if wrong(value):
                 raise DataError(words.format(column=column, model=name, value=value))

@@ -21,7 +21,12 @@ from ..errors import DataError, FileFormatError
 from ..support.files import read_cells
 from ..support.shipped import DEFAULT, dataset_folder
 from ..support.words import counted
+from .benchmarks import resembled
+from .comparability import judge
+from .identity import Identity, arguments_of, identify, precision
 from .readings import Gathered, Reading, Skip, number
+from .settings import section, stated_settings
+from .sizes import why_not_the_size
 
 _UNKNOWN_SHOTS = "the file does not say with how many shots it was evaluated"
 _WRAPPED = re.compile(r"[^|]+\|([^|]+)\|(\d+)")  # a task and its shots in the leaderboard's files
@@ -64,19 +69,21 @@ def gather(path: Path, in_folder: bool, assume: bool, out: Gathered) -> None:
     """Add what one result file says; foreign files are errors only if they were named."""
     try:
         content = _read_json(path)
-        model = _model_name(content)
+        who = _who(content)
     except FileFormatError as error:
         if not in_folder:
             raise
         reason = str(error).removeprefix(f"{path} ").rstrip(".")
         out.skips.append(Skip(str(path), "", "", "", "", None, "unreadable", reason))
         return
-    out.from_results[model] = None
-    size = number(_section(content, "config").get("model_num_parameters"))
-    if size is not None and size > 0:
-        out.facts[model].setdefault("params_b", size / 1e9)
-    results = dict(_section(content, "groups")) | content["results"]
-    groups = _section(content, "group_subtasks")
+    model = who.name
+    out.from_results[model] = who.made
+    size = number(section(content, "config").get("model_num_parameters"))
+    if size is not None and size > 0 and "params_b" not in out.facts[model]:
+        doubt = why_not_the_size(model, size / 1e9, who.weights)
+        out.facts[model] |= {"params_b": size / 1e9, "doubt": doubt}
+    results = dict(section(content, "groups")) | content["results"]
+    groups = section(content, "group_subtasks")
     date = number(content.get("date"))
     for name, entry in results.items():
         plain = _plain_name(name)
@@ -85,13 +92,18 @@ def gather(path: Path, in_folder: bool, assume: bool, out: Gathered) -> None:
             found = Reading(
                 str(path), model, task.benchmark, task.set, task.subtask, task.task, date=date
             )
-            read = _read_task(found, content, name, task, entry, assume)
+            read = _read_task(found, content, name, task, entry, assume, who)
             if isinstance(read, Skip):
                 out.skips.append(read)
             else:
                 out.readings.append(read)
         elif not groups.get(name) and name != "all":  # single tasks are groups of nothing
-            reason = "it is no benchmark of the leaderboards"
+            like = resembled(plain)
+            reason = (
+                f"it resembles {like} and is another task"
+                if like
+                else "it is no benchmark of the leaderboards"
+            )
             out.skips.append(Skip(str(path), model, "", plain, "", None, "unrelated", reason))
 
 
@@ -118,32 +130,19 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _section(content: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = content.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _model_name(content: Mapping[str, Any]) -> str:
-    """The full name a file gives its model, with the revision if that is not the main one.
-
-    The empty string if it gives none: the user may.
-    """
-    config = _section(content, "config")
-    arguments = config.get("model_args")
-    if isinstance(arguments, str):
-        pairs = (part.split("=", 1) for part in arguments.split(",") if "=" in part)
-        arguments = {key.strip(): value.strip() for key, value in pairs}
-    if not isinstance(arguments, dict):
-        arguments = {}
-    # adapters come with the model they adapt, and are what was evaluated
-    keys = ("peft", "delta", "pretrained", "model", "path", "engine")
-    name = next((str(arguments[k]) for k in keys if arguments.get(k)), "")
-    general = _section(content, "config_general")  # the leaderboard's own files
-    for section, key in ((content, "model_name"), (general, "model_name"), (config, "model_name")):
-        name = name or str(section.get(key) or "")
-    name = name.strip().rstrip("/\\")
-    revision = str(arguments.get("revision") or config.get("model_revision") or "main")
-    return f"{name}@{revision}" if name and revision not in ("main", "None") else name
+def _who(content: Mapping[str, Any]) -> Identity:
+    """The model that a file says it is of; its name is empty if it says nothing."""
+    config, general = section(content, "config"), section(content, "config_general")
+    arguments = arguments_of(config.get("model_args"))
+    # general: of the leaderboard's own files
+    named = (content.get("model_name"), general.get("model_name"), config.get("model_name"))
+    stored = [precision(str(place.get("model_dtype") or "")) for place in (config, general)]
+    if config.get("model") in ("gguf", "ggml"):
+        stored.append("gguf")
+    if weights := next(filter(None, stored), ""):
+        arguments.setdefault("quantization", weights)
+    name = next((str(n) for n in named if n), "")
+    return identify(arguments, name, str(config.get("model_revision") or ""))
 
 
 def _plain_name(name: str) -> str:
@@ -159,6 +158,7 @@ def _read_task(
     task: Any,
     entry: Mapping[str, Any],
     assume: bool,
+    who: Identity,
 ) -> Reading | Skip:
     """What is `found` of a known task, with its score, or why it has none."""
     stated = _shots(content, name, task)
@@ -185,17 +185,14 @@ def _read_task(
         flaws.append(f"evaluated with {shots}, where the leaderboard has {task.shots}")
     elif not stated and task.shots_from == "file" and not assume:
         return found.skip("unknown shots", _UNKNOWN_SHOTS)
-    limit = _limit(content, name)
-    if limit:
-        flaws.append(limit)
-    version = str(_section(content, "versions").get(name, ""))
-    note = ""
-    if task.version and version and version.removesuffix(".0") != task.version:
-        note = (
-            f"version {version} of {task.set} scores the text of the answers, the leaderboard's "
-            f"version {task.version} their letters"
-        )
-    return found._replace(shots=wrong[0] if wrong else task.shots, flaws=tuple(flaws), note=note)
+    names = [name] if task.subtask else [name, *(part.task for part in parts_of(task.set))]
+    settings = stated_settings(content, names, metric, task.shots, who)
+    said = judge(task.benchmark, task.task, settings)
+    return found._replace(
+        shots=wrong[0] if wrong else task.shots,
+        flaws=(*flaws, *said.flaws),
+        note="; ".join(said.notes),
+    )
 
 
 def _shots(content: Mapping[str, Any], name: str, task: Any) -> set[int]:
@@ -206,24 +203,14 @@ def _shots(content: Mapping[str, Any], name: str, task: Any) -> set[int]:
     # what some versions enter for a group itself means nothing
     parts = () if task.subtask else parts_of(task.set)
     by_name = task.shots_from == "name"
-    config = None if by_name else _section(content, "config").get("num_fewshot")  # as in 2023
+    config = None if by_name else section(content, "config").get("num_fewshot")  # as in 2023
     found = set()
     for each in [part.task for part in parts] or [name]:
-        own = _section(_section(content, "configs"), each).get("num_fewshot")
-        stated = map(number, (_section(content, "n-shot").get(each), own, config))
+        own = section(section(content, "configs"), each).get("num_fewshot")
+        stated = map(number, (section(content, "n-shot").get(each), own, config))
         counts = [int(n) for n in stated if n is not None and n >= 0 and n == int(n)]
         found.update(counts[:1])
     return found
-
-
-def _limit(content: Mapping[str, Any], name: str) -> str:
-    """Why a score does not cover all questions, or nothing."""
-    counts = _section(_section(content, "n-samples"), name)
-    all_of, of = number(counts.get("original")), number(counts.get("effective"))
-    if all_of is not None and of is not None:
-        return f"evaluated on {of:g} of its {all_of:g} questions" if of < all_of else ""
-    limit = number(_section(content, "config").get("limit"))
-    return f"evaluated on a part of its questions (limit {limit:g})" if limit else ""
 
 
 def _score(entry: Mapping[str, Any], metric: str) -> tuple[str, float | None]:

@@ -26,7 +26,15 @@ from ..support.files import new_file, read_cells
 from ..support.shipped import DEFAULT, dataset_folder, dataset_names
 from ..support.words import counted
 from . import columns as _columns
-from .benchmarks import Benchmark, described, listed_benchmarks, name_of, read_benchmarks
+from .benchmarks import (
+    Benchmark,
+    described,
+    listed_benchmarks,
+    name_of,
+    near_named,
+    read_benchmarks,
+    warn_of_near,
+)
 from .columns import META
 
 
@@ -76,7 +84,7 @@ class Leaderboard:
         benchmarks
             Names of score columns, or :class:`Benchmark` objects. A name of the Open LLM
             Leaderboard brings its chance level and number of questions along. None takes
-            every column that carries such a name.
+            every column that carries such a name, and warns of columns that nearly do.
         name
             What to call the table in messages and figures.
 
@@ -346,6 +354,8 @@ class Leaderboard:
                 "the rows to append have none of the table's benchmarks: "
                 f"{', '.join(self.benchmark_names)}."
             )
+        near = near_named(map(str, df.columns), (b.name for b in present))
+        warn_of_near({c: like for c, like in near.items() if like in self.benchmark_names})
         added = Leaderboard.validated(df, present, self._name, unscored=True)
         frame = pd.concat([self._frame, added.frame], ignore_index=True)
         frame = frame[[*META, *self.benchmark_names]]

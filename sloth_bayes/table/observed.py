@@ -29,6 +29,7 @@ from .readings import Gathered, Reading, Skip, last_part
 # A value for every model, or one for each by name
 Amount = float | Mapping[str, float] | None
 
+_SHOWN = 5  # models that a message is about one by one
 _USED = ("model", "benchmark", "score", "file", "task", "metric", "shots", "matches", "note")
 
 
@@ -47,7 +48,7 @@ class Observed:
     skipped
         One row a task that was not used: file, model, benchmark (empty if it belongs to
         none), task, metric, shots, kind (mismatch, unknown shots, incomplete, no score,
-        superseded, unrelated, unreadable), reason.
+        superseded, ambiguous, unrelated, unreadable), reason.
     messages
         The same for people: a sentence for each group of skipped tasks, and what to know of
         those used.
@@ -104,7 +105,11 @@ def read_observed(
     entry of the file that contradicts them is a mismatch; other tasks need an entry.
     MMLU, BBH, MATH, GPQA and MUSR are computed from their sub-tasks as the shipped table
     does, or taken from the group's own score; an incomplete set is skipped. A task found in
-    several files of one model is taken from the newest.
+    several files of one model is taken from the newest. Settings that shift scores (task
+    version, chat template, stop strings, ...) are notes, those that make another quantity
+    mismatches, by a table that ships (``docs/comparability.md``). Adapters and quantised
+    weights make other models than their base; counts of packed weights, and of mixtures of
+    experts, are not taken for sizes.
 
     Parameters
     ----------
@@ -112,7 +117,8 @@ def read_observed(
         Result files (``.json``), folders that are searched for them, and exports (``.csv``).
     model
         For results: what to call the one model they are of (by default the last part of
-        the name it was loaded by). For exports: the models to read (by default all).
+        the name it was loaded by); it joins paths that have no task in common. For exports:
+        the models to read (by default all); ``NAME@PRECISION`` is one of several rows.
     family
         The family of all models read. By default each model is a new family of its own,
         named as the model.
@@ -124,7 +130,8 @@ def read_observed(
         or a mapping from the model's name. Unknown by default, but for sizes that a
         result file or an export states.
     allow_mismatch
-        Use tasks with other shots or another metric too, where nothing matches.
+        Use tasks with other shots, another metric or settings that make another quantity too,
+        where nothing matches.
     assume_leaderboard_shots
         Take the leaderboard's shots where a file says nothing.
     scale
@@ -228,12 +235,12 @@ def nothing_left(found: Observed, command_line: bool = False) -> str:
     >>> from sloth_bayes.support.shipped import shipped
     >>> found = collect(shipped("data") / "raw/lm_eval/2.8b_step143000.json")
     >>> nothing_left(found, command_line=True)
-    'no score can be used; --allow-mismatch uses other shots and metrics as they are.'
+    'no score can be used; --allow-mismatch uses other shots, metrics and settings as they are.'
     """
     kinds = set(found.skipped["kind"])
     remedies = []
     for kind, option, effect in (
-        ("mismatch", "allow_mismatch", "uses other shots and metrics as they are"),
+        ("mismatch", "allow_mismatch", "uses other shots, metrics and settings as they are"),
         ("unknown shots", "assume_leaderboard_shots", "takes the leaderboard's shots as given"),
     ):
         if kind in kinds:
@@ -284,12 +291,31 @@ def _rename(out: Gathered, chosen: list[str]) -> None:
             f"{len(chosen)} names are given for results of one model: read models one by one."
         )
     if len(out.from_results) > 1:
-        listed = ", ".join(repr(m) for m in list(out.from_results)[:4])
-        raise DataError(
-            f"the files hold results of {len(out.from_results)} models ({listed}), which "
-            f"cannot all be {chosen[0]!r}: read them one by one, or give no name."
-        )
+        _require_one(out, chosen[0])
+        paths = ", ".join(out.from_results)
+        out.notes.append(f"{chosen[0]} joins what is read of {paths}.")
     _relabel(out, dict.fromkeys(out.from_results, chosen[0]))
+
+
+def _require_one(out: Gathered, name: str) -> None:
+    """An error where results under several names cannot be of the one model that `name` says."""
+    models = list(out.from_results)
+    start = (
+        f"the files hold results of {len(models)} models "
+        f"({', '.join(repr(m) for m in models[:4])}), which cannot all be {name!r}: "
+    )
+    if len(set(out.from_results.values())) > 1:
+        raise DataError(
+            start + "an adapter or quantised weights make another model; read them one by one."
+        )
+    first: dict[str, Reading] = {}
+    for reading in out.readings:
+        other = first.setdefault(reading.task, reading).model
+        if last_part(other).casefold() != last_part(reading.model).casefold():
+            raise DataError(
+                start + f"{other!r} and {reading.model!r} both have {reading.task}; read them one "
+                "by one, or give no name."
+            )
 
 
 def _shorten(out: Gathered) -> None:
@@ -301,12 +327,19 @@ def _shorten(out: Gathered) -> None:
     full.pop("", None)
     lasts = [last_part(name) for name in full]
     _relabel(out, {name: last for name, last in zip(full, lasts) if lasts.count(last) == 1})
+    for last in dict.fromkeys(lasts):
+        same = [name for name in full if last_part(name) == last and name in out.from_results]
+        if len(same) > 1:
+            out.notes.append(
+                f"{' and '.join(same)} are read as {len(same)} models: if they are one, name it "
+                "(model= or --model)."
+            )
 
 
 def _relabel(out: Gathered, names: Mapping[str, str]) -> None:
     out.readings = [r._replace(model=names.get(r.model, r.model)) for r in out.readings]
     out.skips = [s._replace(model=names.get(s.model, s.model)) for s in out.skips]
-    out.from_results = {names.get(m, m): None for m in out.from_results}
+    out.from_results = {names.get(m, m): made for m, made in out.from_results.items()}
     facts = out.facts
     out.facts = defaultdict(dict)
     for model, known in facts.items():
@@ -343,10 +376,25 @@ def _assemble(out: Gathered, allow_mismatch: bool) -> list[Reading]:
             if best.flaws:
                 why = "; ".join(best.flaws)
                 out.notes.append(f"{benchmark} of {model} is used although it differs: {why}.")
-            if best.note:
-                out.notes.append(f"{benchmark} of {model} may not compare: {best.note}.")
             used.append(best)
+    out.notes += _shared_notes(used)
     return used
+
+
+def _shared_notes(used: Iterable[Reading]) -> list[str]:
+    """What may shift scores, each thing said once, of all benchmarks and models it is of."""
+    alike: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for best in used:
+        for note in filter(None, dict.fromkeys(best.note.split("; "))):
+            alike[best.model, note].append(best.benchmark)
+    shared: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for (model, note), which in alike.items():
+        shared[", ".join(which), note].append(model)
+    told = []
+    for (names, note), of in shared.items():
+        more = f" and {len(of) - _SHOWN} more" if len(of) > _SHOWN else ""
+        told.append(f"{names} of {', '.join(of[:_SHOWN])}{more} may not compare: {note}.")
+    return told
 
 
 def _note(used: Reading) -> str:
@@ -385,7 +433,7 @@ def _scored(out: Gathered, readings: list[Reading]) -> Iterator[Reading]:
             file=", ".join(dict.fromkeys(r.file for r in parts.values())),
             task=f"{first.set} ({len(parts)} tasks)",
             flaws=tuple(dict.fromkeys(flaw for r in parts.values() for flaw in r.flaws)),
-            note=next((r.note for r in parts.values() if r.note), ""),
+            note="; ".join(dict.fromkeys(r.note for r in parts.values() if r.note)),
         )
         wanted = {task.subtask for task in harness.parts_of(first.set)}
         missing = sorted(wanted - parts.keys())
@@ -418,10 +466,13 @@ def _frame(
     tokens = _amounts("tokens_t", tokens_t, models, out)
     table = load_dataset().frame
     rows: list[dict[str, Any]] = []
+    doubtful: list[str] = []
     for name in models:
         facts = out.facts[name]
         given = params_b is not None and (not isinstance(params_b, Mapping) or name in params_b)
-        if not given and name in out.from_results and "params_b" in facts:
+        if not given and facts.get("doubt"):
+            doubtful.append(f"{name}: {facts['params_b']:.4g}B is {facts['doubt']}")
+        elif not given and name in out.from_results and "params_b" in facts:
             out.notes.append(
                 f"{name} has {sizes[name]:.4g}B parameters, as its results count them."
             )
@@ -441,6 +492,12 @@ def _frame(
                 **{r.benchmark: r.score for r in used if r.model == name},
             }
         )
+    for doubt in doubtful[:_SHOWN]:
+        out.notes.append(f"{doubt}. Its size is left unknown: say it (params_b= or --params).")
+    if len(doubtful) > _SHOWN:
+        out.notes.append(
+            f"the sizes of {len(doubtful) - _SHOWN} more models are left unknown likewise."
+        )
     frame = pd.DataFrame(rows)
     return Leaderboard.from_frame(
         frame, [b for b in load_dataset().benchmark_names if b in frame]
@@ -454,7 +511,12 @@ def _amounts(what: str, given: Amount, models: Sequence[str], out: Gathered) -> 
     elif not isinstance(given, Mapping):
         return dict.fromkeys(models, given)
     check_known("model", given, models, f"It is named in {what}.")
-    return {name: given.get(name, out.facts[name].get(what, math.nan)) for name in models}
+    facts = {name: out.facts[name] for name in models}
+    stated = {
+        name: math.nan if what == "params_b" and known.get("doubt") else known.get(what, math.nan)
+        for name, known in facts.items()
+    }
+    return {name: given.get(name, stated[name]) for name in models}
 
 
 # -- words -------------------------------------------------------------------------------
@@ -463,19 +525,32 @@ def _amounts(what: str, given: Amount, models: Sequence[str], out: Gathered) -> 
 def _grouped(skips: Iterable[Skip]) -> list[str]:
     """One sentence for all tasks that a file has skipped for the same reason."""
     groups: dict[tuple[str, ...], list[Skip]] = defaultdict(list)
+    twice: dict[str, int] = defaultdict(int)
     for skip in skips:
+        twice[skip.file] += skip.kind == "ambiguous"
+        if skip.kind == "ambiguous" and twice[skip.file] > _SHOWN:
+            continue
         groups[skip.file, skip.model, skip.kind, skip.benchmark, skip.reason].append(skip)
     # benchmarks first, bystanders last
     order = sorted(groups.values(), key=lambda same: same[0].kind == "unrelated")
-    return [_sentence(same) for same in order]
+    more = [
+        f"{file}: {counted(n - _SHOWN, 'more model is', 'more models are')} there more than once."
+        for file, n in twice.items()
+        if n > _SHOWN
+    ]
+    return [_sentence(same) for same in order] + more
 
 
 def _sentence(same: Sequence[Skip]) -> str:
     first, tasks = same[0], list(dict.fromkeys(s.task for s in same))
+    if first.kind == "ambiguous":
+        return f"{first.file}: {first.reason}."
     if first.kind == "unreadable":
         return f"{first.file} is not read: it {first.reason.removeprefix('it ')}."
     if first.kind == "unrelated":
         listed = ", ".join(tasks[:3]) + (", ..." if len(tasks) > 3 else "")
+        if "resembles" in first.reason:
+            return f"{first.file}: {listed} is not read: {first.reason}."
         many = counted(len(tasks), "task is", "tasks are")
         return f"{first.file}: {many} no benchmark of the leaderboards ({listed})."
     name = tasks[0] if len(tasks) == 1 else f"{tasks[0]} and {len(tasks) - 1} more"

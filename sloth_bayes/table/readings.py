@@ -55,9 +55,11 @@ class Gathered:
     readings: list[Reading] = field(default_factory=list)
     skips: list[Skip] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    # what files say of a model: family, lineage, instruct, params_b, tokens_t
+    # what files say of a model: family, lineage, instruct, params_b, tokens_t, and what speaks
+    # against params_b as its size (doubt)
     facts: dict[str, dict[str, Any]] = field(default_factory=lambda: defaultdict(dict))
-    from_results: dict[str, None] = field(default_factory=dict)  # an ordered set of models
+    # the models that results are of, each with its adapter and how its weights are quantised
+    from_results: dict[str, tuple[str, str]] = field(default_factory=dict)
     exported: dict[str, None] = field(default_factory=dict)  # every name that exports offer
 
 

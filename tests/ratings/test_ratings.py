@@ -163,21 +163,124 @@ def test_reviews_say_what_was_read_and_what_was_skipped(flask):
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    ("line", "problem"),
     [
-        ("{", "line 2: not a JSON object"),
-        ("[1]", "line 2: not a JSON object"),
-        ('{"score": {}}', "line 2: it has no question_id"),
-        ('{"question_id": 3, "score": 4}', "line 2: score must map"),
-        ('{"question_id": 1, "score": {}}', "line 2: question 1 was there already in line 1"),
-        ('{"question_id": 3, "score": {"Factuality": 1, "factuality ": 2}}', "are both factuality"),
+        ("{", "not a JSON object"),
+        ("[1]", "not a JSON object"),
+        ('{"score": {}}', "it has no question_id, idx or id"),
+        ('{"question_id": 3, "score": 4}', "score must map names of skills to 1-5 or N/A"),
+        ('{"question_id": 1, "score": {}}', "its question was there already"),
     ],
 )
-def test_a_malformed_line_is_named_by_its_number(tmp_path, line, message):
+def test_one_odd_line_is_counted_and_refuses_nothing(tmp_path, line, problem):
     path = tmp_path / "r.jsonl"
     path.write_text('{"question_id": 1, "score": {"Factuality": 4}}\n' + line, encoding="utf-8")
-    with pytest.raises(sb.DataError, match=message):
+    found = sb.read_reviews({"m": path})
+    assert found.frame["rating"].tolist() == [4]
+    assert found.skipped.drop(columns="file").values.tolist() == [["line not used", problem, 1, 2]]
+
+
+def test_a_file_of_odd_lines_only_is_refused_by_the_first(tmp_path):
+    path = tmp_path / "r.jsonl"
+    path.write_text('\n{"score": {}}\n[1]', encoding="utf-8")
+    with pytest.raises(sb.DataError, match="no line that can be used; line 2: it has no question"):
         sb.read_reviews({"m": path})
+
+
+def test_a_skill_rated_twice_is_taken_once(tmp_path):
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"idx": 3, "score": {"Factuality": 1, "factuality ": 2}}')
+    found = sb.read_reviews({"m": path})
+    assert found.frame["rating"].tolist() == [1]
+    assert found.skipped["name"].tolist() == ["it rates factuality twice"]
+
+
+def jsonl(path, lines):
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    return path
+
+
+def test_an_evaluation_set_with_odd_questions(tmp_path):
+    questions = [
+        {"idx": "1", "difficulty": "expert level knowledge"},
+        {"idx": "2", "difficulty": "-1"},
+        {"difficulty": 3},
+        {"idx": "4", "difficulty": 2},
+    ]
+    reviews = [{"question_id": i, "score": {"Factuality": i}} for i in (1, 2, 4)]
+    found = sb.read_reviews(
+        {"m": jsonl(tmp_path / "r.jsonl", reviews)}, jsonl(tmp_path / "q.jsonl", questions)
+    )
+    assert found.frame[["instance", "difficulty", "rating"]].values.tolist() == [
+        ["1", 5, 1], ["4", 2, 4],
+    ]  # fmt: skip
+    assert found.skipped[["reason", "name", "count", "line"]].values.tolist() == [
+        ["question without difficulty", "", 1, 2],
+        ["set line not used", "difficulty '-1'", 1, 2],
+        ["set line not used", "it has no question_id, idx or id", 1, 3],
+    ]
+    with pytest.raises(sb.DataError, match="no difficulty is one of 1-5"):
+        sb.read_reviews(
+            {"m": tmp_path / "r.jsonl"}, jsonl(tmp_path / "q.jsonl", [{"idx": 1, "difficulty": -1}])
+        )
+
+
+def full_set(**more):
+    return [
+        {"idx": i, "difficulty": 5 if i % 4 == 0 else 2}
+        | {key: value(i) for key, value in more.items()}
+        for i in range(48)
+    ]
+
+
+def test_ids_of_the_hard_set_are_not_those_of_the_full_set(tmp_path):
+    """FLASK-HARD counts its questions anew, from 0."""
+    full = jsonl(tmp_path / "full.jsonl", full_set())
+    hard = jsonl(tmp_path / "hard.jsonl", [{"idx": i, "difficulty": 5} for i in range(12)])
+    rate = lambda n: [{"question_id": i, "score": {"Factuality": 3}} for i in range(n)]  # noqa: E731
+    of_full = jsonl(tmp_path / "of_full.jsonl", rate(48))
+    of_hard = jsonl(tmp_path / "of_hard.jsonl", rate(12))
+    assert len(sb.read_reviews({"m": of_full}, full).frame) == 48
+    assert set(sb.read_reviews({"m": of_hard}, hard).frame["difficulty"]) == {5}
+    with pytest.raises(sb.DataError, match=r"evaluation set, which is FLASK-HARD.*Reviews\.hard"):
+        sb.read_reviews({"m": of_full}, hard)
+    with pytest.raises(sb.DataError, match="under other ids: FLASK-HARD counts its ids anew"):
+        sb.read_reviews({"m": of_hard}, full)
+
+
+@pytest.mark.parametrize(
+    ("of_set", "of_review"),
+    [
+        ({"instruction": "What is {}?"}, {"instruction": "Prove {}!"}),
+        ({"metrics": ["Readability"]}, {}),
+        ({"metrics": "['Readability', 'Conciseness']"}, {}),
+    ],
+)
+def test_questions_are_joined_only_where_they_are_the_same(tmp_path, of_set, of_review):
+    def said(fields, i):
+        return {k: v.format(i) if isinstance(v, str) else v for k, v in fields.items()}
+
+    questions = [{"idx": i, "difficulty": 2} | said(of_set, i) for i in range(3)]
+    reviews = [
+        {"question_id": i, "score": {"Factuality": 3}} | said(of_review, i) for i in range(3)
+    ]
+    found = sb.read_reviews(
+        {"m": jsonl(tmp_path / "r.jsonl", reviews)}, jsonl(tmp_path / "q.jsonl", questions)
+    )
+    assert found.frame.empty
+    assert found.skipped[["reason", "count"]].values.tolist() == [
+        ["another question of that id", 3]
+    ]
+
+
+def test_two_reviews_of_different_questions_under_one_id(tmp_path):
+    one, two = (
+        jsonl(tmp_path / f"{n}.jsonl", [{"idx": 1, "instruction": n, "score": {"Factuality": 3}}])
+        for n in ("a", "b")
+    )
+    found = sb.read_reviews({"m": one, "n": two})
+    assert found.frame["model"].tolist() == ["m"]
+    assert found.skipped["reason"].tolist() == ["another question of that id"]
 
 
 # -- errors ------------------------------------------------------------------------------

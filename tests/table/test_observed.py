@@ -291,7 +291,7 @@ def test_parts_average_as_the_table_does(write, data, benchmark):
     values = data.draw(
         st.lists(st.floats(0, 1), min_size=len(part), max_size=len(part)), label="scores"
     )
-    keys = [f"{metric},none" for metric in part["metric"]]
+    keys = [f"{metric.split(' | ')[-1]},none" for metric in part["metric"]]
     results = {t: {k: v} for t, k, v in zip(part["task"], keys, values)}
     # the group's own score, weighted by questions, gives way to its parts
     results[part["set"].iloc[0]] = {keys[0]: 0.123}
@@ -322,7 +322,11 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3)
     | st.dictionaries(
         st.sampled_from([*TASKS["task"].sample(12, random_state=1), "acc", "acc,none", "acc_norm",
-                         "n-shot", "config", "configs", "limit", "original", "versions"]),
+                         "n-shot", "config", "configs", "limit", "original", "versions",
+                         "model_args", "gen_kwargs", "generation_kwargs", "until",
+                         "temperature", "pretrained",
+                         "quantization_config", "model_num_parameters", "chat_template",
+                         "samples"]),
         inner, max_size=4,
     ),
     max_leaves=12,
@@ -336,7 +340,8 @@ json_values = st.recursive(
         optional={
             key: json_values
             for key in ("config", "n-shot", "configs", "versions", "groups", "n-samples", "date",
-                        "group_subtasks", "model_name")
+                        "group_subtasks", "model_name", "chat_template", "system_instruction",
+                        "fewshot_as_multiturn", "lm_eval_version", "config_general")
         },
     )
 )  # fmt: skip
@@ -583,6 +588,69 @@ def test_export_of_the_first_leaderboard(export):
         sb.read_observed(path, model="one-8b")
 
 
+@pytest.mark.parametrize(
+    "columns",
+    [
+        ("ARC (25-shot)", "TruthfulQA (0-shot)", "MMLU (5-shot)"),
+        ("ARC (25-s) ⬆️", "TruthfulQA (MC) (0-s) ⬆️", "MMLU (5-s) ⬆️"),
+        ("arc:challenge", "truthfulqa:mc", "hendrycksTest"),
+        ("harness|arc:challenge|25", "harness|truthfulqa:mc|0", "harness|hendrycksTest|5"),
+        ("ARC", "TruthfulQA MC2", "MMLU"),
+    ],
+)
+def test_the_columns_of_2023(export, columns):
+    values = dict(zip(columns, ([45.0], [40.0], [41.0])))
+    found = sb.read_observed(export(Model=["lab/a"], Average=[42.0], **values))
+    assert scores(found) == {"ARC": 0.45, "TruthfulQA": 0.4, "MMLU": 0.41}
+    assert found.messages == ()
+
+
+def test_a_header_with_other_shots_or_metric_is_not_the_benchmark(export):
+    other = {"ARC": [45.0], "HellaSwag (0-shot)": [50.0], "TruthfulQA (MC1)": [30.0]}
+    found = sb.read_observed(export(Model=["lab/a"], Average=[42.0], **other))
+    assert scores(found) == {"ARC": 0.45}
+    assert "evaluated with 0 shots, where the leaderboard has 10" in found.messages[0]
+    assert "'TruthfulQA (MC1)' like TruthfulQA" in found.messages[1]
+
+
+def test_quantised_rows_are_models_of_their_own(export):
+    path = export(**{"Model": ["lab/a-7b"] * 3, "Average": [1] * 3, "ARC": [45, 46, 44],
+                     "Precision": ["torch.float16", "float32", "4bit"],
+                     "#Params (B)": [7, 7, 3.9]})  # fmt: skip
+    found = sb.read_observed(path)
+    assert found.frame[["model", "ARC"]].values.tolist() == [["a-7b", 0.45], ["a-7b-4bit", 0.44]]
+    np.testing.assert_array_equal(found.frame["params_b"], [7, np.nan])
+    assert found.used["note"].tolist()[0] == ""
+    assert "its weights are quantised (4bit)" in found.used["note"].tolist()[1]
+    only = sb.read_observed(path, model="a-7b-4bit")
+    assert only.frame["model"].tolist() == ["a-7b-4bit"]
+
+
+def test_a_model_twice_leaves_the_others(export):
+    path = export(Model=["a", "a", "b"], Average=[1] * 3, ARC=[45, 46, 44])
+    found = sb.read_observed(path)
+    assert found.frame["model"].tolist() == ["b"]
+    assert found.skipped["kind"].tolist() == ["ambiguous"]
+    names = [f"m{i // 2}" for i in range(20)]
+    many = sb.read_observed(export(Model=[*names, "b"], Average=[1] * 21, ARC=list(range(30, 51))))
+    assert len(many.messages) == 6
+    assert many.messages[-1].endswith("5 more models are there more than once.")
+    same = sb.read_observed(export(Model=["a", "a"], Average=[1, 1], ARC=[45, 45]))
+    assert scores(same) == {"ARC": 0.45}
+
+
+@pytest.mark.parametrize(
+    ("cells", "advice"),
+    [
+        (dict(ARC=["45,3"]), "write 45.3, with a decimal point"),
+        ({"ARC": [45], "#Params (B)": ["7B"]}, "write 7"),
+    ],
+)
+def test_cells_of_exports_in_other_spellings(export, cells, advice):
+    with pytest.raises(DataError, match=advice):
+        sb.read_observed(export(Model=["a"], Average=[1], **cells))
+
+
 V2 = {"fullname": ["lab/a"], "Average ⬆️": [20.0], "IFEval": [40.0], "MATH Lvl 5": [5.0]}
 
 
@@ -714,8 +782,8 @@ def test_data_read_of_bad_input(write, tmp_path):
     assert all(line.startswith("sloth-bayes: warning: ") for line in warned)
     assert any("ARC (arc_challenge) is skipped: evaluated with 0" in line for line in warned)
     assert error == (
-        "sloth-bayes: error: no score can be used; --allow-mismatch uses other shots and metrics "
-        "as they are."
+        "sloth-bayes: error: no score can be used; --allow-mismatch uses other shots, metrics and "
+        "settings as they are."
     )
     unknown = run("data", "read", write({"winogrande": {"acc,none": 0.5}}))
     assert unknown.exit_code == 2

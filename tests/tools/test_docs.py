@@ -23,7 +23,8 @@ from sloth_bayes.predict.condition import _rows
 from tools import api_page
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/evidence.md", "docs/extending.md", "docs/numpyro.md", "docs/api.md"]
+PAGES = ["README.md"]
+PAGES += [f"docs/{page}.md" for page in "evidence extending numpyro api comparability".split()]
 
 
 def blocks(page: str) -> list[str]:
