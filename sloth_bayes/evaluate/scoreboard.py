@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..law.spec import Spec
-from ..support.files import new_file
+from ..support.files import new_file, user_path
 from ..table.leaderboard import load_dataset
 from . import baselines
 from .evaluation import KEY, Evaluation, fold_errors, paired, published_errors
@@ -108,7 +108,7 @@ def run(
     """
     from .cross_validate import cross_validate
 
-    out = Path(out)
+    out = user_path(out)
     as_published, corrected = load_dataset(corrected=False), load_dataset()
     parts: dict[str, Evaluation] = {}
     options |= {"method": method, "seed": seed, "progress": progress}

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import DataError, FileFormatError, near, unknown
+from ..support.files import user_path
 from .rated import SCALE
 from .table import SkillRatings
 
@@ -140,7 +141,7 @@ def read_reviews(
     >>> read_reviews({"model-a": path})
     <sloth_bayes.Reviews: 1 scores, 1 skipped>
     """
-    questions = None if evaluation_set is None else _questions(Path(evaluation_set))
+    questions = None if evaluation_set is None else _questions(user_path(evaluation_set))
     rows: list[tuple[Any, ...]] = []
     skipped: dict[tuple[str, str], dict[str, Any]] = {}
 
@@ -149,7 +150,7 @@ def read_reviews(
         skipped.setdefault((reason, name), first)["count"] += 1
 
     for model, file in files.items():
-        path, lines = Path(file), {}  # type: ignore[var-annotated]
+        path, lines = user_path(file), {}  # type: ignore[var-annotated]
         for line, question, entry in _lines(path):
             where = f"{path}, line {line}"
             if question in lines:

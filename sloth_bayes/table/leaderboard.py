@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError, UnknownNameError, check_known
-from ..support.files import new_file, read_cells
+from ..support.files import new_file, read_cells, user_path
 from ..support.shipped import DEFAULT, dataset_folder, dataset_names
 from ..support.words import counted
 from . import columns as _columns
@@ -172,7 +172,7 @@ class Leaderboard:
         >>> Leaderboard.from_csv(path)
         <Leaderboard 'mine': 1 model, 1 family, 1 benchmark, 1 score>
         """
-        path = Path(path)
+        path = user_path(path)
         df = read_cells(path)
         try:
             return cls.from_frame(df, benchmarks, path.stem if name is None else name)
@@ -346,7 +346,7 @@ class Leaderboard:
         FileFormatError
             The file cannot be written.
         """
-        path = Path(path)
+        path = user_path(path)
         frame = self.frame
         frame["date"] = frame["date"].dt.strftime("%Y-%m-%d")
         if self._releases:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import DataError, FileFormatError
-from ..support.files import atomic_path, read_cells
+from ..support.files import atomic_path, read_cells, user_path
 from ..support.shipped import DEFAULT, checkout, shipped
 from .headline import headline
 
@@ -84,9 +84,11 @@ def build(out: str | Path | None = None, raw: str | Path | None = None) -> list[
             )
         out = root / "data"
     sources = shipped("data")
-    source = (Path(raw) if raw is not None else sources / "raw") / DEFAULT / "sloth_data_v2.csv"
+    source = (
+        (user_path(raw) if raw is not None else sources / "raw") / DEFAULT / "sloth_data_v2.csv"
+    )
     rows = _read(source)
-    folder = Path(out) / DEFAULT
+    folder = user_path(out) / DEFAULT
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
