@@ -91,6 +91,9 @@ class Drawn:
         groups = {name: self.tree[name].to_dataset() for name in self.NEEDED}
         groups["posterior"] = posterior.isel(draw=keep).map(round_bits, keep_attrs=True)
         groups["convergence"] = convergence.to_dataset()
+        if self.method == "nuts" and "sample_stats" in self.tree.children:
+            # of every draw: energies of thinned ones would say nothing of the chains
+            groups["sample_stats"] = self.tree["sample_stats"].to_dataset()
         tree = xr.DataTree.from_dict(groups)
         tree.attrs = {"slimmed_from": self.n_draws, **self.tree.attrs}
         return tree

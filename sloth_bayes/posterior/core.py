@@ -20,6 +20,7 @@ from ..law.spec import Spec
 from .base import Drawn, in_chains
 from .diagnostics import diagnose, identified
 from .effects import Effects
+from .log_prior import log_prior
 from .verdict import Diagnostics
 
 if TYPE_CHECKING:
@@ -138,9 +139,12 @@ class PosteriorDraws(Drawn):
         """Everything, as ArviZ expects it.
 
         Groups ``posterior``, ``sample_stats``, ``observed_data``, ``constant_data``,
-        ``log_likelihood`` and ``posterior_predictive``; the last two, and
+        ``log_prior``, ``log_likelihood`` and ``posterior_predictive``; the last two, and
         ``observed_data``, hold ``score`` over the dimension ``observation`` (observed
-        cells only) with coordinates ``obs_model`` and ``obs_benchmark``.
+        cells only) with coordinates ``obs_model`` and ``obs_benchmark``. ``log_prior`` has a
+        variable a quantity, so that ``psense`` can scale some of them (``prior_var_names=``).
+        ``sample_stats`` is there if the fit's were kept: of a thinned posterior they are
+        those of all draws.
 
         Examples
         --------
@@ -164,6 +168,7 @@ class PosteriorDraws(Drawn):
         predictive = draw_scores(mu, sd, self.spec.df, rng)
         step = np.where(rounding > 0, rounding, 1.0)
         predictive = np.where(rounding > 0, np.round(predictive / step) * step, predictive)
+        tree["log_prior"] = xr.DataTree(log_prior(self))
         tree["log_likelihood"] = xr.DataTree(self._of_observations("score", log_likelihood))
         tree["posterior_predictive"] = xr.DataTree(self._of_observations("score", predictive))
         return tree
@@ -203,7 +208,14 @@ class PosteriorDraws(Drawn):
         In memory the draws of a cell lie together: inner loops are long, and quantiles
         need no copy.
         """
-        v, of, spec = self.merged, self._of_benchmark, self.spec
+        of = self._of_benchmark
+        eta = self.predictor(who, rows)
+        fraction = equations.link(self.spec.link, eta, of["link_shape"][:, None], np)
+        return equations.expected(fraction, of["lower"][:, None], of["upper"][:, None]), fraction
+
+    def predictor(self, who: Effects, rows: slice = slice(None)) -> np.ndarray:
+        """The predictor ``(S, M, J)`` of `rows`, in logits. For the layers above."""
+        v, of = self.merged, self._of_benchmark
 
         def part(a: np.ndarray | None) -> np.ndarray | None:
             return None if a is None else a[:, rows]
@@ -217,10 +229,11 @@ class PosteriorDraws(Drawn):
             is_instruct=who.instruct[rows],
             model_effect=part(who.model_effect),
         )
-        eta = equations.predictor(draws_together(theta), of["loading"], part(who.residual), np)
+        eta: np.ndarray = equations.predictor(
+            draws_together(theta), of["loading"], part(who.residual), np
+        )
         eta += of["bias"][:, None]
-        fraction = equations.link(spec.link, eta, of["link_shape"][:, None], np)
-        return equations.expected(fraction, of["lower"][:, None], of["upper"][:, None]), fraction
+        return eta
 
     def noise_sd(self, mu: np.ndarray, fraction: np.ndarray) -> np.ndarray:
         """Noise scale ``(S, M, J)`` at what :meth:`expected` returns. For the layers above."""

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..errors import DataError, unknown
 from ..posterior.core import PosteriorDraws
+from ..support.frames import as_pandas, is_frame
 
 _COLUMNS = ["model", "family", "lineage", "instruct", "params_b", "tokens_t"]
 _UNITS = {"params_b": "billions of parameters", "tokens_t": "trillions of tokens"}
@@ -96,8 +97,9 @@ def default_names(frame: pd.DataFrame) -> list[str]:
 
 def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd.DataFrame:
     """Check the candidates and fill in lineage and instruct from the posterior."""
-    if not isinstance(frame, pd.DataFrame):
+    if not is_frame(frame):
         raise DataError("candidates must be a DataFrame: see sloth_bayes.candidates")
+    frame = as_pandas(frame)
     if frame.empty:
         raise DataError("there is no candidate to forecast: the table is empty")
     for column in ("model", "family", "params_b", "tokens_t"):

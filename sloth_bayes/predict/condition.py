@@ -21,6 +21,8 @@ import xarray as xr
 from ..errors import ConvergenceWarning, DataError, SpecError, unknown
 from ..posterior.core import PosteriorDraws
 from ..posterior.verdict import K_HAT_MOST
+from ..support.devices import check_devices
+from ..support.frames import as_pandas, is_frame
 from ..table.benchmarks import Benchmark
 from ..table.columns import META
 from ..table.leaderboard import Leaderboard
@@ -116,6 +118,7 @@ def condition(
         return _marked(post, post.tree.copy(), rows, {"k_hat": None, "ess": post.n_draws}, seed)
     from .state import State  # needs JAX, which reading and forecasting do not
 
+    check_devices()
     state = State.of(post, rows, seed)
     each = {family: state.observe(family) for family in state.affected}
     log_weights = np.sum(list(each.values()), axis=0)
@@ -145,8 +148,8 @@ def condition(
 
 def _rows(post: PosteriorDraws, given: pd.DataFrame | Observed) -> pd.DataFrame:
     """The new models, checked and sorted by name; lineage and instruct from the posterior."""
-    if isinstance(given, pd.DataFrame):
-        frame = given
+    if is_frame(given):
+        frame = as_pandas(given)
     elif isinstance(getattr(given, "frame", None), pd.DataFrame):
         known = [c for c in given.frame if c in _META or c in post.benchmarks]
         frame = given.frame[known]

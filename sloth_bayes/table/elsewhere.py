@@ -50,9 +50,10 @@ def other_tasks() -> pd.DataFrame:
     pandas.DataFrame
         One row a task: harness; task (a star stands for the part of a set); benchmark; set
         and subtask (as in :func:`known_tasks`); shots (the leaderboard's); given (those the
-        task has where its file says nothing); questions (how many it asks); metric, instead and differs (as in
-        :func:`known_tasks`; without a metric the task is only named to be refused); needs
-        (settings that must agree); note (what shifts a score that is used).
+        task has where its file says nothing); questions (how many it asks); metric,
+        instead and differs (as in :func:`known_tasks`; without a metric the task is only named
+        to be refused); needs (settings that must agree); note (what shifts a score that is
+        used).
 
     Examples
     --------

@@ -16,7 +16,8 @@ _PART = {"mmlu": "subject", "math": "subject", "commonsense": "dataset", "truthf
          "gpqa": "subset", "mmlu_pro": "subset"}  # fmt: skip
 _BESIDE = ("scenario.json", "scenario_state.json", "per_instance_stats.json", "instances.json")
 _SUMMARIES = ("runs.json", "run_specs.json", "groups.json", "groups_metadata.json",
-              "runs_to_run_suites.json", "display_requests.json", "display_predictions.json")  # fmt: skip
+              "runs_to_run_suites.json", "display_requests.json",
+              "display_predictions.json")  # fmt: skip
 
 
 def owns(path: Path) -> bool:

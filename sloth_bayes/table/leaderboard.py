@@ -23,6 +23,7 @@ import pandas as pd
 
 from ..errors import DataError, UnknownNameError, check_known
 from ..support.files import new_file, read_cells, user_path
+from ..support.frames import as_pandas
 from ..support.shipped import DEFAULT, dataset_folder, dataset_names
 from ..support.words import counted
 from . import columns as _columns
@@ -67,10 +68,11 @@ class Leaderboard:
         Parameters
         ----------
         df
-            Columns ``model``, ``family``, ``params_b`` (billions of parameters) and
-            ``tokens_t`` (trillions of training tokens) are required; a size or token
-            count may be NaN. ``lineage`` defaults to the family, ``instruct`` to False,
-            ``date`` to NaT; ``released`` (year and month) gives the release month of a
+            A DataFrame of pandas, polars or another library that narwhals reads; names in
+            the index count as columns. Columns ``model``, ``family``, ``params_b`` (billions
+            of parameters) and ``tokens_t`` (trillions of training tokens) are required; a
+            size or token count may be NaN. ``lineage`` defaults to the family, ``instruct`` to
+            False, ``date`` to NaT; ``released`` (year and month) gives the release month of a
             family. Scores lie in [0, 1]; NaN means not published. Other columns are
             ignored, and `df` is not changed.
         benchmarks
@@ -113,8 +115,7 @@ class Leaderboard:
 
         For the layers above.
         """
-        if not isinstance(df, pd.DataFrame):
-            raise DataError(f"a table is a pandas DataFrame, not {type(df).__name__}.")
+        df = as_pandas(df)
         columns = [str(c) for c in df.columns]
         df = df.set_axis(columns, axis=1).reset_index(drop=True)
         _columns.require(columns)
@@ -145,13 +146,14 @@ class Leaderboard:
         benchmarks: Sequence[str | Benchmark] | None = None,
         name: str | None = None,
     ) -> Leaderboard:
-        r"""Read and validate a CSV file; see :meth:`from_frame` for what it must hold.
+        r"""Read and validate a CSV, parquet or Excel file; see :meth:`from_frame` for its columns.
 
         Parameters
         ----------
         path
-            A UTF-8 CSV file with a header line. Empty cells, ``NA``, ``NaN`` and the like
-            are missing values.
+            A UTF-8 CSV file with a header line, or a parquet or Excel file, by its ending
+            (``.parquet``, ``.xlsx``; they need PyArrow or openpyxl). Empty cells, ``NA``,
+            ``NaN`` and the like are missing values.
         benchmarks
             As in :meth:`from_frame`.
         name

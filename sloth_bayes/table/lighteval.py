@@ -79,10 +79,9 @@ def _model_name(general: Mapping[str, Any], config: Mapping[str, Any]) -> str:
 
 def _limit(general: Mapping[str, Any], tasks: Mapping[str, Any], key: str) -> tuple[str, ...]:
     """Why a score does not cover all questions, or nothing."""
-    config = next((v for k, v in tasks.items() if k in (key, key.rpartition("|")[0])), {})
-    config = config if isinstance(config, dict) else {}
+    config = _section(tasks, key) or _section(tasks, key.rpartition("|")[0])
     all_of, of = (number(config.get(f"{k}_num_docs")) for k in ("original", "effective"))
-    if all_of and of and all_of > 0 < of:
+    if all_of and of:
         return (f"evaluated on {of:g} of its {all_of:g} questions",) if of < all_of else ()
     limit = number(general.get("max_samples"))
     return (f"evaluated on a part of its questions (max_samples {limit:g})",) if limit else ()

@@ -42,9 +42,15 @@ def questions(kind: str):
         made = []
         for i in range(24):
             split = (TRAIN_SPLIT, VALID_SPLIT, TEST_SPLIT)[i % 3]
-            right = Reference(Output(text="1" if kind == "choice" else "The answer is 1."), [CORRECT_TAG])
-            wrong = [Reference(Output(text=str(n)), []) for n in (2, 3, 4)] if kind == "choice" else []
-            made.append(Instance(Input(text=f"What is {i} - {i} + 1?"), [right, *wrong], split=split))
+            right = Reference(
+                Output(text="1" if kind == "choice" else "The answer is 1."), [CORRECT_TAG]
+            )
+            wrong = (
+                [Reference(Output(text=str(n)), []) for n in (2, 3, 4)] if kind == "choice" else []
+            )
+            made.append(
+                Instance(Input(text=f"What is {i} - {i} + 1?"), [right, *wrong], split=split)
+            )
         return made
 
     return get_instances

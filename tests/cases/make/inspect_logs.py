@@ -105,11 +105,13 @@ def main(out: Path) -> None:
     for package, name, arguments in TASKS:
         module = importlib.import_module(f"inspect_evals.{package}.{package}")
 
-        def made_up(*_, sample_fields=None, _record=RECORDS[package], limit=None, **__):
-            made = [sample_fields(_record(i)) for i in range(limit or N.get(package, 20))]
+        def made_up(
+            *_, sample_fields=None, _name=package, record=RECORDS[package], limit=None, **__
+        ):
+            made = [sample_fields(record(i)) for i in range(limit or N.get(_name, 20))]
             samples = [s for m in made for s in (m if isinstance(m, list) else [m])]
             assert all(isinstance(s, Sample) for s in samples)
-            return MemoryDataset(samples, name=package)
+            return MemoryDataset(samples, name=_name)
 
         for loader in ("hf_dataset", "csv_dataset", "load_csv_dataset"):
             if hasattr(module, loader):
