@@ -142,7 +142,7 @@ class PosteriorDraws(Drawn):
         ``log_prior``, ``log_likelihood`` and ``posterior_predictive``; the last two, and
         ``observed_data``, hold ``score`` over the dimension ``observation`` (observed
         cells only) with coordinates ``obs_model`` and ``obs_benchmark``. ``log_prior`` has a
-        variable a quantity, so that ``psense`` can scale some of them (``prior_var_names=``).
+        variable a quantity, so that ``psense`` can scale some of them (``psense_summary(..., prior_var_names=)``).
         ``sample_stats`` is there if the fit's were kept: of a thinned posterior they are
         those of all draws.
 
