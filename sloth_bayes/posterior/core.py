@@ -142,9 +142,9 @@ class PosteriorDraws(Drawn):
         ``log_prior``, ``log_likelihood`` and ``posterior_predictive``; the last two, and
         ``observed_data``, hold ``score`` over the dimension ``observation`` (observed
         cells only) with coordinates ``obs_model`` and ``obs_benchmark``. ``log_prior`` has a
-        variable a quantity, so that ``psense`` can scale some of them (``psense_summary(..., prior_var_names=)``).
-        ``sample_stats`` is there if the fit's were kept: of a thinned posterior they are
-        those of all draws.
+        variable a quantity, so that ArviZ can scale some of them (``prior_var_names`` of
+        ``psense_summary``). ``sample_stats`` is there if the fit's were kept: of a thinned
+        posterior they are those of all draws.
 
         Examples
         --------
@@ -168,6 +168,11 @@ class PosteriorDraws(Drawn):
         predictive = draw_scores(mu, sd, self.spec.df, rng)
         step = np.where(rounding > 0, rounding, 1.0)
         predictive = np.where(rounding > 0, np.round(predictive / step) * step, predictive)
+        if "sample_stats" in tree.children:
+            stats = tree["sample_stats"].to_dataset()
+            bare = {"chain", "draw"} & set(map(str, stats.dims)) - set(map(str, stats.coords))
+            numbered = {dim: np.arange(stats.sizes[dim]) for dim in bare}
+            tree["sample_stats"] = xr.DataTree(stats.assign_coords(numbered))
         tree["log_prior"] = xr.DataTree(log_prior(self))
         tree["log_likelihood"] = xr.DataTree(self._of_observations("score", log_likelihood))
         tree["posterior_predictive"] = xr.DataTree(self._of_observations("score", predictive))

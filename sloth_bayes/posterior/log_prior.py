@@ -7,7 +7,8 @@ Here a density is that of the quantity itself, so that no rotation of the skills
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
@@ -15,16 +16,54 @@ from scipy import stats
 from scipy.special import log_ndtr, logsumexp
 
 from ..law import equations
+from ..law.spec import Spec
 from .base import in_chains
-
-if TYPE_CHECKING:
-    from .core import PosteriorDraws
+from .effects import Effects
 
 # Spreads that the model fixes: of scales between benchmarks, of overall noise, of the fraction
 _SCALES_APART, _OVERALL_NOISE, _FRACTION = 0.5, 0.7, 0.5
 
 
-def log_prior(post: PosteriorDraws) -> xr.Dataset:
+class Draws(Protocol):
+    """What is asked of a posterior: see :class:`sloth_bayes.posterior.core.PosteriorDraws`."""
+
+    spec: Spec
+    tree: xr.DataTree
+
+    @property
+    def merged(self) -> Mapping[str, np.ndarray]:
+        """Variables with chain and draw merged."""
+
+    @property
+    def models(self) -> list[str]:
+        """Models in the fit."""
+
+    @property
+    def lineages(self) -> list[str]:
+        """Lineages in the fit."""
+
+    @property
+    def benchmarks(self) -> list[str]:
+        """Benchmarks of the table."""
+
+    @property
+    def n_draws(self) -> int:
+        """Draws of all chains together."""
+
+    def constant(self, name: str) -> np.ndarray:
+        """What the fit was given."""
+
+    def known_effects(self) -> Effects:
+        """Effects of the models in the fit."""
+
+    def blocks(self, n_models: int) -> Iterator[slice]:
+        """Slices of models."""
+
+    def predictor(self, who: Effects, rows: slice = ...) -> np.ndarray:
+        """Predictors of some models."""
+
+
+def log_prior(post: Draws) -> xr.Dataset:
     """Log density of the prior by quantity: dims chain and draw, summed over the rest.
 
     Latent sizes and tokens (``unknown_inputs="latent"``) are left out: their prior is what
@@ -126,7 +165,7 @@ def _scales(tau: np.ndarray, overall: float) -> np.ndarray:
     return logsumexp(given + weight, axis=-1) - log_tau.sum(-1)
 
 
-def _level(post: PosteriorDraws) -> np.ndarray:
+def _level(post: Draws) -> np.ndarray:
     """Average predictor of a benchmark's observed scores ``(S, J)``, which is what has a prior."""
     v, data = post.merged, post.tree["observed_data"].to_dataset()
     row = np.searchsorted(post.models, data["obs_model"].values.astype(str))

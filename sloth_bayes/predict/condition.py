@@ -148,9 +148,7 @@ def condition(
 
 def _rows(post: PosteriorDraws, given: pd.DataFrame | Observed) -> pd.DataFrame:
     """The new models, checked and sorted by name; lineage and instruct from the posterior."""
-    if is_frame(given):
-        frame = as_pandas(given)
-    elif isinstance(getattr(given, "frame", None), pd.DataFrame):
+    if isinstance(getattr(given, "frame", None), pd.DataFrame):
         known = [c for c in given.frame if c in _META or c in post.benchmarks]
         frame = given.frame[known]
         if len(frame) and not set(known) & set(post.benchmarks):
@@ -158,6 +156,8 @@ def _rows(post: PosteriorDraws, given: pd.DataFrame | Observed) -> pd.DataFrame:
                 "the posterior has none of the benchmarks that were read; it has "
                 f"{', '.join(post.benchmarks)}"
             )
+    elif is_frame(given):
+        frame = as_pandas(given)
     else:
         raise DataError(
             "new scores are a DataFrame with one row a model, or what "

@@ -161,11 +161,14 @@ def is_pointer(path: Path) -> bool:
 
     Raises
     ------
-    OSError
+    FileFormatError
         If it cannot be read.
     """
-    with path.open("rb") as file:
-        return file.read(len(_POINTER)) == _POINTER.encode()
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_POINTER)) == _POINTER.encode()
+    except OSError as error:
+        raise FileFormatError(f"cannot read {path}: {error.strerror or error}.") from None
 
 
 def _readable(path: str | os.PathLike[str]) -> Path:
@@ -173,9 +176,8 @@ def _readable(path: str | os.PathLike[str]) -> Path:
     path = user_path(path)
     if path.is_dir():
         raise FileFormatError(f"cannot read {path}: it is a folder; name a file in it.")
-    with contextlib.suppress(OSError):
-        if is_pointer(path):
-            raise FileFormatError(f"{path} {POINTER_WORDS}")
+    if path.is_file() and is_pointer(path):
+        raise FileFormatError(f"{path} {POINTER_WORDS}")
     return path
 
 

@@ -29,14 +29,12 @@ def read_json(path: Path) -> Any:
     """
     if path.is_dir():
         raise FileFormatError(f"{path} is a folder, not a file.")
+    if is_pointer(path):
+        raise FileFormatError(f"{path} {POINTER_WORDS}")
     try:
-        if is_pointer(path):
-            raise FileFormatError(f"{path} {POINTER_WORDS}")
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise FileFormatError(f"{path} is not a UTF-8 text file.") from None
-    except FileFormatError:
-        raise
     except OSError as error:
         raise FileFormatError(f"cannot read {path}: {error.strerror or error}.") from error
     try:

@@ -98,19 +98,23 @@ def read_observed(
     assume_leaderboard_shots: bool = False,
     scale: Scale | None = None,
 ) -> Observed:
-    """Read scores from lm-evaluation-harness results or Open LLM Leaderboard exports.
+    """Read scores from results of evaluation harnesses or Open LLM Leaderboard exports.
 
     A task counts as a benchmark of the leaderboards if its name, metric and shots do
     (:func:`known_tasks` lists them). ``leaderboard_*`` names define their shots, and an
     entry of the file that contradicts them is a mismatch; other tasks need an entry.
     MMLU, BBH, MATH, GPQA and MUSR are computed from their sub-tasks as the shipped table
     does, or taken from the group's own score; an incomplete set is skipped. A task found in
-    several files of one model is taken from the newest.
+    several files of one model is taken from the newest. Results of lighteval, HELM
+    (``stats.json`` beside ``run_spec.json``), OpenCompass (``summary_*.csv``) and Inspect
+    (``.json``; ``.eval`` with the extra ``inspect``) are read for the tasks that they share,
+    and held to the same settings.
 
     Parameters
     ----------
     paths
-        Result files (``.json``), folders that are searched for them, and exports (``.csv``).
+        Result files, folders that are searched for them (``.json``, ``.eval``), and exports
+        (``.csv``, ``.parquet``, ``.xlsx``).
     model
         For results: what to call the one model they are of (by default the last part of
         the name it was loaded by). For exports: the models to read (by default all).
