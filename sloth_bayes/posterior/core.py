@@ -169,6 +169,7 @@ class PosteriorDraws(Drawn):
         step = np.where(rounding > 0, rounding, 1.0)
         predictive = np.where(rounding > 0, np.round(predictive / step) * step, predictive)
         if "sample_stats" in tree.children:
+            # files of 0.1 did not number the draws here, which ArviZ asks for
             stats = tree["sample_stats"].to_dataset()
             bare = {"chain", "draw"} & set(map(str, stats.dims)) - set(map(str, stats.coords))
             numbered = {dim: np.arange(stats.sizes[dim]) for dim in bare}

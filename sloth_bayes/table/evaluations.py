@@ -29,6 +29,11 @@ def gather(
 ) -> None:
     """Add what one file says; what cannot be read is an error only if it was named."""
     if path.suffix.lower() in TABLES:
+        if path.name.startswith("details_"):
+            raise FileFormatError(
+                f"{path} has lighteval's details, a question a row: name the results_*.json of the "
+                "same run."
+            )
         if path.suffix.lower() == ".csv" and opencompass.owns(path):
             opencompass.gather(path, chosen, assume, out)
         else:
@@ -69,23 +74,31 @@ def _foreign(path: Path, content: Any) -> str:
     """What a JSON file is that has no results, as far as it can be told."""
     if path.suffix.lower() == ".jsonl" or path.name.startswith("samples_"):
         return _SAMPLES.format(path=path)
-    first = content[0] if isinstance(content, list) and content else content
-    if isinstance(first, dict) and isinstance(content, list):
-        if {"doc_id", "doc", "arguments"} & first.keys():
-            return _SAMPLES.format(path=path)
-        if isinstance(first.get("name"), dict) and "split" in first["name"]:
-            return (
-                f"{path} holds the stats of a run of HELM: name the run's own stats.json, with "
-                "run_spec.json beside it."
-            )
-    if isinstance(first, dict) and isinstance(content, dict):
-        if {"accuracy", "score", "details", "error"} & first.keys() and "results" not in first:
-            return (
-                f"{path} is one task's result of OpenCompass, without its model and settings: "
-                "name the summary_*.csv of the same run (in its folder summary)."
-            )
-        if "eval_set_id" in first or (
-            all(key.endswith(".eval") for key in first if first) and first
-        ):
-            return f"{path} lists logs of Inspect: name the logs themselves (.eval or .json)."
+    listed = isinstance(content, list)
+    values = content if listed else content.values() if isinstance(content, dict) else ()
+    inside = next(iter(values), None)  # the first of what it holds
+    keys = set(inside) if isinstance(inside, dict) else set()
+    own = set(content) if isinstance(content, dict) else set()
+    lists_logs = isinstance(inside, dict) and isinstance(inside.get("eval"), dict)
+    what = ""
+    if listed and keys & {"doc_id", "doc", "arguments"}:
+        return _SAMPLES.format(path=path)
+    if listed and keys >= {"name", "mean"}:
+        what = "has the stats of a run of HELM: name its stats.json, with run_spec.json beside it"
+    elif listed and keys >= {"header", "rows"}:
+        what = "is a table that HELM made of its runs: name the stats.json of a run"
+    elif own and "origin_prompt" in keys:
+        what = (
+            "has predictions of OpenCompass, no scores: name the summary_*.csv of the same run "
+            "(in its folder summary)"
+        )
+    elif own & {"accuracy", "score", "details"}:
+        what = (
+            "is one task's result of OpenCompass, without its model and settings: name the "
+            "summary_*.csv of the same run (in its folder summary)"
+        )
+    elif "eval_set_id" in own or lists_logs:
+        what = "lists logs of Inspect: name the logs themselves (.eval or .json)"
+    if what:
+        return f"{path} {what}."
     return f"{path} is not a result file of the lm-evaluation-harness: it has no 'results'."

@@ -14,17 +14,17 @@ from .readings import Gathered, number
 # The argument of a run that says which part of its benchmark it is
 _PART = {"mmlu": "subject", "math": "subject", "commonsense": "dataset", "truthful_qa": "task",
          "gpqa": "subset", "mmlu_pro": "subset"}  # fmt: skip
-_BESIDE = ("scenario.json", "scenario_state.json", "per_instance_stats.json", "instances.json")
-_SUMMARIES = ("runs.json", "run_specs.json", "groups.json", "groups_metadata.json",
-              "runs_to_run_suites.json", "display_requests.json",
-              "display_predictions.json")  # fmt: skip
+# Its other files: those that nobody else calls so, and those that are HELM's beside a run
+_ITS = ("scenario_state.json", "per_instance_stats.json", "runs_to_run_suites.json",
+        "groups_metadata.json", "display_requests.json", "display_predictions.json")  # fmt: skip
+_BESIDE = ("scenario.json", "instances.json", "runs.json", "run_specs.json", "groups.json")
 
 
 def owns(path: Path) -> bool:
-    """Whether a file is one of a run's."""
-    if path.name in ("stats.json", "run_spec.json"):
+    """Whether a file is one of HELM's, by its name."""
+    if path.name in ("stats.json", "run_spec.json", *_ITS):
         return True
-    return path.name in _BESIDE + _SUMMARIES and (path.parent / "run_spec.json").is_file()
+    return path.name in _BESIDE and (path.parent / "run_spec.json").is_file()
 
 
 def gather(path: Path, in_folder: bool, assume: bool, out: Gathered) -> None:
@@ -33,7 +33,7 @@ def gather(path: Path, in_folder: bool, assume: bool, out: Gathered) -> None:
         return
     if path.name not in ("stats.json", "run_spec.json"):
         raise FileFormatError(
-            f"{path} is a file of HELM without scores: name the stats.json beside it."
+            f"{path} is a file of HELM that is not read: name the stats.json of the run."
         )
     stats, spec = (path.parent / name for name in ("stats.json", "run_spec.json"))
     for needed, what in ((stats, "the scores"), (spec, "what was run")):

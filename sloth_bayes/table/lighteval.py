@@ -25,7 +25,9 @@ def owns(content: Any) -> bool:
     if not isinstance(results, dict):
         return False
     found = [match for key in results if (match := _KEY.fullmatch(key))]
-    return any(match["suite"] != "harness" for match in found)
+    if any(match["suite"] == "harness" for match in found):
+        return any(match["suite"] != "harness" for match in found)
+    return bool(found) or "lighteval_sha" in _section(content, "config_general")
 
 
 def gather(path: Path, content: Mapping[str, Any], assume: bool, out: Gathered) -> None:

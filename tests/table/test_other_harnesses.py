@@ -210,7 +210,9 @@ def test_helm_of_a_part_of_the_questions_or_a_lone_file(tmp_path):
     found = sb.read_observed(folder / "stats.json", allow_mismatch=True)
     assert "a part of its questions (max_eval_instances 4)" in found.used["note"].item()
     (folder / "scenario_state.json").write_text("{}")
-    with pytest.raises(FileFormatError, match=r"file of HELM without scores: name the stats\.json"):
+    with pytest.raises(
+        FileFormatError, match=r"file of HELM that is not read: name the stats\.json"
+    ):
         sb.read_observed(folder / "scenario_state.json")
     (folder / "run_spec.json").unlink()
     with pytest.raises(FileFormatError, match=r"whose run_spec\.json .* is not beside it"):
@@ -346,3 +348,36 @@ def test_data_read_of_a_folder_of_inspect():
     assert shown.exit_code == 0
     assert "IFEval" in shown.stdout
     assert "ARC (Inspect arc_challenge) is skipped" in shown.stderr
+
+
+# -- files that are none of these ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("per_instance_stats.json", [{"instance_id": "1"}], "a file of HELM that is not read"),
+        (
+            "core_scenarios.json",
+            [{"title": "", "header": [], "rows": []}],
+            "a table that HELM made",
+        ),
+        (
+            "my.json",
+            [{"name": {"name": "em", "split": "test"}, "mean": 0.1}],
+            "stats of a run of H",
+        ),
+        ("gsm8k.json", {"accuracy": 50.0}, "one task's result of OpenCompass"),
+        ("p.json", {"0": {"origin_prompt": "", "prediction": ""}}, "predictions of OpenCompass"),
+        ("logs.json", {"a.eval": {"eval": {}, "status": "success"}}, "lists logs of Inspect"),
+        ("eval-set.json", {"eval_set_id": "x"}, "lists logs of Inspect"),
+        ("details_gsm8k.parquet", {}, "has lighteval's details"),
+        ("other.json", {"a": 1}, "is not a result file of the lm-evaluation-harness"),
+        ("empty.json", [], "is not a result file of the lm-evaluation-harness"),
+    ],
+)
+def test_other_files_of_theirs_are_refused_by_name(tmp_path, name, content, said):
+    path = tmp_path / name
+    path.write_text(json.dumps(content))
+    with pytest.raises(FileFormatError, match=said):
+        sb.read_observed(path)
