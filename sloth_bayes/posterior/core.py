@@ -20,7 +20,6 @@ from ..law.spec import Spec
 from .base import Drawn, in_chains
 from .diagnostics import diagnose, identified
 from .effects import Effects
-from .log_prior import log_prior
 from .verdict import Diagnostics
 
 if TYPE_CHECKING:
@@ -152,6 +151,8 @@ class PosteriorDraws(Drawn):
         >>> sorted(sb.load("leaderboard").data_tree.children)[:2]
         ['constant_data', 'convergence']
         """
+        from .log_prior import log_prior
+
         tree = self.tree.copy()
         mu, sd = self._observed_cells()
         data = self.tree["observed_data"].to_dataset()

@@ -110,7 +110,9 @@ def read_table(path: str | os.PathLike[str], **options: Any) -> pd.DataFrame:
     path = _readable(path)
     if path.suffix.lower() in TABLES[1:]:
         table = _binary_table(path)
-        return table.astype(options["dtype"]) if "dtype" in options else table
+        if options.get("dtype") == "str":
+            return table.map(lambda cell: None if pd.isna(cell) else str(cell))
+        return table
     try:
         return pd.read_csv(path, encoding="utf-8-sig", skipinitialspace=True, **options)
     except (OSError, UnicodeDecodeError, ValueError) as error:

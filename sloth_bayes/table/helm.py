@@ -60,7 +60,8 @@ def gather(path: Path, in_folder: bool, assume: bool, out: Gathered) -> None:
     flaws = (
         [f"evaluated on a part of its questions (max_eval_instances {most:g})"] if limited else []
     )
-    if run.get("data_augmenter_spec", {}).get("perturbation_specs"):
+    augmenter = run.get("data_augmenter_spec")
+    if isinstance(augmenter, dict) and augmenter.get("perturbation_specs"):
         flaws.append("its questions were perturbed")
     elsewhere.gather(
         elsewhere.Entry(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import sloth_bayes as sb
 from sloth_bayes.errors import DataError, FileFormatError
 from sloth_bayes.support.frames import as_pandas, is_frame
-from tests.cli.test_cli import fails
+from tests.cli.test_cli import fails, run
 
 FRAME = pd.DataFrame(
     {
@@ -61,6 +61,21 @@ def test_parquet_and_excel_are_read(tmp_path, ending, needs, index):
         frame.to_excel(path, index=index)
     assert sb.Leaderboard.from_csv(path) == sb.Leaderboard.from_frame(FRAME)
     assert sb.read_observed(path).used["benchmark"].tolist() == ["MMLU", "MMLU", "GSM8K"]
+
+
+def test_candidates_of_a_parquet_file(tmp_path):
+    pytest.importorskip("pyarrow")
+    who = pd.DataFrame(
+        {"model": ["x"], "family": ["qwen2"], "lineage": [None], "params_b": [7], "tokens_t": [7.0]}
+    )
+    outputs = []
+    for name in ("who.csv", "who.parquet"):
+        path = tmp_path / name
+        who.to_csv(path, index=False) if name.endswith("csv") else who.to_parquet(path)
+        shown = run("forecast", "--candidates", path)
+        assert shown.exit_code == 0, shown.stderr
+        outputs.append(shown.stdout)
+    assert outputs[0] == outputs[1]
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".xlsx"])

@@ -150,13 +150,22 @@ json_values = st.recursive(
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(value=json_values, general=json_values, kind=st.sampled_from(["lighteval", "inspect"]))
+@given(
+    value=json_values, general=json_values, kind=st.sampled_from(["lighteval", "inspect", "helm"])
+)
 def test_whatever_a_file_holds_it_is_read_or_refused(tmp_path, value, general, kind):
     path = tmp_path / "any.json"
     lighteval = {"results": {"leaderboard|arc:challenge|25": value}, "config_general": general}
     task = {"task": "inspect_evals/arc_challenge", "config": general, "model": "p/m"}
     inspect = {"status": "success", "eval": task, "results": value, "plan": general}
-    path.write_text(json.dumps(lighteval if kind == "lighteval" else inspect))
+    if kind == "helm":
+        path = tmp_path / "stats.json"
+        run = {"name": "gsm:model=a_b", "adapter_spec": general, "data_augmenter_spec": general}
+        (tmp_path / "run_spec.json").write_text(json.dumps(run))
+        stat = {"name": {"name": "final_number_exact_match", "split": "test"}, "mean": value}
+        path.write_text(json.dumps([stat, value]))
+    else:
+        path.write_text(json.dumps(lighteval if kind == "lighteval" else inspect))
     message = "."
     try:
         found = sb.read_observed(path, model="any", allow_mismatch=True)
