@@ -20,6 +20,7 @@ from .posterior.core import PosteriorDraws
 from .predict.condition import condition
 from .predict.forecast import forecast
 from .skills.find import skills
+from .support.files import user_path
 from .support.shipped import shipped
 from .table.leaderboard import Leaderboard
 from .tasks.downstream import downstream
@@ -127,7 +128,7 @@ def load(name: str | Path = "leaderboard") -> Posterior:
     """
     asked = str(name)
     if isinstance(name, Path) or asked.endswith(".nc") or "/" in asked or os.sep in asked:
-        path = Path(name)
+        path = user_path(name)
     else:
         root = shipped("models")
         fitted = sorted(p.parent.name for p in root.glob("*/posterior.nc"))

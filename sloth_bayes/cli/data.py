@@ -143,8 +143,8 @@ def read(
         list[Path],
         typer.Argument(show_default=False),
         "PATH...",
-        "Results of the lm-evaluation-harness (.json, or folders of them), or exports of the Open "
-        "LLM Leaderboard (.csv).",
+        "Results of the lm-evaluation-harness, lighteval, HELM, OpenCompass or Inspect (or folders "
+        "of them), or exports of the Open LLM Leaderboard (.csv, .parquet, .xlsx).",
     ],
     evaluations: Evaluations,
     as_json: AsJson = False,

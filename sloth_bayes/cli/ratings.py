@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import DataError, check_known
+from ..support.files import read_table
 from .options import Billions, Names, Prob, command, sizes, split, table_with
 from .output import Output, console, plain_table
 
@@ -105,8 +106,12 @@ def _groups(
 
 
 def _fitted(path: Path, seed: int) -> RatingsPosterior:
-    from ..ratings.table import SkillRatings
+    from ..ratings.table import SkillRatings, reject_wide
 
+    try:
+        reject_wide(read_table(path))
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
     table = table_with(path, "model", "params_b")
     known = [c for c in ("model", "params_b", "family", "lineage", "kind") if c in table]
     about = table[known].drop_duplicates()

@@ -23,6 +23,7 @@ from ..model.arrays import Arrays, Design, design_of, showing
 from ..model.loadings import Sizes, sizes
 from ..support import interrupt
 from ..support.checks import whole
+from ..support.files import user_path
 from ..support.threads import progress_bar, side_by_side
 from ..table.leaderboard import Leaderboard
 from . import scores
@@ -310,9 +311,9 @@ def _resume(out: str | Path | None, about: dict[str, Any]) -> tuple[dict[str, pd
 
     An error if they are of something else.
     """
-    if out is None or not (Path(out) / CELLS).exists():
+    if out is None or not (user_path(out) / CELLS).exists():
         return {}, 0.0
-    found, plain = load_evaluation(Path(out)), json.loads(json.dumps(about))
+    found, plain = load_evaluation(user_path(out)), json.loads(json.dumps(about))
     # What an evaluation of an earlier version does not name had its default.
     found.about["options"] = defaults(plain["method"]) | found.about.get("options", {})
     for name in ("spec", "method", "folds", "seed", "options", "data_fingerprint"):

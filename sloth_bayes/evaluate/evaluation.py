@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError, FileFormatError, check_known, unknown
-from ..support.files import atomic_path
+from ..support.files import atomic_path, user_path
 from ..support.shipped import shipped
 from . import scores
 from .scored import MEAN
@@ -237,7 +237,7 @@ class Evaluation:
         FileFormatError
             If the folder cannot be written.
         """
-        folder = Path(folder)
+        folder = user_path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             both = pd.concat([self.frame, self.means], ignore_index=True)
@@ -308,7 +308,7 @@ def load_evaluation(name: str | Path = "leaderboard", part: str = "strict") -> E
     True
     """
     if isinstance(name, Path) or "/" in name or os.sep in name:
-        folder = Path(name)
+        folder = user_path(name)
     else:
         root = shipped("models")
         known = sorted(p.parent.relative_to(root) for p in root.glob(f"*/evaluation/*/{ABOUT}"))

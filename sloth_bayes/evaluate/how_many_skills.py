@@ -17,7 +17,7 @@ from scipy.special import logsumexp
 from ..errors import DataError, FileFormatError, SpecError
 from ..law.spec import Spec
 from ..posterior.base import merge_chains
-from ..support.files import atomic_path
+from ..support.files import atomic_path, user_path
 from ..table.leaderboard import Leaderboard, load_dataset
 from . import protocols
 
@@ -143,7 +143,7 @@ def how_many_skills(
     inside, outside, rows = {}, {}, {}  # by number of skills
     for d in numbers:
         one = spec.replace(n_skills=d)
-        folder = None if out is None else Path(out) / f"{d}-skills"
+        folder = None if out is None else user_path(out) / f"{d}-skills"
         about = {"spec": one.to_toml(), "data": data.fingerprint, **asked, "options": fit or {}}
         inside[d] = _leave_one_out(one, data, folder, progress, about)
         options = asked | (hidden or {})

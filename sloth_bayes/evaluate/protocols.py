@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError, check_known, unknown
+from ..support.frames import listed
 from ..support.shipped import shipped
 from ..table.leaderboard import Leaderboard
 
@@ -175,7 +176,7 @@ def leave_group_out(
     data: Leaderboard,
     groups: Mapping[str, str] | str = "lineage",
     n_observed: int = 1,
-    benchmarks: Iterable[str] | None = None,
+    benchmarks: str | Iterable[str] | None = None,
     hide: Hide = "strict",
     setting: str = "leave-group-out",
 ) -> tuple[Fold, ...]:
@@ -260,7 +261,7 @@ def time_split(
     data: Leaderboard,
     month: str,
     n_observed: int = 1,
-    benchmarks: Iterable[str] | None = None,
+    benchmarks: str | Iterable[str] | None = None,
 ) -> tuple[Fold, ...]:
     """Train on families released before a month, forecast later ones: one fold.
 
@@ -322,7 +323,7 @@ def time_split(
 
 
 def _benchmarks(data: Leaderboard, asked: Iterable[str] | None) -> tuple[str, ...]:
-    names = tuple(data.benchmark_names if asked is None else asked)
+    names = tuple(data.benchmark_names if asked is None else listed(asked))
     check_known("benchmark", names, data.benchmark_names)
     return names
 

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..law.spec import Spec
-from ..support.files import new_file
+from ..support.files import new_file, user_path
+from ..support.frames import listed
 from ..table.leaderboard import load_dataset
 from . import baselines
 from .evaluation import KEY, Evaluation, fold_errors, paired, published_errors
@@ -84,7 +85,7 @@ def run(
     seed: int = 0,
     progress: bool | None = None,
     say: Callable[[str], None] = lambda text: None,
-    only: Sequence[str] | None = None,
+    only: str | Sequence[str] | None = None,
     **options: Any,
 ) -> Scoreboard:
     """Evaluate a specification and every baseline; write ``scoreboard.csv`` and the parts.
@@ -108,7 +109,7 @@ def run(
     """
     from .cross_validate import cross_validate
 
-    out = Path(out)
+    out = user_path(out)
     as_published, corrected = load_dataset(corrected=False), load_dataset()
     parts: dict[str, Evaluation] = {}
     options |= {"method": method, "seed": seed, "progress": progress}
@@ -125,7 +126,7 @@ def run(
         found = baselines.evaluate(name, as_published, seed=seed)
         return _fold_errors(found, name, "computed here")
 
-    rows = _each(out / "baselines.csv", baselines.names() if only is None else only, errors)
+    rows = _each(out / "baselines.csv", baselines.names() if only is None else listed(only), errors)
     if only is None:
         by_benchmark(out / "baselines_by_benchmark.csv", seed=seed, say=say)
     board = assemble(parts, pd.concat(rows, ignore_index=True) if rows else None)

@@ -29,6 +29,7 @@ from ..posterior.core import PosteriorDraws
 from ..posterior.label import build
 from ..support import interrupt
 from ..support.checks import whole
+from ..support.devices import check_devices
 from ..support.threads import progress_bar
 from ..table.leaderboard import Leaderboard
 from . import nuts, variational
@@ -177,6 +178,7 @@ def fit_arrays(
     Fitted
     """
     o = Settings(**options).checked()
+    check_devices()
     n = loadings.sizes(spec, arrays)
     with COMPILING:
         f = functions_of(spec, n, o.max_tree_depth, o.target_accept, target)
@@ -256,6 +258,7 @@ def model_of(spec: Spec, data: Leaderboard) -> tuple[Callable[..., None], tuple[
 def sample_prior(spec: Spec, data: Leaderboard, draws: int = 1000, seed: int = 0) -> PosteriorDraws:
     """Draw the parameters from their prior; see :meth:`sloth_bayes.Sloth.prior`."""
     draws, seed = whole("draws", draws), whole("seed", seed, 0)
+    check_devices()
     laid_out = design_of(spec, data)
     arrays = laid_out.arrays
     keys = np.asarray(jax.random.split(jax.random.PRNGKey(seed), draws))

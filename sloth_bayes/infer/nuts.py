@@ -132,4 +132,8 @@ def sample_stats(found: list[np.ndarray], max_tree_depth: int) -> xr.Dataset:
         "acceptance_rate": accept,
         "step_size": step_size,
     }
-    return xr.Dataset({name: (("chain", "draw"), values) for name, values in named.items()})
+    sizes = dict(zip(("chain", "draw"), energy.shape))
+    return xr.Dataset(
+        {name: (("chain", "draw"), values) for name, values in named.items()},
+        coords={dim: np.arange(size) for dim, size in sizes.items()},
+    )

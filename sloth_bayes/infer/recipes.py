@@ -16,6 +16,7 @@ from typing import Any
 from ..errors import FileFormatError, SpecError, unknown
 from ..law.spec import Spec, check_keys, read_toml
 from ..posterior.core import PosteriorDraws
+from ..support.files import user_path
 from ..support.shipped import shipped
 from ..table.leaderboard import Leaderboard, load_dataset
 from .settings import Settings, check_method
@@ -178,7 +179,7 @@ def load(name_or_path: str | Path) -> Recipe:
     ('leaderboard', 'nuts')
     """
     if is_path(name_or_path):
-        folder = Path(name_or_path)
+        folder = user_path(name_or_path)
     else:
         names = recipe_names()
         if name_or_path not in names:

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from ..errors import FileFormatError, SpecError, near
 from ..support.checks import whole
-from ..support.files import atomic_path
+from ..support.files import new_file, user_path
 from . import equations, likelihood
 from .likelihood import Observation
 from .terms import TERMS, Term
@@ -298,7 +298,7 @@ class Spec:
 
         text = "\n".join([*lines(self), "", "[priors]", *lines(self.priors), ""])
         if path is not None:
-            with atomic_path(Path(path)) as tmp:
+            with new_file(path) as tmp:
                 tmp.write_text(text, encoding="utf-8")
         return text
 
@@ -343,7 +343,7 @@ def read_toml(source: str | Path) -> dict[str, Any]:
     if isinstance(source, Path) or ("\n" not in text and "=" not in text):
         where = text
         try:
-            text = Path(source).read_text(encoding="utf-8")
+            text = user_path(source).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise FileFormatError(f"cannot read {source}: {error}") from None
     try:

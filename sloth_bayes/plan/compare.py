@@ -22,6 +22,7 @@ from ..predict.candidates import candidates, default_names
 from ..predict.forecast import Forecast, forecast
 from ..predict.new_effects import effects_of, identity, key_of, rng_of
 from ..support.checks import check_prob
+from ..support.frames import as_pandas, is_frame
 from ..support.intervals import median_and_ends
 from .curves import AVERAGE, FLOPS
 
@@ -366,11 +367,12 @@ def _rows(given: Any, name: str) -> pd.DataFrame:
             if needed not in fields:
                 raise DataError(f"{name} lacks {needed!r}: see sloth_bayes.candidates")
         return candidates(**fields)
-    if not isinstance(given, pd.DataFrame):
+    if not is_frame(given):
         raise DataError(
             f"{name} must be a table as sloth_bayes.candidates makes it, a row, or a mapping with "
             f"family, params_b and tokens_t, not {type(given).__name__}"
         )
+    given = as_pandas(given)
     if given.empty:
         raise DataError(f"{name} has no rows")
     rows = given.reset_index(drop=True)

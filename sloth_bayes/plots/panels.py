@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from ..errors import DataError, unknown
+from ..support.frames import listed
 from .style import STYLE
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def chosen(benchmarks: list[str] | None, known: list[str], ncols: int | None) -> list[str]:
+def chosen(benchmarks: str | list[str] | None, known: list[str], ncols: int | None) -> list[str]:
     """The benchmarks of a forecast to draw, in rows of `ncols`; all of them by default.
 
     Raises
@@ -31,7 +32,7 @@ def chosen(benchmarks: list[str] | None, known: list[str], ncols: int | None) ->
     DataError
         If there is none, or `ncols` is not positive.
     """
-    names = known if benchmarks is None else list(benchmarks)
+    names = known if benchmarks is None else listed(benchmarks)
     for name in names:
         if name not in known:
             raise unknown("benchmark of this forecast", name, known)

@@ -9,6 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from ..errors import DataError, unknown
+from ..support.frames import listed
 from ..table.samples import K, empirical
 from .panels import drawing, key
 from .style import COLOURS
@@ -24,7 +25,7 @@ _PLAIN = "#8a8a8a"  # models with counts
 def pass_at_k(
     found: Any,
     truth: pd.DataFrame | None = None,
-    models: list[str] | None = None,
+    models: str | list[str] | None = None,
     k: list[int] | None = None,
     ax: Axes | None = None,
 ) -> np.ndarray:
@@ -58,7 +59,7 @@ def pass_at_k(
     UnknownNameError
         If a model is neither in the counts nor among the candidates.
     """
-    names = found.models if models is None else list(models)
+    names = found.models if models is None else listed(models)
     for name in names:
         if name not in found.models:
             raise unknown("model", name, found.models)

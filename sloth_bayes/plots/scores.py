@@ -38,7 +38,7 @@ class Curve:
 
 def forecast(
     fc: Any,
-    benchmarks: list[str] | None = None,
+    benchmarks: str | list[str] | None = None,
     ax: Axes | np.ndarray | None = None,
     observed: bool = True,
     ncols: int | None = None,

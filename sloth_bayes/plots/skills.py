@@ -18,6 +18,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from scipy.spatial import ConvexHull, QhullError
 
 from ..errors import DataError, unknown
+from ..support.frames import listed
 from .panels import dots, drawing, key, legend, plain_rows, plain_ticks, ticks_between
 from .style import COLOURS
 
@@ -307,7 +308,7 @@ def base_and_tuned(
 
 def skills_and_compute(
     skills: Skills,
-    families: Sequence[str] | None = None,
+    families: str | Sequence[str] | None = None,
     ax: Axes | np.ndarray | None = None,
     prob: float | None = None,
 ) -> np.ndarray:
@@ -341,7 +342,7 @@ def skills_and_compute(
     known = skills.posterior.families
     found = skills.models(prob)
     found["flops"] = _FLOPS * found["params_b"] * found["tokens_t"]
-    families = _telling_families(found) if families is None else list(families)
+    families = _telling_families(found) if families is None else listed(families)
     for name in families:
         if name not in known:
             raise unknown("family", name, known)

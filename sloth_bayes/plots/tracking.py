@@ -20,7 +20,7 @@ _SIBLING = "#b5b5b5"
 
 def tracking(
     found: Any,
-    benchmarks: list[str] | None = None,
+    benchmarks: str | list[str] | None = None,
     ax: Axes | np.ndarray | None = None,
     siblings: bool = True,
     ncols: int | None = None,

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import DataError, FileFormatError
-from ..support.files import new_file
+from ..support.files import POINTER_WORDS, is_pointer, new_file, user_path
 from .verdict import Diagnostics
 
 _TEXT = ("data", "spec")  # attributes that are text, whatever it looks like
@@ -91,6 +91,9 @@ class Drawn:
         groups = {name: self.tree[name].to_dataset() for name in self.NEEDED}
         groups["posterior"] = posterior.isel(draw=keep).map(round_bits, keep_attrs=True)
         groups["convergence"] = convergence.to_dataset()
+        if self.method == "nuts" and "sample_stats" in self.tree.children:
+            # of every draw: energies of thinned ones would say nothing of the chains
+            groups["sample_stats"] = self.tree["sample_stats"].to_dataset()
         tree = xr.DataTree.from_dict(groups)
         tree.attrs = {"slimmed_from": self.n_draws, **self.tree.attrs}
         return tree
@@ -111,7 +114,7 @@ class Drawn:
         FileFormatError
             If the file cannot be written.
         """
-        path = Path(path)
+        path = user_path(path)
         groups = {k: v.to_dataset() for k, v in self.tree.children.items() if k in STORED}
         tree = xr.DataTree.from_dict(groups)
         version = {"format": self.FORMAT, "format_version": self.FORMAT_VERSION}
@@ -154,8 +157,12 @@ def read(kind: type[Drawn], path: Path, *needed: str) -> xr.DataTree:
         If the file is missing, truncated, foreign, damaged, or of another version.
     """
     what = kind.FORMAT.removeprefix("sloth_bayes ")
+    if path.is_dir():
+        raise FileFormatError(f"{path} is a folder, not a {what} file")
     if not path.is_file():
         raise FileFormatError(f"there is no {what} file {path}")
+    if is_pointer(path):
+        raise FileFormatError(f"{path} {POINTER_WORDS}")
     try:
         with xr.open_datatree(path, engine="h5netcdf") as tree:
             tree = tree.load()

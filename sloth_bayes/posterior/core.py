@@ -109,9 +109,12 @@ class PosteriorDraws(Drawn):
         """Everything, as ArviZ expects it.
 
         Groups ``posterior``, ``sample_stats``, ``observed_data``, ``constant_data``,
-        ``log_likelihood`` and ``posterior_predictive``; the last two, and
+        ``log_prior``, ``log_likelihood`` and ``posterior_predictive``; the last two, and
         ``observed_data``, hold ``score`` over the dimension ``observation`` (observed
-        cells only) with coordinates ``obs_model`` and ``obs_benchmark``.
+        cells only) with coordinates ``obs_model`` and ``obs_benchmark``. ``log_prior`` has a
+        variable a quantity, so that ArviZ can scale some of them (``prior_var_names`` of
+        ``psense_summary``). ``sample_stats`` is there if the fit's were kept: of a thinned
+        posterior they are those of all draws.
 
         Examples
         --------
@@ -119,6 +122,8 @@ class PosteriorDraws(Drawn):
         >>> sorted(sb.load("leaderboard").data_tree.children)[:2]
         ['constant_data', 'convergence']
         """
+        from .log_prior import log_prior
+
         tree = self.tree.copy()
         mu, sd = self._observed_cells()
         data = self.tree["observed_data"].to_dataset()
@@ -135,6 +140,13 @@ class PosteriorDraws(Drawn):
         predictive = draw_scores(mu, sd, self.spec.observation, rng)
         step = np.where(rounding > 0, rounding, 1.0)
         predictive = np.where(rounding > 0, np.round(predictive / step) * step, predictive)
+        if "sample_stats" in tree.children:
+            # files of 0.1 did not number the draws here, which ArviZ asks for
+            stats = tree["sample_stats"].to_dataset()
+            bare = {"chain", "draw"} & set(map(str, stats.dims)) - set(map(str, stats.coords))
+            numbered = {dim: np.arange(stats.sizes[dim]) for dim in bare}
+            tree["sample_stats"] = xr.DataTree(stats.assign_coords(numbered))
+        tree["log_prior"] = xr.DataTree(log_prior(self))
         tree["log_likelihood"] = xr.DataTree(self._of_observations("score", log_likelihood))
         tree["posterior_predictive"] = xr.DataTree(self._of_observations("score", predictive))
         return tree
@@ -175,12 +187,19 @@ class PosteriorDraws(Drawn):
         In memory the draws of a cell lie together: inner loops are long, and quantiles
         need no copy.
         """
-        of, spec, who = self._of_benchmark, self.spec, who.at(rows)
-        theta = draws_together(terms.skills(self.merged, who))
-        eta = equations.predictor(theta, of["loading"], terms.residuals(self.merged, who), np)
-        eta += of["bias"][:, None]
-        fraction = equations.link(spec.link, eta, of["link_shape"][:, None], np)
+        of = self._of_benchmark
+        eta = self.predictor(who, rows)
+        fraction = equations.link(self.spec.link, eta, of["link_shape"][:, None], np)
         return equations.expected(fraction, of["lower"][:, None], of["upper"][:, None]), fraction
+
+    def predictor(self, who: Effects, rows: slice = slice(None)) -> np.ndarray:
+        """The predictor ``(S, M, J)`` of `rows`, in logits. For the layers above."""
+        of, who = self._of_benchmark, who.at(rows)
+        theta = draws_together(terms.skills(self.merged, who))
+        residual = terms.residuals(self.merged, who)
+        eta: np.ndarray = equations.predictor(theta, of["loading"], residual, np)
+        eta += of["bias"][:, None]
+        return eta
 
     def noise_sd(self, mu: np.ndarray, fraction: np.ndarray) -> np.ndarray:
         """Noise scale ``(S, M, J)`` at what :meth:`expected` returns. For the layers above."""

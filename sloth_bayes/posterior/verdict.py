@@ -16,7 +16,7 @@ ANOTHER_MODE = 10.0  # nats of ELBO below the best start
 K_HAT_MOST = 0.7
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Diagnostics:
     """Convergence of a fit.
 
@@ -43,6 +43,8 @@ class Diagnostics:
 
     def __str__(self) -> str:
         return "\n".join(self.messages)
+
+    __repr__ = __str__
 
     def to_dataset(self) -> xr.Dataset:
         """As a dataset, to travel inside a file."""

@@ -10,6 +10,7 @@ import pandas as pd
 from ..errors import DataError, unknown
 from ..law.terms import Term, reading
 from ..posterior.core import PosteriorDraws
+from ..support.frames import as_pandas, is_frame
 from ..support.spelling import other_unit, plain_number, what_to_write
 
 _COLUMNS = ["model", "family", "lineage", "instruct", "params_b", "tokens_t"]
@@ -102,8 +103,9 @@ def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd
     What is not said is taken from the family: its lineage, whether most of its models are
     tuned, and the mean of what terms read.
     """
-    if not isinstance(frame, pd.DataFrame):
+    if not is_frame(frame):
         raise DataError("candidates must be a DataFrame: see sloth_bayes.candidates")
+    frame = as_pandas(frame)
     if frame.empty:
         raise DataError("there is no candidate to forecast: the table is empty")
     for column in ("model", "family", "params_b", "tokens_t"):

@@ -22,6 +22,8 @@ from ..errors import ConvergenceWarning, DataError, SpecError, unknown
 from ..law.terms import reading
 from ..posterior.core import PosteriorDraws
 from ..posterior.verdict import K_HAT_MOST
+from ..support.devices import check_devices
+from ..support.frames import as_pandas, is_frame
 from ..table.benchmarks import Benchmark
 from ..table.columns import META
 from ..table.leaderboard import Leaderboard
@@ -118,6 +120,7 @@ def condition(
         return _marked(post, post.tree.copy(), rows, {"k_hat": None, "ess": post.n_draws}, seed)
     from .state import State  # needs JAX, which reading and forecasting do not
 
+    check_devices()
     state = State.of(post, rows, seed)
     each = {family: state.observe(family) for family in state.affected}
     log_weights = np.sum(list(each.values()), axis=0)
@@ -147,9 +150,7 @@ def condition(
 
 def _rows(post: PosteriorDraws, given: pd.DataFrame | Observed) -> pd.DataFrame:
     """The new models, checked and sorted by name; lineage and instruct from the posterior."""
-    if isinstance(given, pd.DataFrame):
-        frame = given
-    elif isinstance(getattr(given, "frame", None), pd.DataFrame):
+    if isinstance(getattr(given, "frame", None), pd.DataFrame):
         known = [c for c in given.frame if c in _META or c in post.benchmarks]
         frame = given.frame[known]
         if len(frame) and not set(known) & set(post.benchmarks):
@@ -157,6 +158,8 @@ def _rows(post: PosteriorDraws, given: pd.DataFrame | Observed) -> pd.DataFrame:
                 "the posterior has none of the benchmarks that were read; it has "
                 f"{', '.join(post.benchmarks)}"
             )
+    elif is_frame(given):
+        frame = as_pandas(given)
     else:
         raise DataError(
             "new scores are a DataFrame with one row a model, or what "

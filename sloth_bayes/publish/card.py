@@ -16,7 +16,7 @@ from ..posterior.core import PosteriorDraws
 from ..posterior.diagnostics import starts_in_words
 from ..posterior.verdict import Diagnostics
 from ..predict.forecast import forecast
-from ..support.files import new_file
+from ..support.files import new_file, user_path
 
 
 def write_card(
@@ -59,7 +59,7 @@ def write_card(
     FileFormatError
         If the file cannot be written.
     """
-    path = Path(path)
+    path = user_path(path)
     sections = [
         f"# The posterior `{path.resolve().parent.name}`\n\n"
         "Written by `sloth-bayes fit`; every number below is computed from the fit it describes.",

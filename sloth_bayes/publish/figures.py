@@ -25,7 +25,7 @@ from ..api import Posterior, load
 from ..errors import DataError, FileFormatError, unknown
 from ..plots.style import COLUMN, PAPER, PAPER_DPI
 from ..support.checks import whole
-from ..support.files import atomic_path, new_file
+from ..support.files import atomic_path, new_file, user_path
 from ..support.threads import progress_bar
 from ..support.version import __version__
 from . import figures_accuracy as accuracy
@@ -249,7 +249,7 @@ def contact_sheet(folder: str | Path, ncols: int = 4, dpi: int = 110) -> Path:
     FileFormatError
         If the folder holds no figure, or cannot be written.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     listed = [n for n in FIGURES if (folder / f"{n}.png").is_file()]
     if not listed:
         raise FileFormatError(f"{folder} holds no figure: make some first")
@@ -307,7 +307,7 @@ def _sources(posterior: Posterior | str | Path, seed: int) -> Sources:
 
 def _folder(out: str | Path) -> Path:
     """The folder, which can be written to."""
-    folder = Path(out)
+    folder = user_path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(folder / INDEX) as temporary:

@@ -23,7 +23,7 @@ from ..api import Sloth
 from ..evaluate.evaluation import load_evaluation
 from ..plots import scores
 from ..predict.forecast import Forecast, forecast
-from ..support.files import new_file
+from ..support.files import new_file, user_path
 from .layout import refit
 
 FIGURES_MOST = 6  # families drawn; the tables have all
@@ -58,7 +58,7 @@ def write(fc: Forecast, out: str | Path) -> Path:
     >>> sb.report.write(fc, tempfile.mkdtemp() + "/qwen2.html").name
     'qwen2.html'
     """
-    out = Path(out)
+    out = user_path(out)
     text = page(fc)
     with new_file(out) as temporary:
         temporary.write_text(text, encoding="utf-8")

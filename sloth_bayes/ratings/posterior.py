@@ -11,6 +11,7 @@ import pandas as pd
 from ..errors import DataError, unknown
 from ..posterior.base import read
 from ..support.checks import check_prob
+from ..support.files import user_path
 from ..support.shipped import shipped
 from .claims import load_claims
 from .draws import GAIN, RatingsDraws, named_ends
@@ -210,5 +211,5 @@ def load_ratings_posterior(path: str | Path | None = None) -> RatingsPosterior:
     >>> sb.load_ratings_posterior().judges
     ['gpt4turbo', 'prometheus']
     """
-    path = shipped("models") / "ratings" / "ratings.nc" if path is None else Path(path)
+    path = shipped("models") / "ratings" / "ratings.nc" if path is None else user_path(path)
     return RatingsPosterior(read(RatingsPosterior, path))

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..errors import DataError, FileFormatError, near, unknown
+from ..support.files import user_path
 from .rated import SCALE
 from .table import SkillRatings
 
@@ -154,10 +155,10 @@ def read_reviews(
         skipped.setdefault((reason, name), first)["count"] += 1
 
     given = evaluation_set is not None
-    questions = _questions(Path(evaluation_set), skip) if evaluation_set is not None else {}
+    questions = _questions(user_path(evaluation_set), skip) if evaluation_set is not None else {}
     texts = {id_: question.text for id_, question in questions.items() if question.text}
     for model, file in files.items():
-        path = Path(file)
+        path = user_path(file)
         lines = list(_usable(path, _review_problem, "line not used", skip))
         if given:
             _require_same_count(path, lines, questions)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError, check_known
+from ..support.frames import as_pandas, listed
 from ..support.shipped import shipped
 from ..support.spelling import other_unit, plain_number, what_to_write
 from .rated import SCALE, Ratings
@@ -55,7 +56,7 @@ class SkillRatings(Ratings):
         ratings: pd.DataFrame,
         models: pd.DataFrame,
         *,
-        skills: Sequence[str] | None = None,
+        skills: str | Sequence[str] | None = None,
         instances: Mapping[str, int] | None = None,
         name: str = "ratings",
     ) -> SkillRatings:
@@ -103,7 +104,7 @@ class SkillRatings(Ratings):
         ratings: pd.DataFrame,
         models: pd.DataFrame,
         *,
-        skills: Sequence[str] | None = None,
+        skills: str | Sequence[str] | None = None,
         name: str = "ratings",
     ) -> SkillRatings:
         """Single ratings: one row an answer and skill. They are counted at once.
@@ -140,7 +141,7 @@ class SkillRatings(Ratings):
 
     @classmethod
     def _made(
-        cls, frame: pd.DataFrame, models: pd.DataFrame, skills: Sequence[str] | None,
+        cls, frame: pd.DataFrame, models: pd.DataFrame, skills: str | Sequence[str] | None,
         levels: tuple[int, ...], instances: Mapping[str, int], name: str,
     ) -> SkillRatings:  # fmt: skip
         if frame.empty:
@@ -158,7 +159,7 @@ class SkillRatings(Ratings):
         if about["params_b"].nunique() < 2:
             raise DataError("all models are of one size: how skills grow cannot be learned")
         there = set(frame["skill"])
-        names = tuple(s for s in (skills or sorted(there)) if s in there)
+        names = tuple(s for s in (listed(skills) if skills else sorted(there)) if s in there)
         judges = tuple(sorted(frame["judge"].unique()))
         order = [c for c in ("model", "skill", "difficulty", "judge") if c in frame]
         frame = frame.sort_values(order, kind="stable").reset_index(drop=True)
@@ -167,9 +168,9 @@ class SkillRatings(Ratings):
     def select(
         self,
         *,
-        models: Iterable[str] | None = None,
-        skills: Iterable[str] | None = None,
-        judges: Iterable[str] | None = None,
+        models: str | Iterable[str] | None = None,
+        skills: str | Iterable[str] | None = None,
+        judges: str | Iterable[str] | None = None,
     ) -> SkillRatings:
         """A part of the table.
 
@@ -185,7 +186,7 @@ class SkillRatings(Ratings):
             ("judge", judges, self.judges),
         ):
             if names is not None:
-                names = [names] if isinstance(names, str) else list(names)
+                names = listed(names)
                 check_known(column, names, known)
                 frame = frame[frame[column].isin(names)]
                 keep = names if column == "skill" else keep
@@ -198,8 +199,12 @@ class SkillRatings(Ratings):
         return fit(self, **options)
 
 
-def _columns(ratings: Any, skills: Sequence[str] | None, names: Sequence[str]) -> pd.DataFrame:
+def _columns(
+    ratings: Any, skills: str | Sequence[str] | None, names: Sequence[str]
+) -> pd.DataFrame:
     """The columns that matter, with ratings and skills checked; rows without a rating are gone."""
+    ratings = as_pandas(ratings, "a table of ratings")
+    reject_wide(ratings)
     _require(ratings, "the ratings", ("model", "skill", "rating"))
     default = {"judge": "judge", "difficulty": 1, "instance": 0}
     frame = pd.DataFrame({c: ratings[c] if c in ratings else default[c] for c in names})
@@ -211,17 +216,41 @@ def _columns(ratings: Any, skills: Sequence[str] | None, names: Sequence[str]) -
     _reject(ratings, ratings["rating"].notna() & values.isna(), "rating", "is not a number")
     _reject(ratings, values.notna() & ~values.between(*SCALE), "rating", "lies outside 1-5")
     if skills is not None:
-        check_known("skill", frame["skill"].unique(), skills)
+        check_known("skill", frame["skill"].unique(), listed(skills))
     return frame[values.notna()].reset_index(drop=True)
 
 
 def _require(table: Any, what: str, columns: Iterable[str]) -> None:
-    if not isinstance(table, pd.DataFrame):
-        given = type(table).__name__
-        raise DataError(f"{what.removeprefix('the ')} are a pandas DataFrame, not {given}")
     for column in columns:
         if column not in table:
             raise DataError(f"{what} lack the column {column!r}")
+
+
+def reject_wide(ratings: pd.DataFrame) -> None:
+    """An error for a table with a column a skill, which says how to turn it. For the layers above.
+
+    Raises
+    ------
+    DataError
+        If there is neither a skill nor a rating, but several columns of numbers in 1-5.
+    """
+    if {"skill", "rating"} <= set(ratings):
+        return
+    wide = [
+        str(column)
+        for column in ratings
+        if "param" not in str(column).casefold()
+        and pd.api.types.is_numeric_dtype(ratings[column])
+        and ratings[column].dropna().between(*SCALE).all()
+    ]
+    if len(wide) < 2:
+        return
+    keys = [str(c) for c in ratings if str(c) not in wide]
+    raise DataError(
+        f"the ratings have a column a skill ({', '.join(wide)}), where one row a model, skill and "
+        f"judge is meant: melt it, table.melt({keys}, {wide}, 'skill', 'rating'), and call the "
+        "other columns model, params_b and judge"
+    )
 
 
 def _reject(ratings: pd.DataFrame, bad: pd.Series, column: str, wrong: str) -> None:
@@ -243,6 +272,7 @@ def _reject_twice(frame: pd.DataFrame, keys: list[str]) -> None:
 
 def _models(models: Any) -> pd.DataFrame:
     """What is known of the models, with defaults, sorted by name."""
+    models = as_pandas(models, "models")
     _require(models, "models", ("model", "params_b"))
     out = pd.DataFrame({"model": models["model"].astype(str)})
     out["family"] = models["family"].astype(str) if "family" in models else out["model"]
@@ -275,7 +305,7 @@ def _size(cell: Any, model: str) -> float:
     return value
 
 
-def load_ratings(judges: Iterable[str] | None = None) -> SkillRatings:
+def load_ratings(judges: str | Iterable[str] | None = None) -> SkillRatings:
     """BiGGen-Bench: 103 models on nine capabilities, rated by two language models.
 
     Mean ratings from the leaderboard of Prometheus-Eval (MIT; ``data/README.md``). Families and

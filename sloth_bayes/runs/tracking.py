@@ -31,6 +31,7 @@ from ..predict.answer import central
 from ..predict.candidates import candidates
 from ..predict.forecast import Forecast
 from ..support.checks import check_prob
+from ..support.frames import as_pandas
 from ..support.shipped import shipped
 from ..table.leaderboard import Benchmark, Leaderboard
 
@@ -303,8 +304,7 @@ def _checked(
     curves: pd.DataFrame, runs: tuple[str, ...], until: float | None, since: float
 ) -> pd.DataFrame:
     """The table by run and tokens, with the fraction of the schedule ``seen`` and ``left``."""
-    if not isinstance(curves, pd.DataFrame):
-        raise DataError(f"curves are a pandas DataFrame, not {type(curves).__name__}")
+    curves = as_pandas(curves, "a table of curves")
     needed = {
         "run": "the name of each run",
         "params_b": "its size in billions of parameters",

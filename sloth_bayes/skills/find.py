@@ -19,6 +19,7 @@ import xarray as xr
 from ..errors import DataError, SpecError, check_known
 from ..posterior.core import PosteriorDraws
 from ..support.checks import check_prob
+from ..support.frames import listed
 from . import rotation as rotate
 from .names import checked_names, suggest_names
 from .rotated_draws import (
@@ -40,8 +41,8 @@ def skills(
     n: int | None = None,
     *,
     target: pd.DataFrame | np.ndarray | None = None,
-    names: Sequence[str] | Mapping[str, str] | None = None,
-    models: Iterable[str] | None = None,
+    names: str | Sequence[str] | Mapping[str, str] | None = None,
+    models: str | Iterable[str] | None = None,
     draws: int | None = None,
     like: Skills | None = None,
     prob: float = 0.9,
@@ -198,8 +199,8 @@ def _target(
     return pattern, checked_names(names, d) if len(names) == d else None
 
 
-def _chosen_models(post: PosteriorDraws, models: Iterable[str] | None, d: int) -> list[str]:
-    chosen = post.models if models is None else list(dict.fromkeys(str(m) for m in models))
+def _chosen_models(post: PosteriorDraws, models: str | Iterable[str] | None, d: int) -> list[str]:
+    chosen = post.models if models is None else list(dict.fromkeys(listed(models)))
     check_known("model", chosen, post.models)
     if len(chosen) <= d:
         raise DataError(f"{d} skills need more than {d} models to standardise over")

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from ..errors import DataError
+from ..support.frames import listed
 
 # The benchmarks by which the paper reads its skills (section 4.3), where names come from.
 READING: dict[str, tuple[str, ...]] = {
@@ -53,9 +54,7 @@ def suggest_names(loading: np.ndarray, benchmarks: Sequence[str]) -> list[str]:
 
 def checked_names(names: Sequence[str], d: int) -> list[str]:
     """One name for each of `d` skills, no two alike."""
-    if isinstance(names, str):
-        raise DataError(f"names must be a list of {d} names, not the text {names!r}")
-    out = [str(name) for name in names]
+    out = [str(name) for name in listed(names)]
     if len(out) != d:
         raise DataError(f"there are {d} skills, but {len(out)} names: {', '.join(out)}")
     if len(set(out)) < d:

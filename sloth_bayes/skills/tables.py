@@ -18,6 +18,7 @@ from ..posterior.core import PosteriorDraws
 from ..predict.candidates import completed
 from ..predict.new_effects import effects_of
 from ..support.checks import check_prob
+from ..support.frames import listed
 from ..support.intervals import lower_and_upper, summarise
 from . import rotation as rotate
 from .names import checked_names
@@ -229,7 +230,7 @@ class Skills:
     def families(
         self,
         instruct: bool | None = None,
-        families: Iterable[str] | None = None,
+        families: str | Iterable[str] | None = None,
         prob: float | None = None,
     ) -> pd.DataFrame:
         """Efficiency of families: their skill at the table's typical size and tokens, ranked.
@@ -259,7 +260,7 @@ class Skills:
         """
         prob = check_prob(self.prob if prob is None else prob)
         about = self.posterior.family_table()
-        chosen = list(about.index) if families is None else list(families)
+        chosen = list(about.index) if families is None else listed(families)
         check_known("family", chosen, about.index)
         if instruct is not None:
             chosen = [f for f in chosen if about.loc[f, "instruct"] == instruct]

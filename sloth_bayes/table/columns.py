@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -156,8 +157,18 @@ def dates(df: pd.DataFrame, model: Sequence[str]) -> pd.Series:
     """Days, NaT where missing, without time of day or zone, as the table promises and CSV keeps."""
     cells = df.get("date", [None] * len(df))
     problem = ": write it as year-month-day."
-    days = _read(cells, "date", model, lambda c: pd.Timestamp(c).tz_localize(None), pd.NaT, problem)
+    days = _read(cells, "date", model, _day, pd.NaT, problem)
     return pd.Series(list(days), dtype="datetime64[s]").dt.normalize()
+
+
+def _day(cell: Any) -> pd.Timestamp:
+    """A day; a bare number is one only if it has the digits of one (20240102)."""
+    text = str(cell).strip().removesuffix(".0")
+    if re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", text) and not re.fullmatch(
+        r"(19|20)\d{6}|(19|20)\d{2}", text
+    ):
+        raise ValueError("seconds, or what else a number may count")
+    return pd.Timestamp(text if text.isdigit() else cell).tz_localize(None)
 
 
 def released(df: pd.DataFrame, model: Sequence[str], family: Sequence[str]) -> dict[str, pd.Period]:

@@ -8,7 +8,6 @@ leaderboards' benchmarks is a table that ships (``tasks.csv``, explained in
 from __future__ import annotations
 
 import functools
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from ..errors import DataError, FileFormatError
+from ..errors import DataError
 from ..support.files import read_cells
 from ..support.shipped import DEFAULT, dataset_folder
 from ..support.words import counted
@@ -29,7 +28,7 @@ from .settings import section, stated_settings
 from .sizes import why_not_the_size
 
 _UNKNOWN_SHOTS = "the file does not say with how many shots it was evaluated"
-_WRAPPED = re.compile(r"[^|]+\|([^|]+)\|(\d+)")  # a task and its shots in the leaderboard's files
+_WRAPPED = re.compile(r"harness\|([^|]+)\|(\d+)")  # a task and its shots in the leaderboard's files
 
 
 def known_tasks() -> pd.DataFrame:
@@ -65,17 +64,9 @@ def parts_of(name: str) -> tuple[Any, ...]:
     return tuple(task for task in _tasks().values() if task.set == name and task.subtask)
 
 
-def gather(path: Path, in_folder: bool, assume: bool, out: Gathered) -> None:
-    """Add what one result file says; foreign files are errors only if they were named."""
-    try:
-        content = _read_json(path)
-        who = _who(content)
-    except FileFormatError as error:
-        if not in_folder:
-            raise
-        reason = str(error).removeprefix(f"{path} ").rstrip(".")
-        out.skips.append(Skip(str(path), "", "", "", "", None, "unreadable", reason))
-        return
+def gather(path: Path, content: Mapping[str, Any], assume: bool, out: Gathered) -> None:
+    """Add what one result file says."""
+    who = _who(content)
     model = who.name
     out.from_results[model] = who.made
     size = number(section(content, "config").get("model_num_parameters"))
@@ -89,6 +80,9 @@ def gather(path: Path, in_folder: bool, assume: bool, out: Gathered) -> None:
         plain = _plain_name(name)
         task = _tasks().get(plain)
         if task is not None and isinstance(entry, dict):
+            is_group = groups.get(name) or (not task.subtask and parts_of(task.set))
+            if is_group and not any(_is_metric(k, v) for k, v in entry.items()):
+                continue  # a group without a score of its own: its parts speak for it
             found = Reading(
                 str(path), model, task.benchmark, task.set, task.subtask, task.task, date=date
             )
@@ -105,29 +99,6 @@ def gather(path: Path, in_folder: bool, assume: bool, out: Gathered) -> None:
                 else "it is no benchmark of the leaderboards"
             )
             out.skips.append(Skip(str(path), model, "", plain, "", None, "unrelated", reason))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        where = (
-            f"it breaks off or goes wrong in line {error.lineno}" if error.doc else "it is empty"
-        )
-        raise FileFormatError(
-            f"{path} is no complete JSON file ({where}): copy it again, or repeat the evaluation."
-        ) from None
-    except UnicodeDecodeError:
-        raise FileFormatError(f"{path} is not a UTF-8 text file.") from None
-    except (RecursionError, ValueError):
-        raise FileFormatError(f"{path} is no result file: it nests or counts too far.") from None
-    except OSError as error:
-        raise FileFormatError(f"cannot read {path}: {error.strerror or error}.") from error
-    if not isinstance(content, dict) or not isinstance(content.get("results"), dict):
-        raise FileFormatError(
-            f"{path} is not a result file of the lm-evaluation-harness: it has no 'results'."
-        )
-    return content
 
 
 def _who(content: Mapping[str, Any]) -> Identity:
@@ -170,6 +141,10 @@ def _read_task(
         flaws.append(f"its metric is {metric}, where the leaderboard has {wanted}")
     if score is None:
         kept = sorted({k.split(",")[0] for k, v in entry.items() if _is_metric(k, v)})
+        runs = [key for key, value in entry.items() if isinstance(value, dict)]
+        if runs and not kept:
+            reason = f"it holds several runs ({', '.join(runs[:3])}): name the file of one of them"
+            return found.skip("no score", reason)
         reason = f"it has no number for {wanted}"
         reason += f", only {', '.join(kept)}" if kept else ""
         return found._replace(shots=min(stated, default=None)).skip("no score", reason)

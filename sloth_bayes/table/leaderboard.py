@@ -22,7 +22,8 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError, UnknownNameError, check_known
-from ..support.files import new_file, read_cells
+from ..support.files import new_file, read_cells, user_path
+from ..support.frames import as_pandas
 from ..support.shipped import DEFAULT, dataset_folder, dataset_names
 from ..support.words import counted
 from . import columns as _columns
@@ -75,10 +76,11 @@ class Leaderboard:
         Parameters
         ----------
         df
-            Columns ``model``, ``family``, ``params_b`` (billions of parameters) and
-            ``tokens_t`` (trillions of training tokens) are required; a size or token
-            count may be NaN. ``lineage`` defaults to the family, ``instruct`` to False,
-            ``date`` to NaT; ``released`` (year and month) gives the release month of a
+            A DataFrame of pandas, polars or another library that narwhals reads; names in
+            the index count as columns. Columns ``model``, ``family``, ``params_b`` (billions
+            of parameters) and ``tokens_t`` (trillions of training tokens) are required; a
+            size or token count may be NaN. ``lineage`` defaults to the family, ``instruct`` to
+            False, ``date`` to NaT; ``released`` (year and month) gives the release month of a
             family. Scores lie in [0, 1]; NaN means not published. Other columns are
             ignored, and `df` is not changed.
         benchmarks
@@ -121,8 +123,7 @@ class Leaderboard:
 
         For the layers above.
         """
-        if not isinstance(df, pd.DataFrame):
-            raise DataError(f"a table is a pandas DataFrame, not {type(df).__name__}.")
+        df = as_pandas(df)
         columns = [str(c) for c in df.columns]
         df = df.set_axis(columns, axis=1).reset_index(drop=True)
         _columns.require(columns)
@@ -153,13 +154,14 @@ class Leaderboard:
         benchmarks: Sequence[str | Benchmark] | None = None,
         name: str | None = None,
     ) -> Leaderboard:
-        r"""Read and validate a CSV file; see :meth:`from_frame` for what it must hold.
+        r"""Read and validate a CSV, parquet or Excel file; see :meth:`from_frame` for its columns.
 
         Parameters
         ----------
         path
-            A UTF-8 CSV file with a header line. Empty cells, ``NA``, ``NaN`` and the like
-            are missing values.
+            A UTF-8 CSV file with a header line, or a parquet or Excel file, by its ending
+            (``.parquet``, ``.xlsx``; they need PyArrow or openpyxl). Empty cells, ``NA``,
+            ``NaN`` and the like are missing values.
         benchmarks
             As in :meth:`from_frame`.
         name
@@ -180,7 +182,7 @@ class Leaderboard:
         >>> Leaderboard.from_csv(path)
         <Leaderboard 'mine': 1 model, 1 family, 1 benchmark, 1 score>
         """
-        path = Path(path)
+        path = user_path(path)
         df = read_cells(path)
         try:
             return cls.from_frame(df, benchmarks, path.stem if name is None else name)
@@ -385,7 +387,7 @@ class Leaderboard:
         FileFormatError
             The file cannot be written.
         """
-        path = Path(path)
+        path = user_path(path)
         frame = self.frame
         frame["date"] = frame["date"].dt.strftime("%Y-%m-%d")
         if self._releases:

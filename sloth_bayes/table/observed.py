@@ -19,8 +19,9 @@ from typing import Any
 import pandas as pd
 
 from ..errors import DataError, FileFormatError, check_known, unknown
+from ..support.files import user_path
 from ..support.words import counted
-from . import exports, harness
+from . import elsewhere, evaluations, harness
 from .exports import Scale
 from .headline import headline
 from .leaderboard import Leaderboard, load_dataset
@@ -98,7 +99,7 @@ def read_observed(
     assume_leaderboard_shots: bool = False,
     scale: Scale | None = None,
 ) -> Observed:
-    """Read scores from lm-evaluation-harness results or Open LLM Leaderboard exports.
+    """Read scores from results of evaluation harnesses or Open LLM Leaderboard exports.
 
     A task counts as a benchmark of the leaderboards if its name, metric and shots do
     (:func:`known_tasks` lists them). ``leaderboard_*`` names define their shots, and an
@@ -109,12 +110,16 @@ def read_observed(
     version, chat template, stop strings, ...) are notes, those that make another quantity
     mismatches, by a table that ships (``docs/comparability.md``). Adapters and quantised
     weights make other models than their base; counts of packed weights, and of mixtures of
-    experts, are not taken for sizes.
+    experts, are not taken for sizes. Results of lighteval, HELM
+    (``stats.json`` beside ``run_spec.json``), OpenCompass (``summary_*.csv``) and Inspect
+    (``.json``; ``.eval`` with the extra ``inspect``) are read for the tasks that they share,
+    and held to the same settings.
 
     Parameters
     ----------
     paths
-        Result files (``.json``), folders that are searched for them, and exports (``.csv``).
+        Result files, folders that are searched for them (``.json``, ``.eval``), and exports
+        (``.csv``, ``.parquet``, ``.xlsx``).
     model
         For results: what to call the one model they are of (by default the last part of
         the name it was loaded by); it joins paths that have no task in common. For exports:
@@ -171,10 +176,14 @@ def read_observed(
     chosen = [model] if isinstance(model, str) else list(model or ())
     gathered = Gathered()
     for path, named in _files(paths).items():
-        if path.suffix.lower() == ".csv":
-            exports.gather(path, chosen, scale, gathered)
-        else:
-            harness.gather(path, not named, assume_leaderboard_shots, gathered)
+        evaluations.gather(
+            path,
+            named=named,
+            chosen=chosen,
+            scale=scale,
+            assume=assume_leaderboard_shots,
+            out=gathered,
+        )
     if chosen:
         _rename(gathered, chosen)
     _shorten(gathered)
@@ -261,15 +270,17 @@ def _files(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> 
         raise DataError("there is nothing to read: name a result file, a folder or an export.")
     files: dict[Path, Path] = {}
     named: set[Path] = set()
-    for path in map(Path, given):
+    for path in map(user_path, given):
         if path.is_dir():
             inside = sorted(
                 p
-                for p in path.rglob("*.json")
-                if not any(part.startswith(".") for part in p.relative_to(path).parts)
+                for p in path.rglob("*")
+                if p.suffix in evaluations.RESULTS
+                and p.is_file()
+                and not any(part.startswith(".") for part in p.relative_to(path).parts)
             )
             if not inside:
-                raise FileFormatError(f"the folder {path} has no result file (*.json).")
+                raise FileFormatError(f"the folder {path} has no result file (*.json, *.eval).")
         else:
             inside = [path]
             named.add(path.resolve())
@@ -436,6 +447,7 @@ def _scored(out: Gathered, readings: list[Reading]) -> Iterator[Reading]:
             note="; ".join(dict.fromkeys(r.note for r in parts.values() if r.note)),
         )
         wanted = {task.subtask for task in harness.parts_of(first.set)}
+        wanted |= elsewhere.parts_of(first.set)
         missing = sorted(wanted - parts.keys())
         if not missing:
             score = headline(first.benchmark, {name: r.score for name, r in parts.items()})

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import DataError, FileFormatError
-from ..support.files import atomic_path, read_cells
+from ..support.files import atomic_path, read_cells, user_path
 from ..support.shipped import DEFAULT, checkout, shipped
 from . import open_models
 from .headline import headline
@@ -87,9 +87,9 @@ def build(out: str | Path | None = None, raw: str | Path | None = None) -> list[
             )
         out = root / "data"
     sources = shipped("data")
-    raw = Path(raw) if raw is not None else sources / "raw"
+    raw = user_path(raw) if raw is not None else sources / "raw"
     rows = _read(raw / DEFAULT / "sloth_data_v2.csv")
-    folder, joint = Path(out) / DEFAULT, Path(out) / open_models.NAME
+    folder, joint = user_path(out) / DEFAULT, user_path(out) / open_models.NAME
     for target in (folder, joint):
         try:
             target.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import gammaln
 
 from ..errors import DataError, check_known
+from ..support.frames import as_pandas
 from ..support.shipped import shipped
 
 SAMPLES = {
@@ -181,8 +182,7 @@ def empirical(counts: pd.DataFrame, k: Sequence[int] | np.ndarray = K) -> pd.Dat
 
 def checked_counts(counts: pd.DataFrame) -> pd.DataFrame:
     """Counts that make sense, sorted, so that the order of the rows changes nothing."""
-    if not isinstance(counts, pd.DataFrame):
-        raise DataError(f"counts are a pandas DataFrame, not {type(counts).__name__}")
+    counts = as_pandas(counts, "a table of counts")
     for column, what in _NEEDED.items():
         if column not in counts:
             raise DataError(f"counts lack the column {column!r}: add it, with {what}")

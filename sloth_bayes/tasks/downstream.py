@@ -37,6 +37,7 @@ from ..skills.find import skills
 from ..skills.rotated_draws import kept_draws, skill_draws, square_roots
 from ..skills.rotation import transposed
 from ..support.checks import check_prob
+from ..support.frames import as_pandas, is_frame
 from ..support.intervals import summarise
 from ..support.shipped import shipped
 
@@ -171,8 +172,8 @@ class Downstream:
         prob = check_prob(prob)
         post = self.posterior
         notes = list(self.messages)
-        if isinstance(models, pd.DataFrame):
-            rows = completed(post, models, new_family)
+        if is_frame(models):
+            rows = completed(post, as_pandas(models), new_family)
             notes += extrapolation(post, rows)
             theta = skill_draws(post, effects_of(post, rows, seed))
         else:
@@ -486,7 +487,8 @@ def _scores(
     given: pd.Series | Mapping[str, float] | pd.DataFrame, name: str | None
 ) -> tuple[pd.Series, str]:
     """Scores by model, checked; and the name of the task."""
-    if isinstance(given, pd.DataFrame):
+    if not isinstance(given, pd.Series) and is_frame(given):
+        given = as_pandas(given)
         if "model" not in given:
             raise DataError("the scores lack the column 'model'")
         columns = [c for c in given.columns if c != "model"]

@@ -332,3 +332,16 @@ def test_a_table_may_have_any_name(tiny_svi):
     tree = tiny_svi.tree.copy()
     tree.attrs = {**tiny_svi.tree.attrs, "data": "[draft] scores"}
     assert sb.Posterior(tree, tiny_svi.spec).attrs["data"] == "[draft] scores"
+
+
+def test_slim_keeps_the_samplers_statistics_of_every_draw(slim, tiny_posterior):
+    from arviz_stats import bfmi
+
+    stats_ = slim.data_tree["sample_stats"]
+    assert stats_.sizes["draw"] == tiny_posterior.data_tree["posterior"].sizes["draw"]
+    assert stats_.sizes["draw"] > slim.data_tree["posterior"].sizes["draw"]
+    both = [bfmi(post.data_tree) for post in (slim, tiny_posterior)]
+    assert np.allclose(both[0]["energy"], both[1]["energy"])
+    # draws keep their numbers, so that a divergence is found where it happened
+    draws = slim.data_tree["posterior"]["draw"].values
+    assert set(draws) <= set(stats_["draw"].values)

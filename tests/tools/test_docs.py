@@ -24,7 +24,9 @@ from tools import api_page
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md"]
-PAGES += [f"docs/{page}.md" for page in "evidence extending numpyro api comparability".split()]
+PAGES += [
+    f"docs/{page}.md" for page in ["evidence", "extending", "numpyro", "api", "comparability"]
+]
 
 
 def blocks(page: str) -> list[str]:

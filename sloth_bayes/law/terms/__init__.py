@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .base import Array, Effects, Nested, Owner, Population, Term, filled
+from . import densities
+from .base import Array, Effects, Given, Nested, Owner, Population, Term, filled
 from .drift import Drift
 from .family import Family
 from .instruct import Instruct
@@ -24,11 +25,12 @@ from .unknown_inputs import UnknownInputs
 __all__ = [
     "TERMS",
     "Effects",
+    "Given",
     "Nested",
     "Owner",
     "Population",
     "Term",
-    "columns_of",
+    "columns_of", "densities",
     "dims",
     "effects_of_table",
     "filled",

@@ -20,6 +20,7 @@ import pandas as pd
 
 from ...errors import DataError
 from ..equations import TOKENS
+from . import densities
 
 Array = Any  # numpy.ndarray or jax.Array
 
@@ -60,6 +61,16 @@ class Population(NamedTuple):
     values: Mapping[str, np.ndarray]  # draws (S, ...) of every quantity
     spec: Any
     normal: Callable[..., np.ndarray]  # standard normals of a shape, keyed by whose they are
+
+
+class Given(NamedTuple):
+    """Draws, and what the prior of a table's law depends on besides."""
+
+    values: Mapping[str, np.ndarray]  # draws (S, ...) of every quantity, in double precision
+    spec: Any
+    members: np.ndarray  # (F,) place of each family's lineage
+    chance: np.ndarray  # (J,)
+    level: np.ndarray  # (S, J) average predictor of a benchmark's observed scores
 
 
 class Term:
@@ -134,6 +145,22 @@ class Term:
         """Standard deviation of a coefficient: a number, or ``(S or 1, ...)``, which broadcasts."""
         raise NotImplementedError
 
+    def log_prior(self, given: Given) -> dict[str, np.ndarray]:
+        """Log density ``(S,)`` of the prior of each of its quantities, at the draws.
+
+        Of the quantities themselves, so that no rotation of the skills changes it; by default
+        of a normal coefficient of standard deviation :meth:`scale`.
+        """
+        return {self.name: self._normal(self.name, given)}
+
+    def _normal(self, name: str, given: Given, factor: Any = 1.0, mean: Any = 0.0) -> np.ndarray:
+        """Log density of normal coefficients of one of its quantities."""
+        values = given.values[name]
+        scale = np.asarray(self.scale(given.values, given.spec), float)
+        if scale.ndim and self.of:
+            scale = scale[:, None]
+        return densities.total(densities.normal(values, factor * scale, mean))
+
     def unseen(self, population: Population, owner: Owner) -> np.ndarray:
         """Coefficient ``(S, ...)`` of an owner that the posterior does not have."""
         v, spec, normal = population
@@ -183,6 +210,17 @@ class Nested(Term):
             return own + v[self.lineage][:, place]
         drawn = normal(shape, self.lineage_key, *owner.names["lineage"])
         return own + np.sqrt(share) * scale * drawn
+
+    def log_prior(self, given: Given) -> dict[str, np.ndarray]:
+        """Of the share, of the lineages' part, and of the families' given it."""
+        v, mean = given.values, given.spec.priors.lineage_share
+        if self.share not in v:
+            return super().log_prior(given)
+        out = {self.share: densities.beta(v[self.share], 4 * mean, 4 * (1 - mean))}
+        share = v[self.share][:, None, None]
+        out[self.lineage] = self._normal(self.lineage, given, np.sqrt(share))
+        around = v[self.lineage][:, given.members]
+        return out | {self.name: self._normal(self.name, given, np.sqrt(1 - share), around)}
 
     def lineage_given(
         self, coefficients: np.ndarray, known: np.ndarray, share: np.ndarray

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from .base import Array, Term
+import numpy as np
+
+from . import densities
+from .base import Array, Given, Term
 
 
 class Drift(Term):
@@ -25,6 +28,12 @@ class Drift(Term):
         share = at.half_normal("drift_share", at.spec.priors.drift)
         raw = at.normal(self.site, "family", "benchmark")
         return {"drift_share": share, self.name: share * at.values["residual_scale"] * raw}
+
+    def log_prior(self, given: Given) -> dict[str, np.ndarray]:
+        """Also of the share."""
+        prior = given.spec.priors.drift
+        out = {"drift_share": densities.half_normal(given.values["drift_share"], prior)}
+        return out | super().log_prior(given)
 
     def scale(self, values: Mapping[str, Array], spec: Any) -> Array:
         """``(S, J)``."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from .base import Array, Nested
+import numpy as np
+
+from .base import Array, Given, Nested
 
 
 class Family(Nested):
@@ -43,6 +45,10 @@ class Family(Nested):
         if lineage is not None:
             out[self.lineage] = lineage
         return out | {self.name: effect}
+
+    def log_prior(self, given: Given) -> dict[str, np.ndarray]:
+        """Nothing where families do not differ."""
+        return super().log_prior(given) if self.free(given.spec) else {}
 
     def scale(self, values: Mapping[str, Array], spec: Any) -> Array:
         """The prior's, or 0."""

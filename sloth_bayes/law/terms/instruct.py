@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from .base import Array, Term
@@ -18,6 +19,10 @@ class Instruct(Term):
     def used(self, spec: Any) -> bool:
         """Unless it is left out."""
         return bool(spec.instruct == "shared")
+
+    def scale(self, values: Mapping[str, Array], spec: Any) -> Array:
+        """The prior's."""
+        return spec.priors.instruct
 
     def prior(self, at: Any) -> dict[str, Array]:
         """One row."""

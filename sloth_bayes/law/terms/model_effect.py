@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from .base import Array, Term
+import numpy as np
+
+from . import densities
+from .base import Array, Given, Term
 
 
 class ModelEffect(Term):
@@ -27,6 +30,12 @@ class ModelEffect(Term):
         centring = scored / (scored + 4.0)
         raw = at.rows(self.site, "model", spread=scale**centring)
         return {"model_scale": scale, self.name: scale ** (1 - centring)[:, None] * raw}
+
+    def log_prior(self, given: Given) -> dict[str, np.ndarray]:
+        """Also of the scale."""
+        prior = given.spec.priors.model_effect
+        out = {"model_scale": densities.half_normal(given.values["model_scale"], prior)}
+        return out | super().log_prior(given)
 
     def scale(self, values: Mapping[str, Array], spec: Any) -> Array:
         """``(S, 1)``."""

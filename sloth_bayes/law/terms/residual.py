@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from .base import Array, Nested
+import numpy as np
+from scipy.special import logsumexp
+
+from . import densities
+from .base import Array, Given, Nested
+
+_APART = 0.5  # standard deviation of the log scale between benchmarks
 
 
 class Residual(Nested):
@@ -33,7 +39,7 @@ class Residual(Nested):
         """A joint block, of the cells that have scores; scales vary around a common one."""
         overall = at.half_normal("residual_scale_overall", at.spec.priors.residual)
         raw = at.normal("residual_scale_raw", "benchmark")
-        log_tau = at.xp.log(overall) + 0.5 * raw
+        log_tau = at.xp.log(overall) + _APART * raw
         share, tau = at.share(self.share), at.xp.exp(log_tau)
         out = {"residual_scale": tau}
         if share is not None:
@@ -43,6 +49,20 @@ class Residual(Nested):
             out[self.lineage] = tau * lineage
         return out | {self.name: tau * residual}
 
+    def log_prior(self, given: Given) -> dict[str, np.ndarray]:
+        """Also of the scales, their common one integrated out."""
+        scales = log_density_of_scales(given.values["residual_scale"], given.spec.priors.residual)
+        return {"residual_scale": scales} | super().log_prior(given)
+
     def scale(self, values: Mapping[str, Array], spec: Any) -> Array:
         """``(S, J)``."""
         return values["residual_scale"]
+
+
+def log_density_of_scales(tau: np.ndarray, overall: float) -> np.ndarray:
+    """Of scales ``(S, J)`` around a half-normal common one, which is integrated out: ``(S,)``."""
+    log_tau = np.log(tau)
+    grid = np.linspace(np.log(overall) - 8, np.log(overall) + 2, 400)
+    around = densities.normal(log_tau[..., None], _APART, grid).sum(1)
+    weight = densities.half_normal(np.exp(grid), overall) + grid + np.log(grid[1] - grid[0])
+    return np.asarray(logsumexp(around + weight, axis=-1) - log_tau.sum(-1))

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
+from scipy.special import log_ndtr
+
 from ..equations import LINKS
-from .base import Array, Term
+from . import densities
+from .base import Array, Given, Term
 
 
 class Response(Term):
@@ -40,3 +44,20 @@ class Response(Term):
         if LINKS[spec.link].trained:
             shape = at.xp.exp(p.link_shape * at.normal("link_shape_raw", "benchmark"))
         return {"level": level, "lower": lower, "upper": upper, "link_shape": shape}
+
+    def log_prior(self, given: Given) -> dict[str, np.ndarray]:
+        """``bias`` stands for the level, from which it follows."""
+        v, spec, p = given.values, given.spec, given.spec.priors
+        out = {"bias": densities.total(densities.normal(given.level, p.level))}
+        if spec.lower == "estimated":
+            above = densities.normal(v["lower"], p.lower, given.chance)
+            out["lower"] = densities.total(above - log_ndtr(given.chance / p.lower))
+        if spec.upper == "estimated":
+            room = 1 - v["lower"]
+            shortfall = np.clip((1 - v["upper"]) / room, 0.0, 1 - 1e-6)
+            density = densities.beta(shortfall, 1, 1 / p.ceiling - 1)
+            out["upper"] = densities.total(density - np.log(room))
+        if LINKS[spec.link].trained:
+            shape = np.log(v["link_shape"])
+            out["link_shape"] = densities.total(densities.normal(shape, p.link_shape) - shape)
+        return out

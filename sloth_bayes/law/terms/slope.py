@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
+
+import numpy as np
 
 from .base import Array, Term
 
@@ -18,6 +21,10 @@ class Slope(Term):
     def used(self, spec: Any) -> bool:
         """Always."""
         return True
+
+    def scale(self, values: Mapping[str, Array], spec: Any) -> Array:
+        """``(1, P, 1)``."""
+        return np.array(spec.input_scales)[None, :, None]
 
     def prior(self, at: Any) -> dict[str, Array]:
         """Independent rows, of each input's own scale."""

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .base import Array, Term
+from . import densities
+from .base import Array, Given, Term
 
 
 class SlopeOfLineage(Term):
@@ -33,6 +34,12 @@ class SlopeOfLineage(Term):
         raw = at.rows(self.site, "lineage", "input", spread=scale**centring)
         rest = (scale ** (1 - centring) * self._relative(at.spec))[..., None]
         return {"slope_scale": scale, self.name: rest * raw}
+
+    def log_prior(self, given: Given) -> dict[str, np.ndarray]:
+        """Also of the scale."""
+        prior = given.spec.priors.slope_deviation
+        out = {"slope_scale": densities.half_normal(given.values["slope_scale"], prior)}
+        return out | super().log_prior(given)
 
     def scale(self, values: Mapping[str, Array], spec: Any) -> Array:
         """``(S, P, 1)``."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ..equations import raw_inputs
-from .base import Array, Term
+from .base import Array, Given, Term
 
 
 class UnknownInputs(Term):
@@ -42,3 +44,7 @@ class UnknownInputs(Term):
             out["tokens_t"] = at.xp.exp(found)
         inputs = raw_inputs(at.spec.inputs, size, tokens, unknown.centre, at.xp)
         return out | {"inputs": inputs}
+
+    def log_prior(self, given: Given) -> dict[str, np.ndarray]:
+        """Left out: what the table says of the others."""
+        return {}

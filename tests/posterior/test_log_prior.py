@@ -1,0 +1,110 @@
+"""The prior's density at the draws, and what ArviZ makes of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+import sloth_bayes as sb
+from sloth_bayes.law.terms.residual import log_density_of_scales
+from sloth_bayes.posterior.log_prior import log_prior
+from tests.conftest import layout, leaderboard
+
+FREE = sb.Sloth(
+    n_skills=2, slopes="pooled", model_effect="pooled", lower="estimated", upper="estimated"
+)
+
+
+def prior(spec, draws=1500):
+    rng = np.random.default_rng(0)
+    table = leaderboard(rng.uniform(0.3, 0.7, (len(layout()), 4)))
+    return spec.prior(table, draws=draws, seed=4)
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    post = prior(FREE)
+    return post, log_prior(post)
+
+
+def test_every_quantity_has_a_density(drawn):
+    post, found = drawn
+    assert set(found.data_vars) == set(post.tree["posterior"].to_dataset().data_vars)
+    for array in found.data_vars.values():
+        assert array.dims == ("chain", "draw")
+        assert np.isfinite(array).all()
+
+
+def test_densities_average_to_their_negative_entropy_under_the_prior(drawn):
+    # E log p = -entropy holds for the right density and the right draws only
+    post, found = drawn
+    v, p = post.merged, FREE.priors
+
+    def normal(n, sd):
+        return -n * stats.norm(scale=sd).entropy()
+
+    size = {name: v[name][0].size for name in v}
+    rho = v["lineage_share"].astype(float)
+    tau = v["residual_scale"].astype(float)
+    n_lineages, n_families = len(post.lineages), len(post.families)
+    entropy = {
+        "loading": normal(size["loading"], p.loading),
+        "instruct": normal(size["instruct"], p.instruct),
+        "bias": normal(size["bias"], p.level),
+        "slope": sum(normal(2, s) for s in FREE.input_scales),
+        "slope_scale": -stats.halfnorm(scale=p.slope_deviation).entropy(),
+        "model_scale": -stats.halfnorm(scale=p.model_effect).entropy(),
+        "lineage_share": -stats.beta(2, 2).entropy(),
+        "lineage_effect": normal(1, np.sqrt(rho) * p.family).mean() * 2 * n_lineages,
+        "family_effect": normal(1, np.sqrt(1 - rho) * p.family).mean() * 2 * n_families,
+        "sampling_fraction": -stats.lognorm(0.5, scale=p.sampling_fraction).entropy(),
+        "link_shape": -4 * stats.lognorm(p.link_shape).entropy(),
+    }
+    share = v["residual_share"].astype(float)[:, None]
+    entropy["residual"] = normal(1, np.sqrt(1 - share) * tau).sum(1).mean() * n_families
+    for name, wanted in entropy.items():
+        values = found[name].values.ravel()
+        error = values.std() / np.sqrt(values.size)
+        assert abs(values.mean() - wanted) < 5 * error + 1e-6, name
+
+
+def test_marginal_densities_of_scales_integrate_to_one():
+    def density(tau):
+        return float(np.exp(log_density_of_scales(np.array([[tau]]), 0.3))[0])
+
+    total, _ = integrate.quad(density, 1e-6, 10, points=[0.01, 0.1, 1], limit=200)
+    assert total == pytest.approx(1, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        sb.Sloth(n_skills=1, intercept="shared", residual="none", lower="chance", upper="one",
+                 link="logistic"),
+        sb.Sloth(n_skills=2, intercept="family", slopes="family"),
+        sb.Sloth(loadings="identity", noise="constant"),
+    ],
+)  # fmt: skip
+def test_other_laws(spec):
+    post = prior(spec, 50)
+    found = log_prior(post)
+    missing = set(post.tree["posterior"].to_dataset().data_vars) - set(found.data_vars)
+    fixed = {"loading"} if spec.loadings == "identity" else set()
+    fixed |= {"lower"} if spec.lower != "estimated" else set()
+    fixed |= {"upper"} if spec.upper != "estimated" else set()
+    fixed |= {"family_effect"} if spec.intercept == "shared" else set()
+    fixed |= {"link_shape"} if spec.link == "logistic" else set()
+    assert missing <= fixed
+    assert all(np.isfinite(array).all() for array in found.data_vars.values())
+
+
+def test_psense_and_what_the_shipped_posterior_has():
+    from arviz_stats import psense, psense_summary
+
+    tree = sb.load("leaderboard").data_tree
+    assert {"log_prior", "log_likelihood"} < set(tree.children)
+    found = psense(tree, var_names=["sampling_fraction"])
+    assert float(found["sampling_fraction"]) > 0
+    table = psense_summary(tree, var_names=["instruct"], prior_var_names=["instruct"])
+    assert table["prior"].between(0, 0.5).all()
