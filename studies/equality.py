@@ -29,7 +29,7 @@ import numpy as np
 
 import sloth_bayes as sb
 from sloth_bayes.infer import recipes
-from sloth_bayes.infer.compiled import functions_of
+from sloth_bayes.infer.compiled import forget, functions_of
 from sloth_bayes.model.arrays import design_of
 from sloth_bayes.model.loadings import sizes
 
@@ -119,7 +119,8 @@ def single_precision(spec: sb.Sloth, data: sb.Leaderboard) -> np.ndarray:
     """The same of the potential as a fit compiles it."""
     arrays = design_of(spec, data).arrays
     with jax.enable_x64(False):
-        p = functions_of.__wrapped__(spec, sizes(spec, arrays))
+        forget()  # what was traced in double precision
+        p = functions_of(spec, sizes(spec, arrays))
         return kernels(
             p.jitted["potential"].lower(np.zeros((4, p.size), np.float32), 0, arrays).compile()
         )

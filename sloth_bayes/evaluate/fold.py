@@ -60,9 +60,10 @@ def common_coordinates(
 
 
 def _functions(spec: Spec, n: Sizes, o: dict[str, Any], which: Target) -> Functions:
-    nuts = (o["max_tree_depth"], o["target_accept"]) if "max_tree_depth" in o else ()
+    named = {"depth": "max_tree_depth", "accept": "target_accept"}
+    nuts = {name: o[option] for name, option in named.items() if option in o}
     with COMPILING:
-        return functions_of(spec, n, *nuts, target=which)
+        return functions_of(spec, n, target=which, **nuts)
 
 
 def forecast_hidden(

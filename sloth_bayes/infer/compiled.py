@@ -104,11 +104,17 @@ class Functions(NamedTuple):
         return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(x)], *blocks)
 
 
-@functools.lru_cache(maxsize=32)
 def functions_of(
     spec: Spec, n: Sizes, depth: int = 10, accept: float = 0.8, target: Target = SCORES
 ) -> Functions:
     """Trace the model once and define the functions that ``jit`` compiles at first use."""
+    return _functions_of(spec, n, depth, accept, target, spec.entries)
+
+
+@functools.lru_cache(maxsize=32)
+def _functions_of(
+    spec: Spec, n: Sizes, depth: int, accept: float, target: Target, entries: tuple[Any, ...]
+) -> Functions:
     density = functools.partial(target.density, spec, n)
     size, unravel = _flat(unconstrained_sites(spec, n, target))
 
@@ -196,6 +202,11 @@ def functions_of(
     jitted = {of.__name__: of for of in named}
     jitted |= {"values": of_sites(target.values), "cells": of_sites(target.cells)}
     return Functions(spec, size, jitted, {})
+
+
+def forget() -> None:
+    """Forget what has been traced: another precision was set, say. For studies."""
+    _functions_of.cache_clear()
 
 
 def places() -> list[Any]:

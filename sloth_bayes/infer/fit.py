@@ -264,7 +264,7 @@ def sample_prior(spec: Spec, data: Leaderboard, draws: int = 1000, seed: int = 0
     keys = np.asarray(jax.random.split(jax.random.PRNGKey(seed), draws))
     # Whole blocks, so that one program serves any number of draws.
     keys = np.concatenate([keys, np.repeat(keys[-1:], -draws % _PRIOR_BLOCK, 0)])
-    block = _prior_program(spec, loadings.sizes(spec, arrays))
+    block = _prior_program(spec, loadings.sizes(spec, arrays), spec.entries)
     with COMPILING:  # the first call traces
         parts = [
             jax.device_get(block(keys[first : first + _PRIOR_BLOCK], arrays))
@@ -276,7 +276,9 @@ def sample_prior(spec: Spec, data: Leaderboard, draws: int = 1000, seed: int = 0
 
 
 @functools.lru_cache(maxsize=32)
-def _prior_program(spec: Spec, n: loadings.Sizes) -> Callable[[Any, Arrays], dict[str, Any]]:
+def _prior_program(
+    spec: Spec, n: loadings.Sizes, entries: tuple[Any, ...]
+) -> Callable[[Any, Arrays], dict[str, Any]]:
     def one(key: Any, arrays: Arrays) -> dict[str, Any]:
         with handlers.block(), handlers.seed(rng_seed=key):
             values = scores.parameters(spec, n, arrays, jax.random.fold_in(key, 1))

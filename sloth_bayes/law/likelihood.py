@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import SpecError
 from .slopes import Array, Slopes, with_slopes
 
 _UNROUNDED = 1e-6  # step of a score that is not rounded, where one is needed
@@ -160,6 +161,9 @@ class Observation:
 
     df: float
 
+    def __post_init__(self) -> None:
+        """Refuse degrees of freedom that the law does not take; by default none."""
+
     def log_density(self, z: Array, xp: Any) -> Array:
         """Log density."""
         raise NotImplementedError
@@ -200,6 +204,11 @@ class Observation:
 
 class StudentT(Observation):
     """Student-t, its degrees of freedom of :data:`STUDENT_T_DF` or infinite."""
+
+    def __post_init__(self) -> None:
+        if self.df not in (*STUDENT_T_DF, math.inf):
+            known = ", ".join(map(str, STUDENT_T_DF))
+            raise SpecError(f"df={self.df:g} is not supported; df takes {known} or infinity")
 
     def log_density(self, z: Array, xp: Any) -> Array:
         """See :func:`student_t_logpdf`."""

@@ -15,7 +15,7 @@ from ..support.checks import whole
 from ..support.files import new_file, user_path
 from . import equations, likelihood
 from .likelihood import Observation
-from .terms import TERMS, Term
+from .terms import TERMS, checked
 
 
 @dataclass(frozen=True)
@@ -223,30 +223,24 @@ class Spec:
                 f"residual='curve' drifts with the tokens, which inputs={self.inputs!r} does not "
                 "have: take inputs='checkpoint', 'translog' or 'loglinear'"
             )
-        named = [self.terms] if isinstance(self.terms, str) else self.terms
-        optional = [name for name, term in TERMS.items() if type(term).used is Term.used]
-        for name in named:
-            if name not in optional:
-                raise SpecError(
-                    f"terms has {name!r}, which is not a term that can be added; there "
-                    + (f"are {', '.join(optional)}" if optional else "is none")
-                    + ": make it an entry of sloth_bayes.law.TERMS first"
-                )
-        object.__setattr__(self, "terms", tuple(named))
+        object.__setattr__(self, "terms", checked(self.terms, equations.INPUTS[self.inputs]))
         object.__setattr__(self, "n_skills", whole("n_skills", self.n_skills))
         try:
             object.__setattr__(self, "df", float(self.df))
         except (TypeError, ValueError):
             raise SpecError(f"df must be a number, not {self.df!r}") from None
-        if not (math.isinf(self.df) and self.df > 0) and self.df not in likelihood.STUDENT_T_DF:
-            known = ", ".join(map(str, likelihood.STUDENT_T_DF))
-            raise SpecError(f"df={self.df:g} is not supported; df takes {known} or infinity")
+        _ = self.observation  # which may refuse the degrees of freedom
         if isinstance(self.priors, dict):
             object.__setattr__(self, "priors", _from_table(Priors, self.priors, "[priors]"))
         if not isinstance(self.priors, Priors):
             raise SpecError(
                 f"priors must be a sloth_bayes.Priors, not {type(self.priors).__name__}"
             )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A process without an entry of the law's registries must not go on without it.
+        self.__dict__.update(state)
+        self.__post_init__()
 
     def __eq__(self, other: object) -> bool:
         # What is specified counts, not who can fit it: api.Sloth is a Spec.
@@ -327,6 +321,16 @@ class Spec:
     def observation(self) -> Observation:
         """The law of a standardised score."""
         return likelihood.LIKELIHOODS[self.likelihood](self.df)
+
+    @property
+    def entries(self) -> tuple[Any, ...]:
+        """What the registries hold of it: compiled programs are kept by these, not by names."""
+        return (
+            equations.LINKS[self.link],
+            likelihood.NOISE[self.noise],
+            self.observation,
+            *(TERMS[name] for name in self.terms),
+        )
 
     @property
     def input_scales(self) -> tuple[float, ...]:

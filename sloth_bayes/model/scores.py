@@ -26,6 +26,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpyro
 
+from ..errors import SpecError
 from ..law import equations, likelihood, terms
 from ..law.spec import Spec
 from .arrays import Arrays
@@ -69,6 +70,8 @@ def parameters(spec: Spec, n: Sizes, arrays: Arrays, key: Any = None) -> dict[st
     at = Sites(spec, n, arrays, unit, key)
     for term in terms.of(spec):
         at.values |= term.prior(at)
+        if term.adds_to and term.name not in at.values:
+            raise SpecError(f"the prior of the term {term.name!r} does not return {term.name!r}")
     return {"loading": loading, "unit": unit.tril, **at.values}
 
 

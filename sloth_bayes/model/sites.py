@@ -6,6 +6,7 @@ import contextlib
 import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +55,7 @@ class Sites:
     ) -> None:
         self.spec, self.n, self.arrays, self.unit = spec, n, arrays, unit
         self.values: dict[str, Any] = {}
-        self._keys = iter(() if key is None else jax.random.split(key))
+        self._key = key
 
     # -- independent -----------------------------------------------------------------------
 
@@ -121,6 +122,10 @@ class Sites:
         mean = self.spec.priors.lineage_share
         return self.sample(site, Share(4 * mean, 4 * (1 - mean)))
 
+    def _key_of(self, site: str) -> Any:
+        """A key for what a site leaves out, if it is to be drawn."""
+        return None if self._key is None else jax.random.fold_in(self._key, crc32(site.encode()))
+
     def nested_skills(self, site: str, scale: float, share: Any) -> tuple[Any, Any]:
         """Effects of lineages and families on the skills, in anchor units.
 
@@ -131,7 +136,7 @@ class Sites:
         known = (self.arrays.count.sum(1, keepdims=True) > 0).astype(float)
         prior = NestedSkills(triangle, known, share, self.arrays.members)
         raw = numpyro.sample(site, prior)
-        key = next(self._keys, None)
+        key = self._key_of(site)
         if key is None:
             return None, jnp.where(known > 0, raw, 0.0)
         w, wide = prior.standardise(raw), jnp.broadcast_to(known, raw.shape)
@@ -148,7 +153,7 @@ class Sites:
         told = arrays.count * arrays.information
         prior = NestedResiduals(told / (told + 1.0) * log_scale, known, share, arrays)
         w = prior.standardise(numpyro.sample(site, prior))
-        key = next(self._keys, None)
+        key = self._key_of(site)
         if key is None:
             return None, known * w
         return nested_complete(key, w, known, share, arrays.members)

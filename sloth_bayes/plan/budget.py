@@ -14,6 +14,7 @@ brackets the optimum of every draw, a golden-section search refines it.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -22,8 +23,10 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError
+from ..law import terms
 from ..posterior.core import PosteriorDraws
 from ..predict.answer import Answer, central, labelled
+from ..skills.rotated_draws import skill_draws
 from ..skills.tables import Skills
 from ..support.checks import check_positive, check_prob
 from ..support.intervals import lower_and_upper
@@ -209,12 +212,16 @@ def coefficients(post: PosteriorDraws, who: Who, goal: Objective) -> np.ndarray 
     """
     if goal.kind == "scores":
         return None
-    slope = post.merged["slope"].astype(np.float64) + who.deviation
-    if goal.skill is not None:
-        direction = goal.skill[1]
-    else:
-        direction = post.merged["loading"][:, int(goal.weights.argmax())]
-    found = np.einsum("spk,sk->sp", slope, direction)
+    # The law is linear in its inputs: what each adds is the value at 1 less that at 0.
+    n = who.effects.inputs.shape[-1]
+    at = dataclasses.replace(who.effects, inputs=np.eye(n + 1, n, k=-1))
+    benchmark = int(goal.weights.argmax()) if goal.skill is None else 0
+    direction = post.merged["loading"][:, benchmark] if goal.skill is None else goal.skill[1]
+    value = np.einsum("smk,sk->sm", skill_draws(post, at), direction)
+    added = terms.residuals(post.merged, at)
+    if goal.skill is None and added is not None:
+        value = value + added[..., benchmark]
+    found = value[:, 1:] - value[:, :1]
     return np.pad(found, ((0, 0), (0, 3 - found.shape[1])))
 
 

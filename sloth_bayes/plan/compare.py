@@ -362,11 +362,13 @@ def _rows(given: Any, name: str) -> pd.DataFrame:
         given = given.dropna().to_dict()
     if isinstance(given, Mapping):
         # what else a row of a table holds (its scores, say) is no matter of a candidate
-        fields = {str(k): v for k, v in given.items() if k in _FIELDS}
+        fields = {str(k): v for k, v in given.items() if k in (*_FIELDS, "released")}
         for needed in ("family", "params_b", "tokens_t"):
             if needed not in fields:
                 raise DataError(f"{name} lacks {needed!r}: see sloth_bayes.candidates")
-        return candidates(**fields)
+        released = fields.pop("released", None)
+        row = candidates(**fields)
+        return row if released is None else row.assign(released=released)
     if not is_frame(given):
         raise DataError(
             f"{name} must be a table as sloth_bayes.candidates makes it, a row, or a mapping with "

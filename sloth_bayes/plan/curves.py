@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import DataError, SpecError, unknown
 from ..law import equations
-from ..law.terms import TERMS, Effects
+from ..law.terms import Effects
 from ..posterior.core import PosteriorDraws
 from ..predict.candidates import candidates, completed, never_seen
 from ..predict.new_effects import effects_of, key_of, rng_of
@@ -97,12 +97,6 @@ class Who(NamedTuple):
     name: str
     effects: Effects  # of one model
     notes: list[str]
-
-    @property
-    def deviation(self) -> np.ndarray | float:
-        """Deviation of its effects of the inputs from the shared ones, ``(S, P, d)``, or 0."""
-        of = self.effects.of
-        return sum((of[name][:, 0] for name in of if TERMS[name].times == "inputs"), 0.0)
 
 
 def who_of(

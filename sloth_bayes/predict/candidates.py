@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError, unknown
-from ..law.terms import Term, reading
+from ..law.terms import Term, read, reading
 from ..posterior.core import PosteriorDraws
 from ..support.frames import as_pandas, is_frame
 from ..support.spelling import other_unit, plain_number, what_to_write
@@ -169,10 +169,8 @@ def column_of(
     """What a term reads of models, by default the mean of their family. For the layers above."""
     mean = pd.Series(post.constant(term.reads)).groupby(post.constant("family_of_model")).mean()
     default = rows["family"].map(mean).to_numpy(float)
-    try:
-        given = np.asarray(term.column(frame), float)
-    except KeyError:
-        given = np.full(len(rows), np.nan)
+    given = read(term, frame, "the candidates")
+    given = np.full(len(rows), np.nan) if given is None else given
     found = np.where(np.isfinite(given), given, default)
     for model in rows["model"][~np.isfinite(found)]:
         raise DataError(

@@ -19,7 +19,7 @@ import pandas as pd
 import xarray as xr
 
 from ..errors import ConvergenceWarning, DataError, SpecError, unknown
-from ..law.terms import reading
+from ..law.terms import Nested, of, reading
 from ..posterior.core import PosteriorDraws
 from ..posterior.verdict import K_HAT_MOST
 from ..support.devices import check_devices
@@ -91,7 +91,8 @@ def condition(
     UnknownNameError
         If a column of numbers is no benchmark of the posterior.
     SpecError
-        If the law is one of training curves (``inputs="checkpoint"``, ``residual="curve"``).
+        If the law is one of training curves (``inputs="checkpoint"``, ``residual="curve"``), or
+        has another term than the residual that is of families and adds to benchmarks.
 
     Warns
     -----
@@ -114,6 +115,14 @@ def condition(
             "a law of training curves cannot be conditioned on new models: fit the curves with "
             "theirs among them, sb.track(curves, run)"
         )
+    own = [t for t in of(post.spec) if t.adds_to == "benchmark" and t.free(post.spec)]
+    for term in own:  # one is integrated out, on a grid
+        if len(own) > 1 or term.times or not isinstance(term, Nested):
+            raise SpecError(
+                f"the term {own[-1].name!r} gives families or models parameters of their own on "
+                "benchmarks, which conditioning cannot draw: refit with the new rows, "
+                "post.spec.fit(table.with_rows(new_scores))"
+            )
     rows = _rows(post, new_scores)
     rows = rows[rows.filter(items=post.benchmarks).notna().any(axis=1)]
     if rows.empty:

@@ -31,7 +31,7 @@ from jax.scipy.special import logsumexp
 
 from ..infer import importance
 from ..law import equations, likelihood
-from ..law.terms import TERMS, Effects, skills
+from ..law.terms import TERMS, Effects, residuals, skills
 
 _NODES = 81  # of the grid of one benchmark
 _SPREAD = 6.5  # prior standard deviations that a grid reaches
@@ -59,6 +59,7 @@ class Kind(NamedTuple):
     link: str
     noise: str
     observation: likelihood.Observation
+    entries: tuple[Any, ...]  # of the law's registries (Spec.entries)
     blocks: tuple[Block, ...]
     residual: bool
     sizes: tuple[int, ...]  # rows of unknown size
@@ -193,8 +194,10 @@ def _predictors(kind: Kind, z: Any, draws: Draws, scores: Scores) -> tuple[Any, 
     own = {name: a if TERMS[name].of == "model" else a[None] for name, a in found.items()}
     own |= {name: a[None] for name, a in draws.shared.items() if TERMS[name].of}
     inputs = equations.raw_inputs(kind.inputs, log_size, log_tokens, scores.centre, jnp)
-    theta = skills(draws.shared, Effects(inputs, scores.columns, own))
-    eta = theta @ draws.loading.T + draws.bias
+    who = Effects(inputs, scores.columns, own)
+    eta = skills(draws.shared, who) @ draws.loading.T + draws.bias
+    known = residuals(draws.shared, who)
+    eta = eta if known is None else eta + known
     count = jnp.maximum(scores.observed.sum(0), 1)
     family = draws.loading @ sum(common, jnp.zeros(draws.loading.shape[1]))
     return family, eta, (scores.observed * eta).sum(0) / count

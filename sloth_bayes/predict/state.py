@@ -215,7 +215,7 @@ class State:
             mean, variance = self._of_lineage(term, relatives, family)
             return scale * mean, scale * np.sqrt(variance + 1 - self._share(term))
         width = len(self._shape(term, n_models))
-        first, *rest = scale.shape
+        first, *rest = np.atleast_1d(scale).shape
         scale = scale.reshape(first, *(1,) * (width - len(rest)), *rest)
         return np.zeros((n, *(1,) * width)), np.broadcast_to(scale, (n, *scale.shape[1:]))
 
@@ -237,7 +237,6 @@ class State:
         models = self.constant.sel(model=names)
         own = [*self._free("family"), *of_lineage, *self._free("model")]
         shared = {name: v[name].values for name, t in TERMS.items() if not t.of and name in v}
-        shared = {name: a for name, a in shared.items() if TERMS[name].adds_to == "skill"}
         shared |= {
             t.name: v[t.name].sel(lineage=lineage).values
             for t in self._free("lineage")
@@ -288,6 +287,7 @@ class State:
             link=spec.link,
             noise=spec.noise,
             observation=spec.observation,
+            entries=spec.entries,
             blocks=tuple(
                 family_given_scores.Block(t.name, self._shape(t, len(names))) for t in skills
             ),
@@ -316,7 +316,8 @@ class State:
             v[name].loc[{of: owner[of]}] = values
         for term in TERMS.values():
             if term.of == "family" and term.name in v and term.name not in own.of:
-                kept = own.residual if term.adds_to == "benchmark" else 0.0  # families are alike
+                # the one term of benchmarks that there may be; or families are alike
+                kept = own.residual if term.adds_to == "benchmark" else 0.0
                 v[term.name].loc[{"family": family}] = kept
         for column, logs in zip(_INPUTS, (own.log_size, own.log_tokens)):
             latent = self._latent(column)

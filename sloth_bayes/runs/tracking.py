@@ -22,7 +22,7 @@ import pandas as pd
 import xarray as xr
 
 from ..api import Posterior, Sloth
-from ..errors import DataError, check_known
+from ..errors import DataError, SpecError, check_known
 from ..law import equations
 from ..law.likelihood import draw_scores
 from ..law.spec import Priors, Spec
@@ -288,6 +288,8 @@ def track(
             "track learns how curves end from finished siblings, and the table has none: add "
             "a run with a checkpoint at its final_tokens_t"
         )
+    if spec.terms:
+        raise SpecError("a law of training curves takes no further terms: leave terms out")
     laid_out, board = _lay_out(used, listed, spec)
     default = {"chains": 4, "draws": 500, "warmup": 500} if method == "nuts" else {}
     post = spec.fit(board, method, laid_out=laid_out, seed=seed, **{**default, **options})

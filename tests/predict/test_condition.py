@@ -84,7 +84,7 @@ def problem(df: float, models: int = 2, **changes) -> tuple:
     )
     blocks = (marginal.Block("family_effect", (1,)),)
     law = likelihood.StudentT(df)
-    kind = marginal.Kind("translog", "richards", "proportional", law, blocks, True, (), ())
+    kind = marginal.Kind("translog", "richards", "proportional", law, (), blocks, True, (), ())
     return kind, draws, scores
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ...errors import SpecError
 from . import densities
-from .base import Array, Effects, Given, Nested, Owner, Population, Term, filled
+from .base import Array, Effects, Given, Nested, Owner, Population, Term, filled, read
 from .drift import Drift
 from .family import Family
 from .instruct import Instruct
@@ -30,11 +31,14 @@ __all__ = [
     "Owner",
     "Population",
     "Term",
-    "columns_of", "densities",
+    "checked",
+    "columns_of",
+    "densities",
     "dims",
     "effects_of_table",
     "filled",
     "of",
+    "read",
     "reading",
     "residuals",
     "skills",
@@ -57,6 +61,73 @@ TERMS: dict[str, Term] = {
         Noise(),
     )
 }
+
+
+_RESERVED = frozenset(
+    ("params_b", "tokens_t", "inputs", "family_of_model", "lineage_of_model", "chance",
+     "inverse_n", "rounding", "centre", "instruct", "model", "family", "lineage", "benchmark")
+)  # fmt: skip
+
+
+def checked(names: Any, inputs: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of further terms of a specification with these inputs; sorted, each a usable term.
+
+    Raises
+    ------
+    SpecError
+        If one is no entry of :data:`TERMS`, or an entry that cannot be what it says.
+    """
+    if isinstance(names, str):
+        names = [names]
+    if not isinstance(names, list | tuple | set | frozenset):
+        raise SpecError(f"terms are a list of names, not {names!r}")
+    optional = [name for name, t in TERMS.items() if getattr(type(t), "used", None) is Term.used]
+    for name in names:
+        if name in TERMS and not isinstance(TERMS[name], Term):
+            raise SpecError(
+                f"the entry {name!r} of law.TERMS must be an instance of a law.Term: "
+                f"law.TERMS[{name!r}] = YourTerm()"
+            )
+        if name not in optional:
+            raise SpecError(
+                f"terms has {name!r}, which is not a term that can be added; there "
+                + (f"are {', '.join(optional)}" if optional else "is none")
+                + ": make it an entry of sloth_bayes.law.TERMS first"
+            )
+        if wrong := _wrong(name, TERMS[name], inputs):
+            raise SpecError(f"the term {name!r} {wrong}")
+    found = tuple(sorted(set(names)))
+    reads = [TERMS[name].reads for name in found if TERMS[name].reads]
+    for column in reads:
+        if reads.count(column) > 1:
+            raise SpecError(f"two terms keep a column under the name {column!r}: rename one")
+    return found
+
+
+def _wrong(name: str, term: Term, inputs: tuple[str, ...]) -> str:
+    """What is wrong with a term that a user has made, in words."""
+    if term.name != name:
+        return f"is called {term.name!r}: make it the entry of that name"
+    if term.adds_to not in ("skill", "benchmark"):
+        return f"adds to {term.adds_to!r}: adds_to is 'skill' or 'benchmark'"
+    if term.of not in ("", "lineage", "family", "model"):
+        return f"is of {term.of!r}: of is 'lineage', 'family', 'model' or ''"
+    if not term.of and not term.times:
+        return "adds the same to all models: say whose it is (of), or by what it is multiplied"
+    want = (term.of, "input" if term.times == "inputs" else "", term.adds_to)
+    if term.dims.get(name) != tuple(filter(None, want)):
+        return f"must say dims[{name!r}] = {tuple(filter(None, want))!r}"
+    if term.adds_to == "skill" and not term.site:
+        return "must name the sample site of its coefficient (site)"
+    if term.reads in _RESERVED:
+        return f"keeps a column under the name {term.reads!r}, which is taken: choose another"
+    if term.times == "tokens" and "log_tokens" not in inputs:
+        return "is multiplied by doublings of tokens, which these inputs do not have"
+    others = [t for t in TERMS.values() if t is not term]
+    taken = {name for t in others for name in (*t.dims, *filter(None, [t.site]))}
+    if taken & {*term.dims, term.site}:
+        return "has the site or a variable of another term: choose other names"
+    return ""
 
 
 def of(spec: Any) -> Iterator[Term]:

@@ -89,11 +89,12 @@ class Term:
         ``""`` if all share one.
     times : str
         What the coefficient is multiplied by: ``"inputs"``, ``"tokens"`` (doublings), a column of
-        numbers that the term reads off the table (:meth:`column`), or ``""``.
+        numbers that the term reads off the table (:meth:`column`; the posterior keeps it under
+        this name), or ``""``.
     site : str
-        The sample site of the coefficient.
+        The sample site of the coefficient, which must follow when skills are turned.
     key : str
-        What draws for the unseen are keyed by, beside the owner.
+        What draws for the unseen are keyed by, beside the owner; the name by default.
     """
 
     name: ClassVar[str]
@@ -109,9 +110,11 @@ class Term:
         return self.name in spec.terms
 
     def prior(self, at: Any) -> dict[str, Array]:
-        """Sample the term's quantities, skills in anchor units: arrays by name.
+        """Sample the term's quantities: arrays by name, the coefficient under the term's.
 
-        `at` is a :class:`sloth_bayes.model.sites.Sites`.
+        `at` is a :class:`sloth_bayes.model.sites.Sites`. Effects on skills are in the coordinates
+        in which skills are sampled: ``at.rows`` makes such ones; what is in units of skill has to
+        be multiplied by ``at.unit.tril.T``.
         """
         raise NotImplementedError
 
@@ -142,7 +145,11 @@ class Term:
         return bool(self.of) and self.used(spec)
 
     def scale(self, values: Mapping[str, Array], spec: Any) -> Array:
-        """Standard deviation of a coefficient: a number, or ``(S or 1, ...)``, which broadcasts."""
+        """Prior standard deviation of a coefficient, in units of skill or logits.
+
+        A number, or an array whose first axis is that of the draws in `values` (or 1) and whose
+        others broadcast to the coefficient without its owner: ``(S, 1)`` beside skills.
+        """
         raise NotImplementedError
 
     def log_prior(self, given: Given) -> dict[str, np.ndarray]:
@@ -165,7 +172,7 @@ class Term:
         """Coefficient ``(S, ...)`` of an owner that the posterior does not have."""
         v, spec, normal = population
         shape = v[self.name].shape[2:]
-        return self.scale(v, spec) * normal(shape, self.key, *owner.names[self.of])
+        return self.scale(v, spec) * normal(shape, self.key or self.name, *owner.names[self.of])
 
     def turned(self, sites: Mapping[str, Array], move: Array, back: Array) -> Array:
         """The term's site when skills are turned: rows of anchor units times `move`.
@@ -191,7 +198,7 @@ class Nested(Term):
     of = "family"
     lineage: ClassVar[str]
     share: ClassVar[str]
-    lineage_key: ClassVar[str]
+    lineage_key: ClassVar[str] = ""
 
     def share_of(self, values: Mapping[str, np.ndarray], draws: int) -> np.ndarray:
         """Share ``(S, 1)`` of the variance that is the lineage's; 0 without lineages."""
@@ -202,13 +209,17 @@ class Nested(Term):
         v, spec, normal = population
         shape, scale = v[self.name].shape[2:], self.scale(v, spec)
         share = self.share_of(v, len(v[self.name]))
-        own = np.sqrt(1 - share) * scale * normal(shape, self.key, *owner.names["family"])
+        own = (
+            np.sqrt(1 - share)
+            * scale
+            * normal(shape, self.key or self.name, *owner.names["family"])
+        )
         if self.lineage not in v:
             return own
         place = owner.places["lineage"]
         if place is not None:
             return own + v[self.lineage][:, place]
-        drawn = normal(shape, self.lineage_key, *owner.names["lineage"])
+        drawn = normal(shape, self.lineage_key or self.lineage, *owner.names["lineage"])
         return own + np.sqrt(share) * scale * drawn
 
     def log_prior(self, given: Given) -> dict[str, np.ndarray]:
@@ -241,6 +252,18 @@ class Nested(Term):
         return share * total / whole, share * (1 - share) / whole
 
 
+def read(term: Term, frame: pd.DataFrame, name: str) -> np.ndarray | None:
+    """A term's column of a table as numbers, NaN where unknown; None if the table lacks it."""
+    try:
+        return np.asarray(term.column(frame), float)
+    except KeyError:
+        return None
+    except Exception as error:
+        raise DataError(
+            f"what the term {term.name!r} reads of {name} makes no sense: {error}"
+        ) from None
+
+
 def filled(term: Term, frame: pd.DataFrame, name: str) -> np.ndarray:
     """A term's column of a table, every cell known; for the layers above.
 
@@ -249,13 +272,12 @@ def filled(term: Term, frame: pd.DataFrame, name: str) -> np.ndarray:
     DataError
         If a cell is missing, naming the model and the column.
     """
-    try:
-        column = np.asarray(term.column(frame), float)
-    except KeyError as error:
+    column = read(term, frame, name)
+    if column is None:
         raise DataError(
-            f"the term {term.name!r} needs a column {error.args[0]!r}, which {name} lacks: add it, "
-            "or leave the term out"
-        ) from None
+            f"{name} lacks the column that the term {term.name!r} reads: add it, or leave the "
+            "term out (of a table only its own columns can be read, and 'released')"
+        )
     for model in frame["model"][~np.isfinite(column)]:
         raise DataError(
             f"model {model!r} has no {term.times!r}, which the term {term.name!r} needs: fill it "
