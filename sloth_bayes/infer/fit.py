@@ -12,6 +12,7 @@ the starts run.
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ import numpy as np
 import xarray as xr
 from numpyro import handlers
 
+from ..errors import DataWarning
 from ..law.spec import Spec
 from ..model import loadings, scores
 from ..model.arrays import Arrays, Design, design_of
@@ -117,6 +119,8 @@ def fit(
     100
     """
     laid_out = laid_out or design_of(spec, data)
+    for note in _thin(spec, laid_out):
+        warnings.warn(note, DataWarning, stacklevel=3)
     found = fit_arrays(
         spec,
         laid_out.arrays,
@@ -296,4 +300,24 @@ def _provenance(data: Leaderboard, laid_out: Design) -> dict[str, Any]:
         "data_fingerprint": data.fingerprint,
         "versions": {name: version(name) for name in names},
         "backend": f"{jax.default_backend()} x{jax.device_count()}",
+        # JAX_ENABLE_X64 changes the draws
+        "precision": str(jax.dtypes.canonicalize_dtype(float)),
     }
+
+
+def _thin(spec: Spec, laid_out: Design) -> list[str]:
+    """What a table is too small for."""
+    notes = []
+    models, benchmarks = len(laid_out.models), len(laid_out.benchmarks)
+    for n, of, what in (
+        (models, "model", "slopes and differences between families are those of the prior"),
+        (benchmarks, "benchmark", "nothing tells skills apart"),
+    ):
+        if n == 1:
+            notes.append(f"the table has one {of}: {what}")
+    if spec.loadings == "free" and spec.n_skills > benchmarks > 1:
+        notes.append(
+            f"{spec.n_skills} skills are more than {benchmarks} benchmarks can tell apart: "
+            f"n_skills={benchmarks} at most"
+        )
+    return notes

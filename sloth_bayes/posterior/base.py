@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import DataError, FileFormatError
-from ..support.files import POINTER_WORDS, is_pointer, new_file, user_path
+from ..support.files import POINTER_WORDS, check_plain, check_writable, is_pointer, new_file
 from .verdict import Diagnostics
 
 _TEXT = ("data", "spec")  # attributes that are text, whatever it looks like
@@ -114,7 +117,7 @@ class Drawn:
         FileFormatError
             If the file cannot be written.
         """
-        path = user_path(path)
+        path = check_writable(path)
         groups = {k: v.to_dataset() for k, v in self.tree.children.items() if k in STORED}
         tree = xr.DataTree.from_dict(groups)
         version = {"format": self.FORMAT, "format_version": self.FORMAT_VERSION}
@@ -123,8 +126,10 @@ class Drawn:
             f"/{group}": {str(name): _compressed(var) for name, var in data.variables.items()}
             for group, data in groups.items()
         }
+        # HDF5 ends the process where a disk is full: only whole bytes go there
+        whole = tree.to_netcdf(engine="h5netcdf", encoding=encoding)
         with new_file(path) as temporary:
-            tree.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+            temporary.write_bytes(whole)
         return path
 
 
@@ -157,6 +162,7 @@ def read(kind: type[Drawn], path: Path, *needed: str) -> xr.DataTree:
         If the file is missing, truncated, foreign, damaged, or of another version.
     """
     what = kind.FORMAT.removeprefix("sloth_bayes ")
+    check_plain(path)
     if path.is_dir():
         raise FileFormatError(f"{path} is a folder, not a {what} file")
     if not path.is_file():
@@ -164,7 +170,7 @@ def read(kind: type[Drawn], path: Path, *needed: str) -> xr.DataTree:
     if is_pointer(path):
         raise FileFormatError(f"{path} {POINTER_WORDS}")
     try:
-        with xr.open_datatree(path, engine="h5netcdf") as tree:
+        with _silent_destructors(), xr.open_datatree(path, engine="h5netcdf") as tree:
             tree = tree.load()
     except Exception as error:
         raise FileFormatError(
@@ -193,6 +199,21 @@ def read(kind: type[Drawn], path: Path, *needed: str) -> xr.DataTree:
         raise FileFormatError(f"{path} lacks {', '.join(sorted(missing))}: fit it again")
     tree.attrs = {k: v for k, v in attrs.items() if k not in ("format", "format_version")}
     return tree
+
+
+@contextmanager
+def _silent_destructors() -> Iterator[None]:
+    """Keep objects that a damaged file has left half-made from reporting how they end."""
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda _: None
+    try:
+        yield
+    except Exception as error:
+        error.__traceback__ = None  # which holds them
+        gc.collect()
+        raise
+    finally:
+        sys.unraisablehook = hook
 
 
 def _compressed(var: xr.Variable) -> dict[str, Any]:

@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..errors import ConvergenceWarning, DataError, SpecError, unknown
+from ..errors import ConvergenceWarning, DataError, DataWarning, SpecError, spelled_alike, unknown
 from ..law.terms import reading
+from ..posterior import pareto
 from ..posterior.core import PosteriorDraws
 from ..posterior.verdict import K_HAT_MOST
 from ..support.devices import check_devices
@@ -200,6 +201,15 @@ def _rows(post: PosteriorDraws, given: pd.DataFrame | Observed) -> pd.DataFrame:
     for term in reading(post.spec):
         if term.reads != "instruct":
             rows[term.reads] = column_of(post, term, released, rows)
+    for column, known in (("family", post.families), ("lineage", post.lineages)):
+        for name in rows[column].unique():
+            if like := spelled_alike(name, known):
+                warnings.warn(
+                    f"{column} {name!r} is taken as new; the posterior knows {like!r}: write it "
+                    "so, if that is meant",
+                    DataWarning,
+                    stacklevel=4,
+                )
     for row in rows.itertuples():
         if row.model in post.models:
             raise DataError(
@@ -216,12 +226,9 @@ def _rows(post: PosteriorDraws, given: pd.DataFrame | Observed) -> pd.DataFrame:
 
 def _smoothed(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
     """Pareto-smoothed log weights, and k-hat."""
-    from arviz_stats.base import array_stats
-
     if np.ptp(log_weights) < 1e-6:
         return np.zeros_like(log_weights), -np.inf
-    smoothed, k_hat = array_stats.psislw(-log_weights)
-    return np.asarray(smoothed), float(k_hat)
+    return pareto.smoothed(log_weights)
 
 
 def _resampled(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:

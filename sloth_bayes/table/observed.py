@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..errors import DataError, FileFormatError, check_known, unknown
+from ..errors import DataError, FileFormatError, check_known, spelled_alike, unknown
 from ..support.files import user_path
 from ..support.words import counted
 from . import elsewhere, evaluations, harness
@@ -492,6 +492,17 @@ def _frame(
         like = table[table["family"] == mine].head(1)
         line = facts.get("lineage") if family is None else None
         line = lineage or line or (mine if like.empty else like["lineage"].item())
+        if not like.empty and line != like["lineage"].item():
+            raise DataError(
+                f"family {mine!r} is of lineage {like['lineage'].item()!r}, not {line!r}: leave "
+                "the lineage out, or give the family another name."
+            )
+        for what, name_of, known in (("family", mine, "family"), ("lineage", line, "lineage")):
+            if alike := spelled_alike(name_of, table[known].unique()):
+                out.notes.append(
+                    f"{what} {name_of!r} is taken as new; the leaderboard has {alike!r}: write it "
+                    "so, if that is meant."
+                )
         tuned = facts.get("instruct", False if like.empty else bool(like["instruct"].item()))
         rows.append(
             {

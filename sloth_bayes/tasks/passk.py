@@ -31,7 +31,7 @@ from ..posterior.verdict import ESS_LEAST, R_HAT_ALL, R_HAT_MOST, Diagnostics
 from ..predict.candidates import completed
 from ..predict.new_effects import effects_of, key_of, rng_of
 from ..skills.rotated_draws import skill_draws
-from ..support.checks import check_prob
+from ..support.checks import check_prob, whole
 from ..support.intervals import bisect, order_statistics, summarise
 from ..table.samples import K, checked_counts, checked_tries, empirical, estimate
 
@@ -369,6 +369,8 @@ def pass_at_k(
     """
     prob = check_prob(prob)
     tries = checked_tries(K if k is None else k)
+    for name in {"chains", "warmup", "draws"} & set(options):
+        whole(name, options[name])
     rows = checked_counts(counts)
     seen = _models(post, rows)
     if len(seen) < 3:
