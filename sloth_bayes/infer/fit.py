@@ -33,6 +33,7 @@ from ..support import interrupt
 from ..support.checks import whole
 from ..support.devices import check_devices
 from ..support.threads import progress_bar
+from ..support.types import checked
 from ..table.leaderboard import Leaderboard
 from . import nuts, variational
 from .compiled import BATCH, BLOCK, COMPILING, SCORES, Functions, Target, functions_of, places
@@ -259,6 +260,7 @@ def model_of(spec: Spec, data: Leaderboard) -> tuple[Callable[..., None], tuple[
     return functools.partial(scores.model, spec, n), (arrays, arrays.score)
 
 
+@checked
 def sample_prior(spec: Spec, data: Leaderboard, draws: int = 1000, seed: int = 0) -> PosteriorDraws:
     """Draw the parameters from their prior; see :meth:`sloth_bayes.Sloth.prior`."""
     draws, seed = whole("draws", draws), whole("seed", seed, 0)

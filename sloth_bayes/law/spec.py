@@ -224,6 +224,8 @@ class Spec:
                 "have: take inputs='checkpoint', 'translog' or 'loglinear'"
             )
         named = [self.terms] if isinstance(self.terms, str) else self.terms
+        if not isinstance(named, list | tuple) or not all(isinstance(n, str) for n in named):
+            raise SpecError(f"terms must be a list of names, not {self.terms!r}")
         optional = [name for name, term in TERMS.items() if type(term).used is Term.used]
         for name in named:
             if name not in optional:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -169,14 +168,12 @@ def read(kind: type[Drawn], path: Path, *needed: str) -> xr.DataTree:
         raise FileFormatError(f"there is no {what} file {path}")
     if is_pointer(path):
         raise FileFormatError(f"{path} {POINTER_WORDS}")
-    try:
-        with _silent_destructors(), xr.open_datatree(path, engine="h5netcdf") as tree:
-            tree = tree.load()
-    except Exception as error:
+    tree = _opened(path)
+    if isinstance(tree, str):
         raise FileFormatError(
-            f"{path} cannot be read as a {what} file ({type(error).__name__}): it is truncated "
-            "or not a netCDF file; fit or copy it again"
-        ) from None
+            f"{path} cannot be read as a {what} file ({tree}): it is truncated or not a netCDF "
+            "file; fit or copy it again"
+        )
     attrs = tree.attrs
     if attrs.get("format") != kind.FORMAT:
         raise FileFormatError(f"{path} was not written by {kind.__name__}.save of sloth_bayes")
@@ -201,17 +198,21 @@ def read(kind: type[Drawn], path: Path, *needed: str) -> xr.DataTree:
     return tree
 
 
-@contextmanager
-def _silent_destructors() -> Iterator[None]:
-    """Keep objects that a damaged file has left half-made from reporting how they end."""
+def _opened(path: Path) -> xr.DataTree | str:
+    """The tree in a file; or, if it cannot be read, the kind of error.
+
+    What a damaged file leaves half-made is gone on return, and does not report how it ends.
+    """
     hook = sys.unraisablehook
     sys.unraisablehook = lambda _: None
     try:
-        yield
-    except Exception as error:
-        error.__traceback__ = None  # which holds them
+        try:
+            with xr.open_datatree(path, engine="h5netcdf") as tree:
+                return tree.load()
+        except Exception as error:
+            reason = type(error).__name__
         gc.collect()
-        raise
+        return reason
     finally:
         sys.unraisablehook = hook
 

@@ -13,11 +13,13 @@ from ..posterior.core import PosteriorDraws
 from ..support.checks import check_text
 from ..support.frames import as_pandas, is_frame
 from ..support.spelling import other_unit, plain_number, what_to_write
+from ..support.types import checked
 
 _COLUMNS = ["model", "family", "lineage", "instruct", "params_b", "tokens_t"]
 _UNITS = {"params_b": "billions of parameters", "tokens_t": "trillions of tokens"}
 
 
+@checked
 def candidates(
     family: str | list[str] = "new family",
     params_b: float | list[float] = 7.0,

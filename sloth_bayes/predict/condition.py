@@ -25,6 +25,7 @@ from ..posterior.core import PosteriorDraws
 from ..posterior.verdict import K_HAT_MOST
 from ..support.devices import check_devices
 from ..support.frames import as_pandas, is_frame
+from ..support.types import checked
 from ..table.benchmarks import Benchmark
 from ..table.columns import META
 from ..table.leaderboard import Leaderboard
@@ -38,6 +39,7 @@ _META = (*META, "released")
 _ENOUGH = 0.1  # share of the importance sampler's points that should count
 
 
+@checked
 def condition(
     post: P,
     new_scores: pd.DataFrame | Observed,
@@ -208,7 +210,7 @@ def _rows(post: PosteriorDraws, given: pd.DataFrame | Observed) -> pd.DataFrame:
                     f"{column} {name!r} is taken as new; the posterior knows {like!r}: write it "
                     "so, if that is meant",
                     DataWarning,
-                    stacklevel=4,
+                    stacklevel=5,
                 )
     for row in rows.itertuples():
         if row.model in post.models:
@@ -251,7 +253,7 @@ def _marked(post: P, tree: xr.DataTree, rows: pd.DataFrame, found: dict[str, Any
     of_fit = post.diagnostics()
     messages, ok = _verdict(note)
     if not ok:
-        warnings.warn(messages[0], ConvergenceWarning, stacklevel=3)
+        warnings.warn(messages[0], ConvergenceWarning, stacklevel=4)
     verdict = dataclasses.replace(
         of_fit, ok=of_fit.ok and ok, messages=(*messages, *of_fit.messages)
     )

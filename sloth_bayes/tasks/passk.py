@@ -33,6 +33,7 @@ from ..predict.new_effects import effects_of, key_of, rng_of
 from ..skills.rotated_draws import skill_draws
 from ..support.checks import check_prob, whole
 from ..support.intervals import bisect, order_statistics, summarise
+from ..support.types import checked
 from ..table.samples import K, checked_counts, checked_tries, empirical, estimate
 
 _NEEDED = ["family", "params_b", "tokens_t"]  # of a model with counts
@@ -309,6 +310,7 @@ class SamplesToMatch:
         return f"<sloth_bayes.SamplesToMatch>\n{self.frame.to_string(index=False)}"
 
 
+@checked
 def pass_at_k(
     post: PosteriorDraws,
     counts: pd.DataFrame,
@@ -404,7 +406,7 @@ def pass_at_k(
     sample_stats = xr.Dataset({name: (("chain", "draw"), a) for name, a in stats.items()})
     result = PassAtK(rows, names, fit, prob, tuple(tries.astype(int)), sample_stats, seed)
     if not result.diagnostics().ok:
-        warnings.warn(" ".join(result.diagnostics().messages), ConvergenceWarning, stacklevel=2)
+        warnings.warn(" ".join(result.diagnostics().messages), ConvergenceWarning, stacklevel=3)
     return result
 
 
