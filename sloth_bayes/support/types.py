@@ -32,7 +32,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     Examples
     --------
     >>> @checked
-    ... def repeated(text: "str", times: "int" = 2) -> "str":
+    ... def repeated(text: str, times: int = 2) -> str:
     ...     return text * times
     >>> repeated("ab")
     'abab'
