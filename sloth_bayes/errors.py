@@ -59,6 +59,24 @@ def near(name: object, known: Iterable[str], n: int = 3) -> list[str]:
     return [by_lower[c] for c in close]
 
 
+def spelled_alike(name: object, known: Iterable[str]) -> str | None:
+    """The known name that differs from `name` by case, spaces or punctuation only.
+
+    Examples
+    --------
+    >>> spelled_alike("Qwen 2", ["qwen", "qwen2"]), spelled_alike("qwen2", ["qwen2"])
+    ('qwen2', None)
+    """
+
+    def letters(text: object) -> str:
+        return "".join(c for c in str(text).casefold() if c.isalnum())
+
+    known = list(known)
+    if name in known or not letters(name):
+        return None
+    return next((k for k in known if letters(k) == letters(name)), None)
+
+
 def unknown(kind: str, name: object, known: Iterable[str], remedy: str = "") -> UnknownNameError:
     """An error that names what was asked for and what would have been accepted."""
     known = list(known)

@@ -10,11 +10,13 @@ module of its name, and what they share in ``options``, ``output`` and ``request
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, TextIO, cast
 
 import typer
 from typer.core import TyperGroup
@@ -49,6 +51,9 @@ class Group(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run a verb, with warnings of tables said as errors are."""
+        os.environ["MPLBACKEND"] = "Agg"  # figures go to files, whatever else it names
+        if isinstance(sys.stdout, io.TextIOWrapper):  # of what an encoding lacks, a mark
+            sys.stdout.reconfigure(errors="replace")
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _said(warnings.showwarning)
@@ -59,7 +64,7 @@ class Group(TyperGroup):
             return result
         except BrokenPipeError:
             # The reader has gone (| head): nothing more may be written, not even at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop(sys.stdout)
             raise typer.Exit(_CLOSED_PIPE) from None
         except KeyboardInterrupt:
             typer.echo("sloth-bayes: interrupted", err=True)
@@ -67,9 +72,21 @@ class Group(TyperGroup):
         except SlothBayesError as error:
             say("error", str(error))
             raise typer.Exit(_BAD_INPUT) from None
+        except OSError as error:
+            _drop(sys.stdout)
+            what = f" {error.filename}" if error.filename else ""
+            say("error", f"cannot read or write{what}: {error.strerror or error}")
+            raise typer.Exit(_BAD_INPUT) from None
+        except UnicodeEncodeError as error:
+            text = ascii(error.object[max(0, error.start - 20) : error.end])
+            say("error", f"{text} has characters that are no text: write the name in UTF-8")
+            raise typer.Exit(_BAD_INPUT) from None
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run it; as a program, an exit status becomes the status of the process."""
+        if sys.stdout is None:  # closed by the caller
+            say("error", "standard output is closed: there is nowhere to answer")
+            sys.exit(_BAD_INPUT)
         standalone = options.get("standalone_mode", True)
         options["standalone_mode"] = False
         if not standalone:
@@ -105,6 +122,12 @@ _VERBS = {
 for _parent, _verbs in _VERBS.items():
     for _verb in _verbs:
         _parent.command(_verb.__name__.rstrip("_"))(_verb)
+
+
+def _drop(stream: TextIO) -> None:
+    """Let go of what a stream still holds, which would be tried again at exit."""
+    with contextlib.suppress(OSError, ValueError):  # closed, or no stream of the system
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _said(otherwise: Callable[..., None]) -> Callable[..., None]:

@@ -11,6 +11,7 @@ import typer
 
 from .options import AsCsv, AsJson, Strings, Tuned, command, split
 from .output import Output, cells, console, plain, plain_table
+from .output import as_csv as table_as_csv
 from .request import read_observed, reading
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def show(
     data = load_dataset(name)
     chosen = data.select(families=split(family)) if family else data
     if as_csv:
-        typer.echo(chosen.frame.to_csv(index=False), nl=False)
+        typer.echo(table_as_csv(chosen.frame), nl=False)
     elif family:
         _print_scores(chosen)
     else:

@@ -48,7 +48,9 @@ def downstream(
             say("note", f"not in the posterior: {', '.join(given.loc[left, 'model'])}")
         given = given.loc[~left, ["model", "score"]]
     task = make(
-        post, given, name=name, n_questions=n_questions or 500, chance=chance or 0.0,
+        post, given, name=name,
+        n_questions=500 if n_questions is None else n_questions,
+        chance=0.0 if chance is None else chance,
         shrinkage=shrinkage, hold_out=split(hold_out), seed=seed,
         table=None if table is None else table_with(table, "model"),
     )  # fmt: skip

@@ -77,6 +77,11 @@ def fit(
     check_folder(target)
 
     options = dataclasses.replace(plan.fit, **changes)
+    if options.method == "svi" and "warmup" in changes:
+        raise DataError("--warmup goes with --method nuts: variational inference has none.")
+    if options.method == "nuts" and changes.get("moves"):
+        raise DataError("--moves goes with --method svi: it carries draws of its guide on.")
+    options.checked()
     laid_out = design_of(plan.spec, table)
     typer.echo(
         f"{plan.name}: {len(laid_out.models)} models of {table.name}, {laid_out.n_observed} scores "

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type
 
 import typer
 
-from ..errors import DataError, FileFormatError
-from ..support.files import read_table
+from ..errors import DataError
+from ..support.files import check_writable, read_table
 from ..support.spelling import other_unit, plain_number, what_to_write
 
 if TYPE_CHECKING:
@@ -93,6 +93,10 @@ def command(verb: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(verb)
     def unfolded(**options: Any) -> None:
+        for name, value in options.items():
+            if isinstance(value, list) and value and not split([str(v) for v in value]):
+                option = name.replace("_", "-")
+                raise DataError(f"--{option} is empty: name something, or leave it out.")
         made = {
             name: group(**{f.name: options.pop(f.name) for f in dataclasses.fields(group)})
             for name, group in groups.items()
@@ -230,7 +234,4 @@ def table_of(name: str, benchmarks: list[str], file: bool = False, **options: An
 
 def check_folder(path: Path) -> None:
     """Before any work: can the file be written at all?"""
-    if not path.parent.is_dir():
-        raise FileFormatError(f"cannot write {path}: there is no folder {path.parent}")
-    if path.is_dir():
-        raise FileFormatError(f"cannot write {path}: it is a folder")
+    check_writable(path)

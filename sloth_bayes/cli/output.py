@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..errors import DataError, FileFormatError
+from ..errors import DataError
 from .options import AsCsv, AsJson, Plot, PosteriorName, Seed, check_folder
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..posterior.core import PosteriorDraws
 
 NOT_CONVERGED = 1  # exit status
+_NARROW = 80  # below it every column may fold
 PIPED_WIDTH = 100  # columns, where there is no terminal to ask
 _FIGURES = (".png", ".pdf", ".svg")
 
@@ -70,6 +71,16 @@ def facts(keys: str, post: PosteriorDraws, name: str, **more: Any) -> dict[str, 
         **more,
     }
     return {key: known[key] for key in keys.split() if key in known}
+
+
+def as_csv(frame: pd.DataFrame) -> str:
+    """A table as CSV, with an apostrophe before text that a spreadsheet would compute."""
+    formula = ("=", "+", "-", "@")
+
+    def harmless(cell: Any) -> Any:
+        return f"'{cell}" if isinstance(cell, str) and cell.startswith(formula) else cell
+
+    return frame.map(harmless).to_csv(index=False)
 
 
 # -- groups of options -------------------------------------------------------------------
@@ -127,7 +138,7 @@ class Output:
         if self.as_json:
             typer.echo(json.dumps(answer, indent=indent, default=rounded if fit else records))
         elif self.as_csv:
-            typer.echo(table.to_csv(index=False), nl=False)
+            typer.echo(as_csv(table), nl=False)
         else:
             people()
         if fit:
@@ -162,13 +173,10 @@ def leave(converged: bool | None) -> None:
 
 
 def _draw(figure: Figure, path: Path) -> None:
-    from ..support.files import atomic_path
+    from ..support.files import new_file
 
-    try:
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, dpi=160)
-    except OSError as error:
-        raise FileFormatError(f"cannot write {path}: {error.strerror or error}") from None
+    with new_file(path) as temporary:
+        figure.savefig(temporary, dpi=160)
     typer.echo(f"wrote {path}", err=True)
 
 
@@ -274,8 +282,9 @@ def plain_table(
         look = {"title": title, "title_justify": "left", "pad_edge": False}
     table = Table(box=None, **look | options)
     for name, side in zip(head, sides.ljust(len(head), "r")):
-        table.add_column(name, justify="left" if side == "l" else "right")
-    for i in fixed:
+        # a narrow page folds what is too long: nothing is cut
+        table.add_column(name, justify="left" if side == "l" else "right", overflow="fold")
+    for i in fixed if console().width >= _NARROW else ():
         table.columns[i].no_wrap = True
     for row in rows:
         table.add_row(*row)

@@ -12,6 +12,7 @@ the starts run.
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ import numpy as np
 import xarray as xr
 from numpyro import handlers
 
+from ..errors import DataWarning
 from ..law.spec import Spec
 from ..model import loadings, scores
 from ..model.arrays import Arrays, Design, design_of
@@ -31,6 +33,7 @@ from ..support import interrupt
 from ..support.checks import whole
 from ..support.devices import check_devices
 from ..support.threads import progress_bar
+from ..support.types import checked
 from ..table.leaderboard import Leaderboard
 from . import nuts, variational
 from .compiled import BATCH, BLOCK, COMPILING, SCORES, Functions, Target, functions_of, places
@@ -117,6 +120,8 @@ def fit(
     100
     """
     laid_out = laid_out or design_of(spec, data)
+    for note in _thin(spec, laid_out):
+        warnings.warn(note, DataWarning, stacklevel=3)
     found = fit_arrays(
         spec,
         laid_out.arrays,
@@ -255,6 +260,7 @@ def model_of(spec: Spec, data: Leaderboard) -> tuple[Callable[..., None], tuple[
     return functools.partial(scores.model, spec, n), (arrays, arrays.score)
 
 
+@checked
 def sample_prior(spec: Spec, data: Leaderboard, draws: int = 1000, seed: int = 0) -> PosteriorDraws:
     """Draw the parameters from their prior; see :meth:`sloth_bayes.Sloth.prior`."""
     draws, seed = whole("draws", draws), whole("seed", seed, 0)
@@ -298,4 +304,24 @@ def _provenance(data: Leaderboard, laid_out: Design) -> dict[str, Any]:
         "data_fingerprint": data.fingerprint,
         "versions": {name: version(name) for name in names},
         "backend": f"{jax.default_backend()} x{jax.device_count()}",
+        # JAX_ENABLE_X64 changes the draws
+        "precision": str(jax.dtypes.canonicalize_dtype(float)),
     }
+
+
+def _thin(spec: Spec, laid_out: Design) -> list[str]:
+    """What a table is too small for."""
+    notes = []
+    models, benchmarks = len(laid_out.models), len(laid_out.benchmarks)
+    for n, of, what in (
+        (models, "model", "slopes and differences between families are those of the prior"),
+        (benchmarks, "benchmark", "nothing tells skills apart"),
+    ):
+        if n == 1:
+            notes.append(f"the table has one {of}: {what}")
+    if spec.loadings == "free" and spec.n_skills > benchmarks > 1:
+        notes.append(
+            f"{spec.n_skills} skills are more than {benchmarks} benchmarks can tell apart: "
+            f"n_skills={benchmarks} at most"
+        )
+    return notes

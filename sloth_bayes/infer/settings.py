@@ -10,6 +10,8 @@ from ..errors import SpecError
 from ..support.checks import whole
 
 LEAST_WARMUP = 20  # iterations, of which some learn a metric and the last settle the step
+_DRAWS, _WORK = 1_000_000, 1e9  # more draws, or gradients, than can be meant
+_GRADIENTS_A_MOVE = 8
 RANK = 512  # directions that the metric of a guide stretches
 
 
@@ -50,10 +52,34 @@ class Settings:
             )
         if not 0 < self.target_accept < 1:
             raise SpecError(f"target_accept must lie between 0 and 1, not {self.target_accept}")
-        return dataclasses.replace(self, **found)
+        settings = dataclasses.replace(self, **found)
+        _refuse_absurd(settings)
+        return settings
 
 
 def check_method(method: str) -> None:
     """Raise `SpecError` unless this is a method of fitting."""
     if method not in ("nuts", "svi"):
         raise SpecError(f"method={method!r} is not a choice; method takes nuts, svi")
+
+
+def _refuse_absurd(o: Settings) -> None:
+    """An error for what no machine would finish, with what it would cost."""
+    kept = o.chains * o.draws
+    if kept > _DRAWS:
+        raise SpecError(
+            f"{o.chains} chains x {o.draws} draws are {kept:,} draws of every parameter, "
+            f"gigabytes a thousand parameters: ask for at most {_DRAWS:,} in all (4,000 are "
+            "plenty)"
+        )
+    work = o.starts * o.steps
+    if o.method == "nuts":
+        work += o.chains * (o.warmup + o.draws)
+    else:
+        work += o.moves * _GRADIENTS_A_MOVE * kept
+    if work > _WORK:
+        raise SpecError(
+            f"this fit takes {work:.2g} gradients of the whole table at least: at a thousand a "
+            f"second that is {work / 1000 / 86400:,.0f} days; ask for fewer steps, moves, "
+            "draws or warm-up iterations"
+        )

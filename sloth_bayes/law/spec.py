@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from ..errors import FileFormatError, SpecError, near
 from ..support.checks import whole
-from ..support.files import new_file, user_path
+from ..support.files import check_plain, new_file, user_path
 from . import equations, likelihood
 from .likelihood import Observation
 from .terms import TERMS, checked
@@ -314,6 +314,8 @@ class Spec:
         table = read_toml(source)
         table.pop("fit", None)
         priors = table.pop("priors", {})
+        if not isinstance(priors, dict):
+            raise SpecError(f"priors must be a table, [priors], not {priors!r}")
         spec = _from_table(cls, table, "the specification")
         return spec.replace(priors=dict(priors)) if priors else spec
 
@@ -343,17 +345,23 @@ class Spec:
 
 def read_toml(source: str | Path) -> dict[str, Any]:
     """Parse a TOML file, or TOML text (a string with a line break or an equals sign)."""
+    if not isinstance(source, str | Path):
+        raise FileFormatError(f"TOML is text or a path, not {type(source).__name__}")
     text, where = str(source), "the TOML text"
     if isinstance(source, Path) or ("\n" not in text and "=" not in text):
         where = text
+        path = user_path(source)
+        check_plain(path)
         try:
-            text = user_path(source).read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise FileFormatError(f"cannot read {source}: {error}") from None
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise FileFormatError(f"{where} is not valid TOML: {error}") from None
+    except RecursionError:
+        raise FileFormatError(f"{where} is no specification: it nests too far") from None
 
 
 def check_keys(kind: type, table: dict[str, Any], where: str) -> None:

@@ -30,6 +30,7 @@ from ..skills.rotated_draws import skill_draws
 from ..skills.tables import Skills
 from ..support.checks import check_positive, check_prob
 from ..support.intervals import lower_and_upper
+from ..support.types import checked
 from .curves import FLOPS, Function, Goal, Objective, Who, goal_of, values, who_of
 from .region import UNIT, Cost, Region, Spend
 
@@ -65,6 +66,7 @@ class Allocation(Answer):
         return plots.allocation(self, ax=ax)
 
 
+@checked
 def optimal_allocation(
     post: PosteriorDraws,
     flops: float | Sequence[float],

@@ -24,6 +24,7 @@ from ..predict.new_effects import effects_of, identity, key_of, rng_of
 from ..support.checks import check_prob
 from ..support.frames import as_pandas, is_frame
 from ..support.intervals import median_and_ends
+from ..support.types import checked
 from .curves import AVERAGE, FLOPS
 
 Candidate: TypeAlias = "pd.DataFrame | pd.Series | Mapping[str, Any]"
@@ -70,6 +71,7 @@ class NextEvaluation(Answer):
         return plots.next_evaluation(self, ax=ax, top=top)
 
 
+@checked
 def compare(
     post: PosteriorDraws,
     a: Candidate,
@@ -173,6 +175,7 @@ def compare(
     return Comparison(post, frame, draws, prob, notes)
 
 
+@checked
 def next_evaluation(
     post: PosteriorDraws,
     target: Candidate,

@@ -60,6 +60,8 @@ def goal_of(post: PosteriorDraws, of: Goal, skills: Skills | None = None) -> Obj
     names = post.benchmarks
     if isinstance(of, Mapping):
         return _weighted(names, of)
+    if not isinstance(of, str):
+        raise DataError(f"of names a benchmark or a skill, or has weights, not {type(of).__name__}")
     if of == AVERAGE and of not in names:
         return Objective(AVERAGE, "scores", np.full(len(names), 1 / len(names)))
     if of in names:

@@ -20,6 +20,7 @@ from ..predict.answer import Answer, central, labelled
 from ..skills.tables import Skills
 from ..support.checks import check_positive, check_prob, check_probability
 from ..support.intervals import order_statistics
+from ..support.types import checked
 from . import curves
 from .curves import Goal, Objective, Way, goal_of, values, who_of
 
@@ -73,6 +74,7 @@ class Saturation(Answer):
 # -- questions ----------------------------------------------------------------------------
 
 
+@checked
 def required_size(
     post: PosteriorDraws,
     of: Goal,
@@ -207,6 +209,7 @@ def required_size(
     return out
 
 
+@checked
 def saturation(
     post: PosteriorDraws,
     of: Goal,

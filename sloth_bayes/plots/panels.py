@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from ..errors import DataError, unknown
@@ -17,6 +18,7 @@ from ..support.frames import listed
 from .style import STYLE
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
@@ -84,7 +86,26 @@ def drawing(
     figure = plt.figure(figsize=size, layout="constrained") if ax is None else None
     with plt.rc_context(STYLE):
         shape = (-(-n // ncols), ncols) if ncols else None
-        yield figure, panels(figure, ax, n, shape, **shared)
+        axes = panels(figure, ax, n, shape, **shared)
+        theirs = {id(text) for axis in axes for text in axis.findobj(Text)}
+        yield figure, axes
+        for artist in axes if figure is None else [figure]:
+            as_written(artist, theirs if figure is None else ())
+
+
+def as_written(artist: Artist, but: Collection[int] = ()) -> None:
+    """Show every text in it as it is written: a name with dollars in it is no formula.
+
+    Parameters
+    ----------
+    artist
+        A figure or axes.
+    but
+        The ``id`` of texts that are left alone.
+    """
+    for text in artist.findobj(Text):
+        if isinstance(text, Text) and "$" in text.get_text() and id(text) not in but:
+            text.set_parse_math(False)
 
 
 # -- marks --------------------------------------------------------------------------------

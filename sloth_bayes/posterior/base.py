@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import sys
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import DataError, FileFormatError
-from ..support.files import POINTER_WORDS, is_pointer, new_file, user_path
+from ..support.files import POINTER_WORDS, check_plain, check_writable, is_pointer, new_file
 from .verdict import Diagnostics
 
 _TEXT = ("data", "spec")  # attributes that are text, whatever it looks like
@@ -114,7 +116,7 @@ class Drawn:
         FileFormatError
             If the file cannot be written.
         """
-        path = user_path(path)
+        path = check_writable(path)
         groups = {k: v.to_dataset() for k, v in self.tree.children.items() if k in STORED}
         tree = xr.DataTree.from_dict(groups)
         version = {"format": self.FORMAT, "format_version": self.FORMAT_VERSION}
@@ -123,8 +125,10 @@ class Drawn:
             f"/{group}": {str(name): _compressed(var) for name, var in data.variables.items()}
             for group, data in groups.items()
         }
+        # HDF5 ends the process where a disk is full: only whole bytes go there
+        whole = tree.to_netcdf(engine="h5netcdf", encoding=encoding)
         with new_file(path) as temporary:
-            tree.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+            temporary.write_bytes(whole)
         return path
 
 
@@ -157,20 +161,19 @@ def read(kind: type[Drawn], path: Path, *needed: str) -> xr.DataTree:
         If the file is missing, truncated, foreign, damaged, or of another version.
     """
     what = kind.FORMAT.removeprefix("sloth_bayes ")
+    check_plain(path)
     if path.is_dir():
         raise FileFormatError(f"{path} is a folder, not a {what} file")
     if not path.is_file():
         raise FileFormatError(f"there is no {what} file {path}")
     if is_pointer(path):
         raise FileFormatError(f"{path} {POINTER_WORDS}")
-    try:
-        with xr.open_datatree(path, engine="h5netcdf") as tree:
-            tree = tree.load()
-    except Exception as error:
+    tree = _opened(path)
+    if isinstance(tree, str):
         raise FileFormatError(
-            f"{path} cannot be read as a {what} file ({type(error).__name__}): it is truncated "
-            "or not a netCDF file; fit or copy it again"
-        ) from None
+            f"{path} cannot be read as a {what} file ({tree}): it is truncated or not a netCDF "
+            "file; fit or copy it again"
+        )
     attrs = tree.attrs
     if attrs.get("format") != kind.FORMAT:
         raise FileFormatError(f"{path} was not written by {kind.__name__}.save of sloth_bayes")
@@ -193,6 +196,25 @@ def read(kind: type[Drawn], path: Path, *needed: str) -> xr.DataTree:
         raise FileFormatError(f"{path} lacks {', '.join(sorted(missing))}: fit it again")
     tree.attrs = {k: v for k, v in attrs.items() if k not in ("format", "format_version")}
     return tree
+
+
+def _opened(path: Path) -> xr.DataTree | str:
+    """The tree in a file; or, if it cannot be read, the kind of error.
+
+    What a damaged file leaves half-made is gone on return, and does not report how it ends.
+    """
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda _: None
+    try:
+        try:
+            with xr.open_datatree(path, engine="h5netcdf") as tree:
+                return tree.load()
+        except Exception as error:
+            reason = type(error).__name__
+        gc.collect()
+        return reason
+    finally:
+        sys.unraisablehook = hook
 
 
 def _compressed(var: xr.Variable) -> dict[str, Any]:

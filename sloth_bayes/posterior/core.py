@@ -18,6 +18,7 @@ from ..law import equations, likelihood, terms
 from ..law.likelihood import draw_scores
 from ..law.spec import Spec
 from ..law.terms import Effects
+from ..support.types import checked
 from .base import Drawn, in_chains
 from .diagnostics import diagnose, identified
 from .verdict import Diagnostics
@@ -272,6 +273,7 @@ class PosteriorDraws(Drawn):
         """Has the fit converged? See :class:`sloth_bayes.Diagnostics`."""
         return diagnose(self, self.identified)
 
+    @checked
     def slim(self, draws: int = 1000) -> Self:
         """A smaller posterior for shipping: fewer draws, fewer digits, the same verdict.
 

@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from .base import Drawn
+from .pareto import smoothed
 from .verdict import (
     ANOTHER_MODE,
     E_BFMI_LEAST,
@@ -212,8 +213,6 @@ def _verdict_nuts(post: Drawn, table: pd.DataFrame) -> tuple[bool, list[str]]:
 
 
 def _verdict_svi(post: Drawn) -> tuple[bool, list[str]]:
-    from arviz_stats.base import array_stats
-
     stats = post.tree["sample_stats"].to_dataset()
     elbo = stats["elbo"].values.astype(float)
     tenth = max(1, len(elbo) // 10)
@@ -221,7 +220,7 @@ def _verdict_svi(post: Drawn) -> tuple[bool, list[str]]:
     change = last.mean() - before.mean()
     error = np.sqrt(last.var() / tenth + before.var() / tenth)
     rising = change > max(1.0, 3 * error)
-    _, k_hat = array_stats.psislw(-stats["log_weight"].values.ravel().astype(float))
+    _, k = smoothed(stats["log_weight"].values)
     messages = []
     if not np.isfinite(change):
         messages.append(
@@ -234,8 +233,9 @@ def _verdict_svi(post: Drawn) -> tuple[bool, list[str]]:
         )
     else:
         messages.append(f"The ELBO has converged (last tenth: {change:+.1f}, noise {error:.1f}).")
-    k = float(k_hat)
-    if not k <= K_HAT_MOST:
+    if np.isnan(k):
+        messages.append("PSIS k-hat of the guide cannot be told from so few draws. Do: more draws.")
+    elif not k <= K_HAT_MOST:
         messages.append(
             f"PSIS k-hat of the guide is {k:.2f}, above {K_HAT_MOST}: the guide is not the "
             "posterior. Take it as a first look: its intervals tend to be too narrow, and a "

@@ -7,16 +7,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError, unknown
+from ..errors import DataError, near, spelled_alike, unknown
 from ..law.terms import Term, read, reading
 from ..posterior.core import PosteriorDraws
+from ..support.checks import check_text
 from ..support.frames import as_pandas, is_frame
 from ..support.spelling import other_unit, plain_number, what_to_write
+from ..support.types import checked
 
 _COLUMNS = ["model", "family", "lineage", "instruct", "params_b", "tokens_t"]
 _UNITS = {"params_b": "billions of parameters", "tokens_t": "trillions of tokens"}
 
 
+@checked
 def candidates(
     family: str | list[str] = "new family",
     params_b: float | list[float] = 7.0,
@@ -118,12 +121,16 @@ def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd
         for at in np.flatnonzero(rows[column].isna()):
             raise DataError(f"candidate {at + 1} has no {column}: fill in the column {column!r}")
         rows[column] = rows[column].astype(str)
+        for name in rows[column]:
+            check_text(name, column)
     families = post.family_table()
     lineage_of, instruct_of = (families[c].to_dict() for c in ("lineage", "instruct"))
     lineages, flags = [], []
     for i, family in enumerate(rows["family"]):
         asked, flag = (rows[c].iloc[i] for c in ("lineage", "instruct"))
         asked = None if pd.isna(asked) else str(asked)
+        if asked is not None:
+            check_text(asked, "lineage")
         known = lineage_of.get(family)
         if known is not None and asked not in (None, known):
             raise DataError(f"family {family!r} is of lineage {known!r}, not {asked!r}")
@@ -135,6 +142,13 @@ def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd
                 "A family nobody has seen is forecast with new_family=True "
                 "(--new-family), or by naming a known lineage.",
             )
+        if known is None and not new_family and (like := spelled_alike(family, lineage_of)):
+            raise DataError(
+                f"family {family!r} is spelled like {like!r}, which is known: write it so, or say "
+                "with new_family=True (--new-family) that it is another one"
+            )
+        if known is None and asked and (like := spelled_alike(asked, post.lineages)):
+            raise DataError(f"lineage {asked!r} is spelled like {like!r}, which is known: write so")
         lineages.append(known or asked or family)
         if pd.isna(flag):
             flag = instruct_of.get(family, False)
@@ -205,11 +219,26 @@ def never_seen(post: PosteriorDraws, rows: pd.DataFrame) -> list[str]:
     """One sentence for each family that is not in the fit."""
     lineage_of = dict(zip(rows["family"], rows["lineage"]))
     return [
-        f"family {family!r} was never seen: drawn from "
-        + (f"its lineage {of!r}" if of in post.lineages else "the population of lineages")
+        f"family {family!r} was never seen{_resembles(family, post.families)}: drawn from "
+        + (
+            f"its lineage {of!r}"
+            if of in post.lineages
+            else "the population of lineages"
+            + (f", as its lineage {of!r} is new{_hint(of, post.lineages)}" if of != family else "")
+        )
         for family, of in lineage_of.items()
         if family not in post.families
     ]
+
+
+def _resembles(family: str, known: list[str]) -> str:
+    like = spelled_alike(family, known)
+    return f" (it is spelled like {like!r}, which was)" if like else ""
+
+
+def _hint(lineage: str, known: list[str]) -> str:
+    close = near(lineage, known, 1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:

@@ -18,12 +18,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..errors import ConvergenceWarning, DataError, SpecError, unknown
+from ..errors import ConvergenceWarning, DataError, DataWarning, SpecError, spelled_alike, unknown
 from ..law.terms import Nested, of, reading
+from ..posterior import pareto
 from ..posterior.core import PosteriorDraws
 from ..posterior.verdict import K_HAT_MOST
 from ..support.devices import check_devices
 from ..support.frames import as_pandas, is_frame
+from ..support.types import checked
 from ..table.benchmarks import Benchmark
 from ..table.columns import META
 from ..table.leaderboard import Leaderboard
@@ -37,6 +39,7 @@ _META = (*META, "released")
 _ENOUGH = 0.1  # share of the importance sampler's points that should count
 
 
+@checked
 def condition(
     post: P,
     new_scores: pd.DataFrame | Observed,
@@ -209,6 +212,15 @@ def _rows(post: PosteriorDraws, given: pd.DataFrame | Observed) -> pd.DataFrame:
     for term in reading(post.spec):
         if term.reads != "instruct":
             rows[term.reads] = column_of(post, term, released, rows)
+    for column, known in (("family", post.families), ("lineage", post.lineages)):
+        for name in rows[column].unique():
+            if like := spelled_alike(name, known):
+                warnings.warn(
+                    f"{column} {name!r} is taken as new; the posterior knows {like!r}: write it "
+                    "so, if that is meant",
+                    DataWarning,
+                    stacklevel=5,
+                )
     for row in rows.itertuples():
         if row.model in post.models:
             raise DataError(
@@ -225,12 +237,9 @@ def _rows(post: PosteriorDraws, given: pd.DataFrame | Observed) -> pd.DataFrame:
 
 def _smoothed(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
     """Pareto-smoothed log weights, and k-hat."""
-    from arviz_stats.base import array_stats
-
     if np.ptp(log_weights) < 1e-6:
         return np.zeros_like(log_weights), -np.inf
-    smoothed, k_hat = array_stats.psislw(-log_weights)
-    return np.asarray(smoothed), float(k_hat)
+    return pareto.smoothed(log_weights)
 
 
 def _resampled(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -253,7 +262,7 @@ def _marked(post: P, tree: xr.DataTree, rows: pd.DataFrame, found: dict[str, Any
     of_fit = post.diagnostics()
     messages, ok = _verdict(note)
     if not ok:
-        warnings.warn(messages[0], ConvergenceWarning, stacklevel=3)
+        warnings.warn(messages[0], ConvergenceWarning, stacklevel=4)
     verdict = dataclasses.replace(
         of_fit, ok=of_fit.ok and ok, messages=(*messages, *of_fit.messages)
     )

@@ -24,6 +24,7 @@ from ..posterior.core import PosteriorDraws
 from ..support.checks import check_prob
 from ..support.intervals import quantiles
 from ..support.threads import workers
+from ..support.types import checked
 from .answer import labelled
 from .candidates import completed, extrapolation, never_seen
 from .new_effects import Known, effects_of, identity, key_of, rng_of
@@ -173,6 +174,7 @@ class Forecast:
         return scores.forecast(self, benchmarks=benchmarks, **options)
 
 
+@checked
 def forecast(
     post: PosteriorDraws,
     candidates: pd.DataFrame,
@@ -246,12 +248,12 @@ def forecast(
 
     notes = extrapolation(post, rows)
     for note in notes:
-        warnings.warn(note, ExtrapolationWarning, stacklevel=2)
+        warnings.warn(note, ExtrapolationWarning, stacklevel=3)
     if post.known_verdict is False:
         warnings.warn(
             "the posterior has not converged: see its diagnostics()",
             ConvergenceWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return Forecast(post, rows, benchmarks, prob, seed, [*notes, *never_seen(post, rows)])
 

@@ -23,6 +23,7 @@ import pandas as pd
 
 from ..api import Posterior, load
 from ..errors import DataError, FileFormatError, unknown
+from ..plots.panels import as_written
 from ..plots.style import COLUMN, PAPER, PAPER_DPI
 from ..support.checks import whole
 from ..support.files import atomic_path, new_file, user_path
@@ -253,7 +254,7 @@ def contact_sheet(folder: str | Path, ncols: int = 4, dpi: int = 110) -> Path:
     listed = [n for n in FIGURES if (folder / f"{n}.png").is_file()]
     if not listed:
         raise FileFormatError(f"{folder} holds no figure: make some first")
-    images = {name: plt.imread(folder / f"{name}.png") for name in listed}
+    images = {name: _read_image(folder / f"{name}.png") for name in listed}
     gap, label = 0.15, 0.25  # inches
     heights = {n: COLUMN * a.shape[0] / a.shape[1] for n, a in images.items()}
     columns: list[list[str]] = [[] for _ in range(min(ncols, len(listed)))]
@@ -285,6 +286,16 @@ def contact_sheet(folder: str | Path, ncols: int = 4, dpi: int = 110) -> Path:
         finally:
             plt.close(sheet)
     return path
+
+
+def _read_image(path: Path) -> np.ndarray:
+    try:
+        return plt.imread(path)
+    except Exception as error:  # Pillow's are of many kinds
+        raise FileFormatError(
+            f"{path} cannot be read as a PNG ({str(error).rstrip('.')}): delete it, and make the "
+            "figure again."
+        ) from None
 
 
 # -- parts ------------------------------------------------------------------------------------
@@ -342,6 +353,7 @@ def _write(folder: Path, name: str, drawing: Drawing) -> None:
     for wide in (False, True):
         with _plain_style():
             figure = drawing.draw(wide)
+            as_written(figure)
             try:
                 for kind in ("pdf", "png"):
                     with new_file(folder / f"{name}{'-wide' * wide}.{kind}") as temporary:

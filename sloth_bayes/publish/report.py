@@ -246,11 +246,14 @@ def _part(fc: Forecast, rows: pd.DataFrame) -> Forecast:
 def _png(fc: Forecast, ncols: int | None) -> str:
     import matplotlib.pyplot as plt
 
+    from ..plots.panels import as_written
+
     columns = None if ncols is None else min(ncols, len(fc.benchmarks))
     axes = scores.forecast(fc, ncols=columns)
     figure = axes[0].figure
     if ncols is not None:  # a phone: what is drawn smaller is read at a larger size
         figure = refit(axes, False, 1.45, extra=0.8, ncols=columns)
+    as_written(figure)
     with io.BytesIO() as file:
         figure.savefig(file, format="png", dpi=200 if ncols else 130, metadata={"Software": None})
         plt.close(figure)

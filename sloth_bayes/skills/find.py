@@ -20,6 +20,7 @@ from ..errors import DataError, SpecError, check_known
 from ..posterior.core import PosteriorDraws
 from ..support.checks import check_prob
 from ..support.frames import listed
+from ..support.types import checked
 from . import rotation as rotate
 from .names import checked_names, suggest_names
 from .rotated_draws import (
@@ -35,6 +36,7 @@ from .tables import Skills
 _AMBIGUOUS = 0.1  # congruence by which a draw's best assignment beats its second best
 
 
+@checked
 def skills(
     post: PosteriorDraws,
     rotation: str = "geomin",
@@ -125,6 +127,8 @@ def skills(
     chosen = _chosen_models(post, models, d)
     kept = kept_draws(post, draws)
     method, messages = _method(post, rotation, d)
+    if like is not None and not hasattr(like, "reference"):
+        raise DataError(f"like must be Skills, not {type(like).__name__}")
     if like is not None and like.benchmarks != benchmarks:
         raise DataError("like= has other benchmarks: skills are comparable on the same ones only")
     if like is not None and len(like.names) != d:

@@ -9,11 +9,22 @@ import numpy as np
 
 from ..errors import DataError, SpecError
 
+# The largest that can be meant: files hold no larger seed, and memory no more draws
+_MOST = {"seed": 2**63 - 1, "chains": 1000, "draws": 1_000_000}
+
 
 def whole(name: str, value: Any, least: int = 1) -> int:
-    """A whole number of at least `least`, or an error that names it."""
+    """A whole number of at least `least`, or an error that names it.
+
+    Examples
+    --------
+    >>> whole("steps", 10)
+    10
+    """
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise SpecError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    if value > _MOST.get(name, value):
+        raise SpecError(f"{name} must be at most {_MOST[name]}, not {value}")
     return int(value)
 
 
@@ -22,6 +33,21 @@ def check_prob(prob: Any, name: str = "prob", meaning: str = "for a 90% interval
     if not isinstance(prob, int | float) or not 0 < prob < 1:
         raise DataError(f"{name} must lie between 0 and 1 (0.9 {meaning}), not {prob!r}")
     return float(prob)
+
+
+def check_text(name: str, what: str) -> None:
+    """A name that is text, or an error: it has to be written to files and terminals.
+
+    Examples
+    --------
+    >>> check_text("qwen2", "family")
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(
+            f"{what} {name!a} holds bytes that are no UTF-8 text: write the name in UTF-8"
+        ) from None
 
 
 def is_number(value: object) -> bool:

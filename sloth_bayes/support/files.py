@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,21 +27,33 @@ def user_path(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     FileFormatError
-        The path is empty, or there is no home folder of that name.
+        It is no path, is empty, has no home folder of its name, or the system refuses it: a
+        name that is too long, a loop of links, a folder that may not be entered.
 
     Examples
     --------
     >>> user_path("~/mine.nc") == Path.home() / "mine.nc"
     True
     """
+    if not isinstance(path, str | os.PathLike):
+        raise FileFormatError(f"a path is text or a pathlib.Path, not {type(path).__name__}.")
     if not os.fspath(path):
         raise FileFormatError("a path is empty: name a file.")
     try:
-        return Path(path).expanduser()
+        found = Path(path).expanduser()
     except RuntimeError:
         raise FileFormatError(
             f"cannot find {path}: there is no home folder of that name; write the path in full."
         ) from None
+    try:
+        found.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # whoever reads or writes it says so
+    except (OSError, ValueError) as error:  # ValueError: a null character, or no UTF-8
+        shown = ascii(str(path)) if len(str(path)) <= 100 else ascii(str(path)[:100] + "...")
+        reason = getattr(error, "strerror", None) or "it is no name of a file"
+        raise FileFormatError(f"cannot use the path {shown}: {reason}.") from None
+    return found
 
 
 @contextlib.contextmanager
@@ -50,7 +63,8 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     Parameters
     ----------
     target
-        The file to write. Its folder must exist; a file already there is replaced.
+        The file to write. Its folder must exist; a file already there is replaced, and
+        keeps its permissions. A symbolic link is followed.
 
     Yields
     ------
@@ -67,11 +81,37 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     >>> [p.name for p in folder.iterdir()], (folder / "a.txt").read_text()
     (['a.txt'], 'done')
     """
-    target = Path(target)
-    with tempfile.TemporaryDirectory(prefix=f".{target.stem}-", dir=target.parent) as folder:
+    target = Path(os.path.realpath(target))
+    # the name of a temporary folder may be no longer than a name may be
+    with tempfile.TemporaryDirectory(prefix=f".{target.stem[:40]}-", dir=target.parent) as folder:
         temporary = Path(folder) / target.name
         yield temporary
+        if target.is_file():
+            shutil.copymode(target, temporary)
         temporary.replace(target)
+
+
+def check_writable(target: str | os.PathLike[str]) -> Path:
+    """The path of a file that a user names, which can be written as far as is known before.
+
+    Raises
+    ------
+    FileFormatError
+        There is no such folder, nothing may be written into it, or the file is a folder.
+    """
+    target = user_path(target)
+    if not target.parent.is_dir():
+        raise FileFormatError(
+            f"cannot write {target}: there is no folder {target.parent}; make it first."
+        )
+    if target.is_dir():
+        raise FileFormatError(f"cannot write {target}: it is a folder; name a file in it.")
+    try:
+        # permissions alone do not tell: the file system may be read-only
+        with tempfile.TemporaryFile(dir=Path(os.path.realpath(target)).parent):
+            return target
+    except OSError as error:
+        raise FileFormatError(f"cannot write {target}: {error.strerror or error}.") from None
 
 
 @contextlib.contextmanager
@@ -83,13 +123,7 @@ def new_file(target: str | os.PathLike[str]) -> Iterator[Path]:
     FileFormatError
         If the file cannot be written.
     """
-    target = user_path(target)
-    if not target.parent.is_dir():
-        raise FileFormatError(
-            f"cannot write {target}: there is no folder {target.parent}; make it first."
-        )
-    if target.is_dir():
-        raise FileFormatError(f"cannot write {target}: it is a folder; name a file in it.")
+    target = check_writable(target)
     try:
         with atomic_path(target) as temporary:
             yield temporary
@@ -113,10 +147,10 @@ def read_table(path: str | os.PathLike[str], **options: Any) -> pd.DataFrame:
         if options.get("dtype") == "str":
             return table.map(lambda cell: None if pd.isna(cell) else str(cell))
         return table
-    _require_commas(path)
+    _check_header(path, once=True)
     try:
         return pd.read_csv(path, encoding="utf-8-sig", skipinitialspace=True, **options)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except Exception as error:  # and what libraries of compressed files raise
         reason = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
         raise FileFormatError(f"cannot read {path} as a CSV table: {reason}") from None
 
@@ -137,7 +171,7 @@ def read_cells(path: Path) -> pd.DataFrame:
     if path.suffix.lower() in TABLES[1:]:
         table = _binary_table(path)
         return table.map(lambda cell: "" if pd.isna(cell) else str(cell)).astype("str")
-    _require_commas(path)
+    _check_header(path)
     try:
         cells = pd.read_csv(
             path, header=None, dtype="str", keep_default_na=False, encoding="utf-8-sig"
@@ -152,17 +186,24 @@ def read_cells(path: Path) -> pd.DataFrame:
         raise FileFormatError(f"{path} is not a UTF-8 text file.") from None
     except OSError as error:
         raise FileFormatError(f"cannot read {path}: {error.strerror or error}.") from error
+    except Exception as error:  # what libraries of compressed files raise
+        reason = str(error).strip().rstrip(".") or type(error).__name__
+        raise FileFormatError(f"cannot read {path}: {reason}; copy it again.") from None
     header = [str(c).strip() for c in cells.iloc[0].fillna("")]
     return cells.iloc[1:].fillna("").reset_index(drop=True).set_axis(header, axis=1)
 
 
-def _require_commas(path: str | os.PathLike[str]) -> None:
-    """An error for a table whose header is separated by something else than commas."""
+def _check_header(path: str | os.PathLike[str], once: bool = False) -> None:
+    """An error for a header that is separated by something else than commas, or repeats a name."""
     try:
         with open(path, encoding="utf-8-sig") as file:
             header = file.readline()
     except (OSError, UnicodeDecodeError):
         return  # what reads the file says so
+    names = [name.strip() for name in next(csv.reader([header]), [])]
+    for name in names if once else ():
+        if name and names.count(name) > 1:
+            raise DataError(f"{path} has {names.count(name)} columns {name!r}: keep one of them.")
     for mark, name in ((";", ";"), ("\t", "tabs")):
         if header.count(mark) > header.count(","):
             raise FileFormatError(
@@ -182,6 +223,7 @@ def is_pointer(path: Path) -> bool:
     FileFormatError
         If it cannot be read.
     """
+    check_plain(path)
     try:
         with path.open("rb") as file:
             return file.read(len(_POINTER)) == _POINTER.encode()
@@ -189,12 +231,26 @@ def is_pointer(path: Path) -> bool:
         raise FileFormatError(f"cannot read {path}: {error.strerror or error}.") from None
 
 
+def check_plain(path: Path) -> None:
+    """An error for a pipe or a device: a reader would wait for what may never come.
+
+    Raises
+    ------
+    FileFormatError
+        It is there, and neither a file nor a folder.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise FileFormatError(
+            f"cannot read {path}: it is a pipe or a device; save it as a file first."
+        )
+
+
 def _readable(path: str | os.PathLike[str]) -> Path:
     """The path of a file that is one."""
     path = user_path(path)
     if path.is_dir():
         raise FileFormatError(f"cannot read {path}: it is a folder; name a file in it.")
-    if path.is_file() and is_pointer(path):
+    if path.exists() and is_pointer(path):
         raise FileFormatError(f"{path} {POINTER_WORDS}")
     return path
 

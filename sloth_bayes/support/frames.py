@@ -82,4 +82,8 @@ def listed(names: str | Iterable[str]) -> list[str]:
     >>> listed("MMLU"), listed(("MMLU", "GSM8K"))
     (['MMLU'], ['MMLU', 'GSM8K'])
     """
-    return [names] if isinstance(names, str) else list(names)
+    if isinstance(names, str):
+        return [names]
+    if not isinstance(names, Iterable):
+        raise DataError(f"names are text, or a list of it, not {type(names).__name__}")
+    return list(names)

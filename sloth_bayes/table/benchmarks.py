@@ -189,6 +189,8 @@ def listed_benchmarks(
         return found
     if isinstance(benchmarks, str | Benchmark):
         benchmarks = [benchmarks]
+    if not isinstance(benchmarks, Iterable):
+        raise DataError(f"benchmarks are a list of names, not {type(benchmarks).__name__}")
     listed = list(benchmarks)
     if not listed:
         raise DataError("the list of benchmarks is empty: name at least one score column.")

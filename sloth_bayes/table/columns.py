@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError, near
+from ..support.checks import check_text
 from ..support.spelling import other_unit, plain_number, what_to_write
 from .sizes import given_in_millions
 
@@ -96,6 +97,8 @@ def names(df: pd.DataFrame, column: str, model: Sequence[str] | None = None) -> 
         row = names.index("")
         where = f" of model {model[row]!r}" if model is not None else ""
         raise DataError(f"row {row + 1} has no {column} name{where}.")
+    for row, name in enumerate(names, start=1):
+        check_text(name, f"row {row}: {column}")
     return names
 
 

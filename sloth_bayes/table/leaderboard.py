@@ -25,6 +25,7 @@ from ..errors import DataError, UnknownNameError, check_known
 from ..support.files import new_file, read_cells, user_path
 from ..support.frames import as_pandas
 from ..support.shipped import DEFAULT, dataset_folder, dataset_names
+from ..support.types import checked
 from ..support.words import counted
 from . import columns as _columns
 from .benchmarks import (
@@ -278,6 +279,7 @@ class Leaderboard:
         )
         return has.T @ has
 
+    @checked
     def select(
         self,
         models: str | Iterable[str] | None = None,
@@ -446,6 +448,7 @@ def datasets() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+@checked
 @functools.lru_cache(maxsize=8)
 def load_dataset(name: str = DEFAULT, corrected: bool = True) -> Leaderboard:
     """A leaderboard table that ships with the package.
@@ -485,6 +488,7 @@ def load_dataset(name: str = DEFAULT, corrected: bool = True) -> Leaderboard:
     return Leaderboard.from_frame(table, read_benchmarks(name), name)
 
 
+@checked
 def load_subscores(name: str = DEFAULT) -> pd.DataFrame:
     """The sub-scores behind the headline scores of a data set that ships.
 
@@ -515,6 +519,7 @@ def load_subscores(name: str = DEFAULT) -> pd.DataFrame:
     return table.assign(score=table["score"].astype(float))
 
 
+@checked
 def load_corrections(name: str = DEFAULT) -> pd.DataFrame:
     """The corrections of published values, each with its source.
 

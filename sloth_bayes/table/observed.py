@@ -18,8 +18,9 @@ from typing import Any
 
 import pandas as pd
 
-from ..errors import DataError, FileFormatError, check_known, unknown
+from ..errors import DataError, FileFormatError, check_known, spelled_alike, unknown
 from ..support.files import user_path
+from ..support.types import checked
 from ..support.words import counted
 from . import elsewhere, evaluations, harness
 from .exports import Scale
@@ -86,6 +87,7 @@ class Observed:
         return f"<Observed: {models}, {scores}; {counted(len(self.skipped), 'task')} skipped>"
 
 
+@checked
 def read_observed(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     *,
@@ -171,6 +173,8 @@ def read_observed(
     >>> found.skipped[["task", "reason"]].values.tolist()
     [['hellaswag', 'evaluated with 0 shots, where the leaderboard has 10']]
     """
+    if scale is not None and not isinstance(scale, str):
+        raise DataError(f"scale must be text, not {type(scale).__name__}")
     if scale not in (None, "points", "fractions"):
         raise unknown("scale", scale, ["points", "fractions"])
     chosen = [model] if isinstance(model, str) else list(model or ())
@@ -265,7 +269,8 @@ def nothing_left(found: Observed, command_line: bool = False) -> str:
 
 def _files(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> dict[Path, bool]:
     """The files to read, none twice, and whether they are named, not only found in a folder."""
-    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    several = isinstance(paths, Iterable) and not isinstance(paths, str | bytes | os.PathLike)
+    given: list[Any] = list(paths) if several else [paths]  # type: ignore[arg-type]
     if not given:
         raise DataError("there is nothing to read: name a result file, a folder or an export.")
     files: dict[Path, Path] = {}
@@ -492,6 +497,17 @@ def _frame(
         like = table[table["family"] == mine].head(1)
         line = facts.get("lineage") if family is None else None
         line = lineage or line or (mine if like.empty else like["lineage"].item())
+        if not like.empty and line != like["lineage"].item():
+            raise DataError(
+                f"family {mine!r} is of lineage {like['lineage'].item()!r}, not {line!r}: leave "
+                "the lineage out, or give the family another name."
+            )
+        for what, name_of, known in (("family", mine, "family"), ("lineage", line, "lineage")):
+            if alike := spelled_alike(name_of, table[known].unique()):
+                out.notes.append(
+                    f"{what} {name_of!r} is taken as new; the leaderboard has {alike!r}: write it "
+                    "so, if that is meant."
+                )
         tuned = facts.get("instruct", False if like.empty else bool(like["instruct"].item()))
         rows.append(
             {

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import DataError
-from ..support.files import atomic_path, read_cells
+from ..support.files import new_file, read_cells
 
 NAME = "open_models"
 _DESCRIBES = [
@@ -88,7 +88,7 @@ def build(out: Path, sources: Path, raw: Path, shipped: pd.DataFrame) -> list[Pa
         "sources.csv": used[["table", "row", "model", "used", "reason"]],
     }
     for name, table in tables.items():
-        with atomic_path(out / name) as temporary:
+        with new_file(out / name) as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")
     return [out / name for name in tables]
 

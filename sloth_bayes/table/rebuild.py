@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import DataError, FileFormatError
-from ..support.files import atomic_path, read_cells, user_path
+from ..support.files import new_file, read_cells, user_path
 from ..support.shipped import DEFAULT, checkout, shipped
 from . import open_models
 from .headline import headline
@@ -106,7 +106,7 @@ def build(out: str | Path | None = None, raw: str | Path | None = None) -> list[
         "headline_check.csv": _headline_check(rows, subscores, corrected),
     }
     for name, table in tables.items():
-        with atomic_path(folder / name) as temporary:
+        with new_file(folder / name) as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")
     models = open_models.build(joint, sources / open_models.NAME, raw, tables["models.csv"])
     return [*(folder / name for name in tables), *models]

@@ -12,6 +12,7 @@ from scipy.special import gammaln
 from ..errors import DataError, check_known
 from ..support.frames import as_pandas
 from ..support.shipped import shipped
+from ..support.types import checked
 
 SAMPLES = {
     "monkeys": "monkeys_math_pythia_counts.csv",
@@ -116,6 +117,7 @@ def _whole(name: str, given: Any) -> np.ndarray:
 # -- data ----------------------------------------------------------------------------------
 
 
+@checked
 def load_samples(name: str = "monkeys") -> pd.DataFrame:
     """Counts of correct samples that ship.
 

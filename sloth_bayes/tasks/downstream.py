@@ -40,6 +40,7 @@ from ..support.checks import check_prob
 from ..support.frames import as_pandas, is_frame
 from ..support.intervals import summarise
 from ..support.shipped import shipped
+from ..support.types import checked
 
 if TYPE_CHECKING:
     from .downstream_model import Curve
@@ -291,6 +292,7 @@ class TaskForecast(Answer):
     task: Downstream
 
 
+@checked
 def downstream(
     post: PosteriorDraws,
     scores: pd.Series | Mapping[str, float] | pd.DataFrame,
@@ -399,6 +401,7 @@ def downstream(
 # -- data that ship ------------------------------------------------------------------------
 
 
+@checked
 def load_downstream(task: str | None = None) -> pd.DataFrame:
     """Scores on tasks outside the leaderboard that ship.
 

@@ -31,8 +31,9 @@ from ..posterior.verdict import ESS_LEAST, R_HAT_ALL, R_HAT_MOST, Diagnostics
 from ..predict.candidates import completed
 from ..predict.new_effects import effects_of, key_of, rng_of
 from ..skills.rotated_draws import skill_draws
-from ..support.checks import check_prob
+from ..support.checks import check_prob, whole
 from ..support.intervals import bisect, order_statistics, summarise
+from ..support.types import checked
 from ..table.samples import K, checked_counts, checked_tries, empirical, estimate
 
 _NEEDED = ["family", "params_b", "tokens_t"]  # of a model with counts
@@ -309,6 +310,7 @@ class SamplesToMatch:
         return f"<sloth_bayes.SamplesToMatch>\n{self.frame.to_string(index=False)}"
 
 
+@checked
 def pass_at_k(
     post: PosteriorDraws,
     counts: pd.DataFrame,
@@ -369,6 +371,8 @@ def pass_at_k(
     """
     prob = check_prob(prob)
     tries = checked_tries(K if k is None else k)
+    for name in {"chains", "warmup", "draws"} & set(options):
+        whole(name, options[name])
     rows = checked_counts(counts)
     seen = _models(post, rows)
     if len(seen) < 3:
@@ -402,7 +406,7 @@ def pass_at_k(
     sample_stats = xr.Dataset({name: (("chain", "draw"), a) for name, a in stats.items()})
     result = PassAtK(rows, names, fit, prob, tuple(tries.astype(int)), sample_stats, seed)
     if not result.diagnostics().ok:
-        warnings.warn(" ".join(result.diagnostics().messages), ConvergenceWarning, stacklevel=2)
+        warnings.warn(" ".join(result.diagnostics().messages), ConvergenceWarning, stacklevel=3)
     return result
 
 

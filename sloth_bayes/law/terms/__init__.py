@@ -83,6 +83,8 @@ def checked(names: Any, inputs: tuple[str, ...]) -> tuple[str, ...]:
         raise SpecError(f"terms are a list of names, not {names!r}")
     optional = [name for name, t in TERMS.items() if getattr(type(t), "used", None) is Term.used]
     for name in names:
+        if not isinstance(name, str):
+            raise SpecError(f"terms are a list of names, not {names!r}")
         if name in TERMS and not isinstance(TERMS[name], Term):
             raise SpecError(
                 f"the entry {name!r} of law.TERMS must be an instance of a law.Term: "
