@@ -321,12 +321,15 @@ class Spec:
 
     @property
     def observation(self) -> Observation:
-        """The law of a standardised score."""
+        """The law of a standardised score. For the layers above."""
         return likelihood.LIKELIHOODS[self.likelihood](self.df)
 
     @property
     def entries(self) -> tuple[Any, ...]:
-        """What the registries hold of it: compiled programs are kept by these, not by names."""
+        """What the registries hold of it, by which compiled programs are kept.
+
+        For the layers above.
+        """
         return (
             equations.LINKS[self.link],
             likelihood.NOISE[self.noise],
