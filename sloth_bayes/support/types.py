@@ -44,6 +44,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     kinds = {
         parameter.name: [kind.strip() for kind in str(parameter.annotation).split("|")]
         for parameter in signature.parameters.values()
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     }
     known = {name: each for name, each in kinds.items() if all(k in _WORDS | _LISTS for k in each)}
 

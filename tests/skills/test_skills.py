@@ -482,7 +482,7 @@ def test_as_many_skills_as_benchmarks(tiny_posterior):
         ({"n": 0}, "number of skills"),
         ({"names": ["a"]}, "2 skills, but 1 name"),
         ({"names": ["a", "a"]}, "one name"),
-        ({"names": "ab"}, "list of 2 names"),
+        ({"names": "ab"}, "2 skills, but 1 name"),
         ({"names": {"reasonning": "x"}}, "unknown skill"),
         ({"models": ["alder-9b"]}, "unknown model"),
         ({"models": ["alder-1b", "alder-2b"]}, "more than 2 models"),
