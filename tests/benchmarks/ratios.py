@@ -97,23 +97,18 @@ def candidates(post: Posterior, n: int = CANDIDATES) -> pd.DataFrame:
 
 def double_precision_at_once(post: Posterior, frame: pd.DataFrame) -> np.ndarray:
     """Expected scores and their quantiles, all draws and candidates in one array of float64."""
-    from sloth_bayes.law import equations
+    from sloth_bayes.law import equations, terms
 
     v = {k: a.astype(np.float64) for k, a in post.merged.items()}
     constant = post.constant_data
     family = np.array([post.families.index(f) for f in frame["family"]])
     size, tokens = (np.log(frame[c].to_numpy(float)) for c in ("params_b", "tokens_t"))
     filled = post.forecast(frame).candidates
-    theta = equations.skills(
-        v["family_effect"][:, family],
-        v["slope"],
-        equations.raw_inputs(post.spec.inputs, size, tokens, constant["centre"].values, np),
-        instruct=v["instruct"],
-        is_instruct=filled["instruct"].to_numpy(float),
-    )
-    eta = (
-        equations.predictor(theta, v["loading"], v["residual"][:, family], np) + v["bias"][:, None]
-    )
+    inputs = equations.raw_inputs(post.spec.inputs, size, tokens, constant["centre"].values, np)
+    columns = {"instruct": filled["instruct"].to_numpy(float)}
+    who = terms.effects_of_table(v, inputs, columns, {"family": family})
+    theta, residual = terms.skills(v, who), terms.residuals(v, who)
+    eta = equations.predictor(theta, v["loading"], residual, np) + v["bias"][:, None]
     fraction = equations.link(post.spec.link, eta, v["link_shape"][:, None], np)
     mu = equations.expected(fraction, v["lower"][:, None], v["upper"][:, None])
     return np.concatenate([mu.mean(0)[None], np.quantile(mu, [0.05, 0.5, 0.95], axis=0)])
