@@ -182,7 +182,7 @@ def test_ctrl_c_stops_nuts_within_seconds(tmp_path, tiny_table, tiny_posterior):
         spec = sb.Sloth(n_skills=2, slopes="pooled", model_effect="pooled")
         print("begin", flush=True)
         try:
-            spec.fit(data, chains=2, warmup=10**6, draws=10**6, steps=600, starts=1,
+            spec.fit(data, chains=2, warmup=10**5, draws=10**5, steps=600, starts=1,
                      max_tree_depth=7, progress=False)
         except KeyboardInterrupt:
             print("interrupted", flush=True)
