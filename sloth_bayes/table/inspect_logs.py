@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import FileFormatError
 from . import elsewhere
 from .readings import Gathered, Skip, number
+from .settings import section
 
 _EVALS = "inspect_evals/"
 
@@ -65,11 +66,11 @@ def gather(path: Path, log: Mapping[str, Any], assume: bool, out: Gathered) -> N
     flaws = [] if task.startswith(_EVALS) else ["its task is not said to be that of inspect_evals"]
     task = task.removeprefix(_EVALS)
     model = _model_name(run)
-    settings = {**_section(run, "task_args_passed"), **_section(run, "task_args")}
+    settings = {**section(run, "task_args_passed"), **section(run, "task_args")}
     if task == "musr":
         task = f"musr:{settings.get('domain', 'murder_mysteries')}"
     status = str(log.get("status") or "unknown")
-    results = _section(log, "results")
+    results = section(log, "results")
     shots = number(settings.get("fewshot", settings.get("example_count")))
     metrics = _metrics(results) if status == "success" else {}
     if status != "success":
@@ -101,15 +102,10 @@ def _refuse(path: Path, model: str, task: str, reason: str, out: Gathered) -> No
     out.skips.append(Skip(str(path), model, "", task, "", None, "unreadable", reason))
 
 
-def _section(content: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = content.get(key)
-    return value if isinstance(value, dict) else {}
-
-
 def _model_name(run: Mapping[str, Any]) -> str:
     """The model without the provider's name that Inspect puts before it."""
     provider, _, name = str(run.get("model") or "").partition("/")
-    named = _section(run, "model_args").get("model_path")
+    named = section(run, "model_args").get("model_path")
     return str(named or name or provider).rstrip("/\\")
 
 
@@ -119,10 +115,10 @@ def _metrics(results: Mapping[str, Any]) -> dict[str, Any]:
     scores = results.get("scores")
     scores = [s for s in scores if isinstance(s, dict)] if isinstance(scores, list) else []
     for score in scores:
-        for name, metric in _section(score, "metrics").items():
+        for name, metric in section(score, "metrics").items():
             value = metric.get("value") if isinstance(metric, dict) else metric
             found[f"{score.get('name')}/{name}"] = value
-            if sum(name in _section(other, "metrics") for other in scores) == 1:
+            if sum(name in section(other, "metrics") for other in scores) == 1:
                 found[name] = value
     return found
 
@@ -131,7 +127,7 @@ def _part_of_it(
     run: Mapping[str, Any], results: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> list[str]:
     """Why a score does not cover all questions, or nothing."""
-    config = _section(run, "config")
+    config = section(run, "config")
     for key in ("limit", "sample_id"):
         if config.get(key):
             return [f"evaluated on a part of its questions ({key} {config[key]})"]
@@ -144,14 +140,14 @@ def _part_of_it(
 def _asked(run: Mapping[str, Any], results: Mapping[str, Any]) -> float | None:
     """How many questions were asked, however often each."""
     asked = number(results.get("total_samples"))
-    epochs = number(_section(run, "config").get("epochs"))
+    epochs = number(section(run, "config").get("epochs"))
     return None if asked is None else asked / max(1, epochs or 1)
 
 
 def _generation(log: Mapping[str, Any]) -> str:
     """What the run asked of the sampler that moves a score."""
-    config = _section(_section(log, "plan"), "config") | _section(
-        _section(log, "eval"), "model_generate_config"
+    config = section(section(log, "plan"), "config") | section(
+        section(log, "eval"), "model_generate_config"
     )
     said = []
     temperature = number(config.get("temperature"))

@@ -14,6 +14,7 @@ from typing import Any
 
 from . import elsewhere
 from .readings import Gathered, number
+from .settings import section
 
 _KEY = re.compile(r"(?:(?P<suite>[^|]+)\|)?(?P<task>[^|]+)\|(?P<shots>\d+)(?:\|\d)?")
 _TODAY = ("lighteval", "community", "extended")  # suites whose tasks are those of no suite
@@ -27,12 +28,12 @@ def owns(content: Any) -> bool:
     found = [match for key in results if (match := _KEY.fullmatch(key))]
     if any(match["suite"] == "harness" for match in found):
         return any(match["suite"] != "harness" for match in found)
-    return bool(found) or "lighteval_sha" in _section(content, "config_general")
+    return bool(found) or "lighteval_sha" in section(content, "config_general")
 
 
 def gather(path: Path, content: Mapping[str, Any], assume: bool, out: Gathered) -> None:
     """Add what one file says."""
-    general = _section(content, "config_general")
+    general = section(content, "config_general")
     config = general.get("model_config")
     config = config if isinstance(config, dict) else {}
     model = _model_name(general, config)
@@ -57,17 +58,12 @@ def gather(path: Path, content: Mapping[str, Any], assume: bool, out: Gathered) 
                 full,
                 entry if isinstance(entry, dict) else {},
                 int(match["shots"]) if match else None,
-                flaws=_limit(general, _section(content, "config_tasks"), key),
+                flaws=_limit(general, section(content, "config_tasks"), key),
                 note=_template(general, config),
             ),
             assume,
             out,
         )
-
-
-def _section(content: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = content.get(key)
-    return value if isinstance(value, dict) else {}
 
 
 def _model_name(general: Mapping[str, Any], config: Mapping[str, Any]) -> str:
@@ -81,7 +77,7 @@ def _model_name(general: Mapping[str, Any], config: Mapping[str, Any]) -> str:
 
 def _limit(general: Mapping[str, Any], tasks: Mapping[str, Any], key: str) -> tuple[str, ...]:
     """Why a score does not cover all questions, or nothing."""
-    config = _section(tasks, key) or _section(tasks, key.rpartition("|")[0])
+    config = section(tasks, key) or section(tasks, key.rpartition("|")[0])
     all_of, of = (number(config.get(f"{k}_num_docs")) for k in ("original", "effective"))
     if all_of and of:
         return (f"evaluated on {of:g} of its {all_of:g} questions",) if of < all_of else ()

@@ -163,7 +163,7 @@ def test_bad_options_are_named(options, words, tiny_spec, tiny_table):
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.long
 def test_ctrl_c_stops_nuts_within_seconds(tmp_path, tiny_table, tiny_posterior):
-    """In the sampler, with hours of draws ahead; compiled programs are in the cache by now."""
+    """In the sampler, with many draws ahead; compiled programs are in the cache by now."""
     path = tiny_table.to_csv(tmp_path / "tiny.csv")
     program = f"""
         import sys
