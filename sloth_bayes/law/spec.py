@@ -41,7 +41,11 @@ class Priors:
         common, of skills and (a share of its own) of residuals; its Beta prior has
         concentration 4.
     instruct
-        Standard deviation of what instruction tuning adds to a skill, in units of skill.
+        Standard deviation of what instruction tuning adds to a skill, and of what reasoning
+        adds to that, in units of skill.
+    mixture_weight
+        Prior mean of the weight of the total parameters in the size of a mixture of experts;
+        its Beta prior has concentration 4.
     doubling
         Standard deviation of the change of a skill when size (or tokens, or FLOPs)
         doubles, in units of skill, at the table's typical size and tokens.
@@ -86,6 +90,7 @@ class Priors:
     family: float = 1.0
     lineage_share: float = 0.5
     instruct: float = 1.0
+    mixture_weight: float = 0.5
     doubling: float = 0.3
     interaction: float = 0.03
     slope_deviation: float = 0.1
@@ -107,7 +112,7 @@ class Priors:
             if not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
                 raise SpecError(f"prior {f.name} must be a positive number, not {value!r}")
             object.__setattr__(self, f.name, float(value))
-        for name in ("lineage_share", "ceiling"):
+        for name in ("lineage_share", "mixture_weight", "ceiling"):
             if getattr(self, name) >= 1:
                 raise SpecError(f"prior {name} is a share: it must lie between 0 and 1")
 
@@ -115,7 +120,8 @@ class Priors:
 _CHOICES: dict[str, Collection[str]] = {
     "inputs": tuple(equations.INPUTS),
     "intercept": ("lineage", "family", "shared"),
-    "instruct": ("shared", "none"),
+    "instruct": ("shared", "kinds", "none"),
+    "mixtures": ("active", "effective"),
     "slopes": ("pooled", "shared", "family"),
     "loadings": ("free", "identity"),
     "residual": ("family", "curve", "none"),
@@ -149,7 +155,13 @@ class Spec:
         ``"lineage"``: a family's effect is its lineage's plus its own, both pooled;
         ``"family"``: families are exchangeable; ``"shared"``: no family effect.
     instruct
-        ``"shared"``: instruction tuning shifts every skill by a common amount; ``"none"``.
+        ``"shared"``: instruction tuning shifts every skill by a common amount; ``"kinds"``:
+        so it does, and models that reason at length before they answer have another shift on
+        top; ``"none"``.
+    mixtures
+        Which size a mixture of experts counts as: that of its ``"active"`` parameters, or an
+        ``"effective"`` one, active^(1 - w) total^w with w a parameter (between that of a
+        square-root rule, 1/2, and what the table says). Compute counts active parameters.
     slopes
         ``"shared"`` (Sloth; the default: deviations described the table better and
         forecast larger models worse), ``"pooled"`` (lineages deviate, partially pooled) or
@@ -197,6 +209,7 @@ class Spec:
     inputs: str = "translog"
     intercept: str = "lineage"
     instruct: str = "shared"
+    mixtures: str = "active"
     slopes: str = "shared"
     loadings: str = "free"
     residual: str = "family"
@@ -222,6 +235,11 @@ class Spec:
             raise SpecError(
                 f"residual='curve' drifts with the tokens, which inputs={self.inputs!r} does not "
                 "have: take inputs='checkpoint', 'translog' or 'loglinear'"
+            )
+        if self.mixtures == "effective" and self.inputs in ("flops", "checkpoint"):
+            raise SpecError(
+                f"mixtures='effective' gives models another size, which inputs={self.inputs!r} "
+                "does not read: take inputs='translog', 'loglinear' or 'size'"
             )
         object.__setattr__(self, "terms", checked(self.terms, equations.INPUTS[self.inputs]))
         object.__setattr__(self, "n_skills", whole("n_skills", self.n_skills))

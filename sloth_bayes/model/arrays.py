@@ -19,16 +19,17 @@ LEAST_SPREAD = 0.1  # of the log of an unknown input: models that are all alike 
 
 
 class Unknown(NamedTuple):
-    """Sizes and tokens that a table does not say, and the prior that stands in for them.
+    """Sizes and tokens, where a table does not say all, or inputs depend on parameters otherwise.
 
-    Natural logs. The log size is normal with the mean and standard deviation of the known
-    ones; the log tokens are normal around their regression on the log size, with its
-    residual standard deviation, over the models where both are known.
+    With the prior that stands in for those that are not said. Natural logs. The log size is
+    normal with the mean and standard deviation of the known ones; the log tokens are normal
+    around their regression on the log size, with its residual standard deviation, over the
+    models where both are known.
     """
 
     size: Any  # (U,) models of unknown size
     tokens: Any  # (V,) models of unknown tokens
-    log_size: Any  # (M,), the prior's mean where unknown
+    log_size: Any  # (M,), of active parameters; the prior's mean where unknown
     log_tokens: Any  # (M,), likewise
     of_size: Any  # (2,) prior mean and sd of a log size
     of_tokens: Any  # (3,) intercept, slope on the log size, residual sd
@@ -61,7 +62,7 @@ class Arrays(NamedTuple):
     rounding: Any  # (J,) step of the published scores, 0 if not rounded
     anchor: Any  # (J, J) orthogonal: the coordinates that skills are sampled in (scores.py)
     information: Any  # (J,) how much a score tells of a residual, its prior being 1 (scores.py)
-    unknown: Unknown | None = None  # None if every input is known: nothing is added
+    unknown: Unknown | None = None  # None if every input is a number: nothing is added
     extra: Any = None  # what a law of another layer reads besides (infer.compiled.Target)
 
 
@@ -84,6 +85,7 @@ class Design:
     centre: tuple[float, float]  # natural logs of the reference size and tokens
     table: pd.DataFrame  # the rows that entered, in the order of `models`
     left_out: tuple[str, ...]  # models without size or tokens
+    leaderboards: tuple[str, ...]  # of each benchmark, "" where it is of none
     of_unknown: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())  # models: of size, of tokens
 
     @property
@@ -96,13 +98,15 @@ def design(
     data: Leaderboard,
     inputs: str = "translog",
     latent: bool = False,
+    effective: bool = False,
     reading: Iterable[terms.Term] = (),
 ) -> Design:
     """Lay a table out for the model.
 
     Rows without size or tokens are left out (and listed in ``left_out``), or with `latent`
-    kept, what is unknown being a parameter (:class:`Unknown`). The reference point of the
-    inputs is the geometric mean size and tokens of the rows where they are known. Rows are
+    kept, what is unknown being a parameter (:class:`Unknown`). With `effective`, the size of a
+    mixture of experts depends on a parameter too. The reference point of the inputs is the
+    geometric mean size (active parameters) and tokens of the rows where they are known. Rows are
     sorted by model name, so that a fit does not depend on their order. Terms that are `reading`
     a column of the table have it in ``arrays.columns``.
 
@@ -112,7 +116,7 @@ def design(
         If no row with known inputs and a score remains; with `latent`, if sizes or tokens
         are unknown and too few are known to set a prior.
     """
-    frame = data.frame.sort_values("model", kind="stable").reset_index(drop=True)
+    frame = data.described.sort_values("model", kind="stable").reset_index(drop=True)
     names = list(data.benchmark_names)
     needed = ["params_b"] if inputs == "size" else ["params_b", "tokens_t"]
     known = frame[needed].notna().all(axis=1)
@@ -133,7 +137,7 @@ def design(
     if "tokens_t" not in needed:  # not read by the law
         tokens = np.nan_to_num(tokens, nan=0.0)
     unknown, centre = None, (float(size.mean()), float(tokens.mean()))
-    if not (np.isfinite(size) & np.isfinite(tokens)).all():
+    if effective or not (np.isfinite(size) & np.isfinite(tokens)).all():
         unknown = _unknown(size, tokens, data.name)
         size, tokens = unknown.log_size, unknown.log_tokens
         centre = (float(unknown.centre[0]), float(unknown.centre[1]))
@@ -184,6 +188,7 @@ def design(
         centre=centre,
         table=frame,
         left_out=left_out,
+        leaderboards=tuple(b.leaderboard or "" for b in meta),
         of_unknown=(without_size, without_tokens),
     )
 
@@ -191,12 +196,17 @@ def design(
 def design_of(spec: Spec, data: Leaderboard) -> Design:
     """Lay a table out as a specification has it."""
     latent = spec.unknown_inputs == "latent"
-    return design(data, spec.inputs, latent=latent, reading=terms.reading(spec))
+    effective = spec.mixtures == "effective"
+    return design(data, spec.inputs, latent, effective, terms.reading(spec))
 
 
 def _unknown(size: np.ndarray, tokens: np.ndarray, name: str) -> Unknown:
     """Where log sizes and tokens are NaN, and the prior that the others set."""
     has_size, both = np.isfinite(size), np.isfinite(size) & np.isfinite(tokens)
+    if both.all():
+        nothing, centre = np.zeros(0, int), np.array([size.mean(), tokens.mean()])
+        prior = (np.zeros(2), np.zeros(3))  # of nothing
+        return Unknown(*map(_single, (nothing, nothing, size, tokens, *prior, centre)))
     if both.sum() < _ENOUGH or np.ptp(size[both]) == 0:
         raise DataError(
             f"table {name!r} has {both.sum()} models of known size and tokens; a prior for the "

@@ -87,6 +87,10 @@ class Sites:
         """A log-normal, of a standard deviation of its log."""
         return self.sample(site, dist.LogNormal(math.log(median), spread))
 
+    def beta(self, site: str, a: float, b: float) -> Any:
+        """A share of one."""
+        return self.sample(site, Share(a, b))
+
     def rows(self, site: str, *dims: str, spread: Any = 1.0, scale: float = 1.0) -> Any:
         """Normal effects on the skills, in anchor units, of a common `scale`.
 
@@ -120,7 +124,7 @@ class Sites:
         if self.spec.intercept != "lineage":
             return None
         mean = self.spec.priors.lineage_share
-        return self.sample(site, Share(4 * mean, 4 * (1 - mean)))
+        return self.beta(site, 4 * mean, 4 * (1 - mean))
 
     def _key_of(self, site: str) -> Any:
         """A key for what a site leaves out, if it is to be drawn."""

@@ -19,6 +19,7 @@ from ..law.likelihood import draw_scores
 from ..law.spec import Spec
 from ..law.terms import Effects
 from ..support.types import checked
+from ..table.columns import KINDS
 from .base import Drawn, in_chains
 from .diagnostics import diagnose, identified
 from .verdict import Diagnostics
@@ -73,26 +74,36 @@ class PosteriorDraws(Drawn):
         return self._names("model")
 
     def model_table(self) -> pd.DataFrame:
-        """Of each model: family, lineage, instruct, params_b, tokens_t. For the layers above."""
+        """Of each model: family, lineage, instruct, kind, params_b, tokens_t.
+
+        For the layers above. Kinds are base and instruct where the law knows no other.
+        """
         import pandas as pd
 
+        tuned = self.constant("instruct").astype(bool)
+        reasons = self.constant_data.get("reasons", xr.zeros_like(self.constant_data["instruct"]))
         columns = {
             "family": self.constant("family_of_model").astype(str),
             "lineage": self.constant("lineage_of_model").astype(str),
-            "instruct": self.constant("instruct").astype(bool),
+            "instruct": tuned,
+            "kind": np.where(reasons, "reasoning", np.where(tuned, "instruct", "base")),
             "params_b": self.constant("params_b").astype(float),
             "tokens_t": self.constant("tokens_t").astype(float),
         }
         return pd.DataFrame(columns, index=pd.Index(self.models, name="model"))
 
     def family_table(self) -> pd.DataFrame:
-        """Of each family: lineage, instruct (whether most models are tuned), n_models.
+        """Of each family: lineage, kind (of most models), instruct (if it is tuned), n_models.
 
         For the layers above.
         """
-        columns = {"lineage": "first", "instruct": "mean", "params_b": "size"}
-        table = self.model_table().groupby("family").agg(columns)
-        table["instruct"] = table["instruct"] > 0.5
+        models = self.model_table()
+        ranks = models["kind"].map(KINDS.index)  # of a tie, the plainer
+        models["kind"] = ranks.groupby(models["family"]).transform(lambda k: k.mode()[0])
+        columns = {"lineage": "first", "kind": "first", "params_b": "size"}
+        table = models.groupby("family").agg(columns)
+        table["kind"] = table["kind"].map(KINDS.__getitem__)
+        table["instruct"] = table["kind"] != "base"
         return table.rename(columns={"params_b": "n_models"}).loc[self.families]
 
     def __repr__(self) -> str:
@@ -230,9 +241,9 @@ class PosteriorDraws(Drawn):
         return terms.effects_of_table(self.merged, self._inputs(), columns, places)
 
     def _inputs(self) -> np.ndarray:
-        """Inputs ``(M, P)`` of the models in the fit; ``(S, M, P)`` if some are unknown."""
+        """Inputs ``(M, P)`` of the models in the fit; ``(S, M, P)`` where parameters count."""
         v, constant = self.merged, self.constant_data
-        if "params_b" not in v and "tokens_t" not in v:
+        if not {"params_b", "tokens_t", "mixture_weight"} & set(v):
             return constant["inputs"].values
         logs = []
         for name in ("params_b", "tokens_t"):
@@ -243,7 +254,9 @@ class PosteriorDraws(Drawn):
             # NaN where the law does not read it
             logs.append(np.nan_to_num(np.log(values), nan=0.0))
         centre = constant["centre"].values
-        inputs: np.ndarray = equations.raw_inputs(self.spec.inputs, logs[0], logs[1], centre, np)
+        columns = {name: constant[name].values for name in terms.columns_of(self.spec)}
+        size = terms.effective(logs[0], v, columns)
+        inputs: np.ndarray = equations.raw_inputs(self.spec.inputs, size, logs[1], centre, np)
         return inputs.astype(np.float32)
 
     def _observed_cells(self) -> tuple[np.ndarray, np.ndarray]:

@@ -14,8 +14,14 @@ from ..support.checks import check_text
 from ..support.frames import as_pandas, is_frame
 from ..support.spelling import other_unit, plain_number, what_to_write
 from ..support.types import checked
+from ..support.words import counted, listed
+from ..table.columns import KINDS
 
-_COLUMNS = ["model", "family", "lineage", "instruct", "params_b", "tokens_t"]
+_COLUMNS = [
+    *("model", "family", "lineage", "instruct", "kind"),
+    *("params_b", "total_params_b", "tokens_t"),
+]
+_LINKED = 5  # models that two leaderboards share, or more
 _UNITS = {"params_b": "billions of parameters", "tokens_t": "trillions of tokens"}
 
 
@@ -27,6 +33,8 @@ def candidates(
     *,
     lineage: str | list[str] | None = None,
     instruct: bool | list[bool] | None = None,
+    kind: str | list[str] | None = None,
+    total_params_b: float | list[float] | None = None,
     model: str | list[str] | None = None,
     grid: bool = False,
 ) -> pd.DataFrame:
@@ -41,6 +49,12 @@ def candidates(
     lineage, instruct
         Base family and whether instruction-tuned; by default what the posterior knows
         about the family.
+    kind
+        ``"base"``, ``"instruct"`` or ``"reasoning"`` (a tuned model that reasons at length
+        before it answers), instead of `instruct`.
+    total_params_b
+        All parameters of a mixture of experts, in billions; by default the model is dense, or
+        like the mixtures of its family.
     model
         Names; by default ``family-sizeB-tokensT``.
     grid
@@ -49,7 +63,7 @@ def candidates(
     Returns
     -------
     pandas.DataFrame
-        Columns model, family, params_b, tokens_t, and lineage and instruct if given.
+        Columns model, family, params_b, tokens_t, and those of the others that are given.
 
     Raises
     ------
@@ -66,7 +80,10 @@ def candidates(
     4
     """
     columns: dict[str, Any] = {"family": family, "params_b": params_b, "tokens_t": tokens_t}
-    optional = {"lineage": lineage, "instruct": instruct, "model": None if grid else model}
+    optional = {
+        "lineage": lineage, "instruct": instruct, "kind": kind, "total_params_b": total_params_b,
+        "model": None if grid else model,
+    }  # fmt: skip
     columns |= {name: value for name, value in optional.items() if value is not None}
     arrays = {k: np.atleast_1d(np.asarray(v)) for k, v in columns.items()}
     for name, values in arrays.items():
@@ -91,6 +108,10 @@ def candidates(
         names = default_names(frame)
         if "instruct" in frame and frame["instruct"].nunique() > 1:
             names = [f"{n}-tuned" if i else n for n, i in zip(names, frame["instruct"])]
+        if "kind" in frame and frame["kind"].nunique() > 1:
+            names = [n if k == "base" else f"{n}-{k}" for n, k in zip(names, frame["kind"])]
+        if "total_params_b" in frame and frame["total_params_b"].nunique() > 1:
+            names = [f"{n}-of-{t:g}B" for n, t in zip(names, frame["total_params_b"])]
         frame["model"] = names
     return frame.filter(items=_COLUMNS)
 
@@ -124,10 +145,10 @@ def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd
         for name in rows[column]:
             check_text(name, column)
     families = post.family_table()
-    lineage_of, instruct_of = (families[c].to_dict() for c in ("lineage", "instruct"))
-    lineages, flags = [], []
+    lineage_of, kind_of = (families[c].to_dict() for c in ("lineage", "kind"))
+    lineages, kinds = [], []
     for i, family in enumerate(rows["family"]):
-        asked, flag = (rows[c].iloc[i] for c in ("lineage", "instruct"))
+        asked = rows["lineage"].iloc[i]
         asked = None if pd.isna(asked) else str(asked)
         if asked is not None:
             check_text(asked, "lineage")
@@ -150,15 +171,9 @@ def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd
         if known is None and asked and (like := spelled_alike(asked, post.lineages)):
             raise DataError(f"lineage {asked!r} is spelled like {like!r}, which is known: write so")
         lineages.append(known or asked or family)
-        if pd.isna(flag):
-            flag = instruct_of.get(family, False)
-        if flag not in (True, False):
-            raise DataError(
-                f"instruct of candidate {rows['model'].iloc[i]!r} is {flag!r}: it must be True, "
-                "False or missing"
-            )
-        flags.append(bool(flag))
-    rows["lineage"], rows["instruct"] = lineages, flags
+        kinds.append(_kind(rows.iloc[i], kind_of.get(family, "base")))
+    rows["lineage"], rows["kind"] = lineages, kinds
+    rows["instruct"] = rows["kind"] != "base"
     for name in rows["model"][rows["model"].duplicated()]:
         raise DataError(
             f"candidate {name!r} is there twice: give each candidate a name of its own in the "
@@ -166,7 +181,8 @@ def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd
         )
     for term in reading(post.spec):
         if term.reads != "instruct":
-            rows[term.reads] = column_of(post, term, frame.reset_index(drop=True), rows)
+            given = frame.reset_index(drop=True).assign(**rows[_COLUMNS])
+            rows[term.reads] = column_of(post, term, given, rows)
     counts = rows.groupby("family")["lineage"].nunique()
     for family in counts.index[counts > 1]:
         both = sorted(set(rows.loc[rows["family"] == family, "lineage"]))
@@ -175,6 +191,31 @@ def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd
             "belongs to one lineage"
         )
     return rows
+
+
+def _kind(row: pd.Series, default: str) -> str:
+    """The kind of a candidate, by what its row says or else its family."""
+    kind, tuned = row["kind"], row["instruct"]
+    if not pd.isna(tuned) and tuned not in (True, False):
+        raise DataError(
+            f"instruct of candidate {row['model']!r} is {tuned!r}: it must be True, False or "
+            "missing"
+        )
+    if pd.isna(kind):
+        if pd.isna(tuned) or bool(tuned) == (default != "base"):
+            return default
+        return "instruct" if tuned else "base"
+    if kind not in KINDS:
+        raise DataError(
+            f"kind of candidate {row['model']!r} is {kind!r}: it is {', '.join(KINDS[:-1])} or "
+            f"{KINDS[-1]}"
+        )
+    if not pd.isna(tuned) and bool(tuned) != (kind != "base"):
+        raise DataError(
+            f"candidate {row['model']!r} is of kind {kind!r}, and its instruct is {bool(tuned)}: "
+            "say one of the two"
+        )
+    return str(kind)
 
 
 def column_of(
@@ -215,6 +256,48 @@ def extrapolation(post: PosteriorDraws, rows: pd.DataFrame) -> list[str]:
     return notes
 
 
+def unfounded(post: PosteriorDraws, rows: pd.DataFrame, benchmarks: list[str]) -> list[str]:
+    """One sentence for each kind that some benchmarks never saw, and for each weak link.
+
+    A benchmark of another leaderboard than those that the candidate's lineage is on is linked
+    to it by the models that both leaderboards have.
+    """
+    cells = post.tree["observed_data"].to_dataset()
+    about = post.model_table()
+    of = pd.DataFrame(
+        {"model": cells["obs_model"].values.astype(str), "benchmark": cells["obs_benchmark"].values}
+    )
+    of = of.join(about[["kind", "lineage"]], on="model")
+    notes = []
+    if post.spec.instruct != "none":
+        seen = of.groupby("kind")["benchmark"].unique()
+        for kind in dict.fromkeys(rows["kind"]):
+            if never := [b for b in benchmarks if b not in seen.get(kind, ())]:
+                notes.append(
+                    f"no {kind} model has a score on {listed(never)}: the forecast there rests on "
+                    "what other kinds of models score"
+                )
+    if "leaderboard" not in post.constant_data:  # a posterior of version 0.2 or before
+        return notes
+    board_of = dict(zip(post.benchmarks, post.constant("leaderboard").astype(str)))
+    of["board"] = of["benchmark"].map(board_of)
+    has = of[of["board"] != ""].groupby("board")["model"].agg(set)
+    on = of[of["board"] != ""].groupby("lineage")["board"].agg(set)
+    for lineage in dict.fromkeys(rows["lineage"]):
+        weak: dict[int, list[str]] = {}
+        for b in benchmarks if lineage in on else ():
+            there = has.get(board_of[b], set())
+            shared = max(len(there & has[board]) for board in on[lineage])
+            if board_of[b] and shared < _LINKED:
+                weak.setdefault(shared, []).append(b)
+        notes += [
+            f"{lineage} is weakly linked to {listed(names)}: the leaderboards that it is on share "
+            f"{counted(shared, 'model')} with those"
+            for shared, names in weak.items()
+        ]
+    return notes
+
+
 def never_seen(post: PosteriorDraws, rows: pd.DataFrame) -> list[str]:
     """One sentence for each family that is not in the fit."""
     lineage_of = dict(zip(rows["family"], rows["lineage"]))
@@ -244,6 +327,8 @@ def _hint(lineage: str, known: list[str]) -> str:
 def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """A copy with sizes and tokens as numbers, or an error naming the candidate."""
     frame = frame.copy()
+    if "total_params_b" in frame:
+        frame["total_params_b"] = _totals(frame)
     for column, unit in _UNITS.items():
         values = np.array([_number(cell) for cell in frame[column]], float)
         for i, (value, given) in enumerate(zip(values, frame[column])):
@@ -260,6 +345,23 @@ def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
             raise DataError(f"{column} of candidate {str(name)!r} is {says}")
         frame[column] = values
     return frame
+
+
+def _totals(frame: pd.DataFrame) -> np.ndarray:
+    """Total parameters, NaN where they are not said, each at least the active ones."""
+    found = np.full(len(frame), np.nan)
+    for i, (total, active) in enumerate(zip(frame["total_params_b"], frame["params_b"])):
+        if pd.isna(total):
+            continue
+        name = str(frame["model"].iloc[i] if "model" in frame else f"row {i + 1}")
+        value = _number(total)
+        if not np.isfinite(value) or value < _number(active):
+            raise DataError(
+                f"total_params_b of candidate {name!r} is {total}: all its parameters, in "
+                f"billions, at least the {active} that are active (params_b)"
+            )
+        found[i] = value
+    return found
 
 
 def _number(cell: Any) -> float:

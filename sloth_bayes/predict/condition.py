@@ -27,7 +27,7 @@ from ..support.devices import check_devices
 from ..support.frames import as_pandas, is_frame
 from ..support.types import checked
 from ..table.benchmarks import Benchmark
-from ..table.columns import META
+from ..table.columns import FURTHER, META
 from ..table.leaderboard import Leaderboard
 from .candidates import column_of
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ..table.observed import Observed
 
 P = TypeVar("P", bound=PosteriorDraws)
-_META = (*META, "released")
+_META = (*META, *FURTHER, "released")
 _ENOUGH = 0.1  # share of the importance sampler's points that should count
 
 
@@ -189,7 +189,7 @@ def _rows(post: PosteriorDraws, given: pd.DataFrame | Observed) -> pd.DataFrame:
     lineage_of = families["lineage"].to_dict()
     if "family" in frame:
         family = frame["family"].astype(str).str.strip()
-        for column in ("lineage", "instruct"):
+        for column in ("lineage", "kind" if "kind" in frame else "instruct"):
             asked = frame[column] if column in frame else pd.Series(None, frame.index, dtype=object)
             default = family.map(families[column])
             frame[column] = asked.astype(object).where(asked.notna(), default)
@@ -207,7 +207,7 @@ def _rows(post: PosteriorDraws, given: pd.DataFrame | Observed) -> pd.DataFrame:
     if not len(frame) or not benchmarks:
         return frame.iloc[:0]
     table = Leaderboard.validated(frame, benchmarks, "new scores", unscored=True)
-    rows = table.frame.sort_values("model", kind="stable").reset_index(drop=True)
+    rows = table.described.sort_values("model", kind="stable").reset_index(drop=True)
     released = rows.assign(released=rows["family"].map(table.releases))
     for term in reading(post.spec):
         if term.reads != "instruct":

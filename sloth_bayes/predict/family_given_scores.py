@@ -31,7 +31,7 @@ from jax.scipy.special import logsumexp
 
 from ..infer import importance
 from ..law import equations, likelihood
-from ..law.terms import TERMS, Effects, residuals, skills
+from ..law.terms import TERMS, Effects, effective, residuals, skills
 
 _NODES = 81  # of the grid of one benchmark
 _SPREAD = 6.5  # prior standard deviations that a grid reaches
@@ -193,6 +193,7 @@ def _predictors(kind: Kind, z: Any, draws: Draws, scores: Scores) -> tuple[Any, 
     common = [found.pop(block.term) for block in kind.blocks if block.common]
     own = {name: a if TERMS[name].of == "model" else a[None] for name, a in found.items()}
     own |= {name: a[None] for name, a in draws.shared.items() if TERMS[name].of}
+    log_size = effective(log_size, draws.shared, scores.columns)
     inputs = equations.raw_inputs(kind.inputs, log_size, log_tokens, scores.centre, jnp)
     who = Effects(inputs, scores.columns, own)
     eta = skills(draws.shared, who) @ draws.loading.T + draws.bias

@@ -26,7 +26,7 @@ from ..support.intervals import quantiles
 from ..support.threads import workers
 from ..support.types import checked
 from .answer import labelled
-from .candidates import completed, extrapolation, never_seen
+from .candidates import completed, extrapolation, never_seen, unfounded
 from .new_effects import Known, effects_of, identity, key_of, rng_of
 
 
@@ -192,9 +192,9 @@ def forecast(
         The posterior.
     candidates
         One row a model: model, family, params_b (billions), tokens_t (trillions);
-        lineage and instruct are optional (see :func:`candidates`). A row that repeats a
-        model of the fit (same name, family, size and tokens) is forecast with that
-        model's own effect; any other model draws its effect from the population.
+        lineage, instruct or kind, and total_params_b are optional (see :func:`candidates`).
+        A row that repeats a model of the fit (same name, family, size and tokens) is forecast
+        with that model's own effect; any other model draws its effect from the population.
     prob
         Mass of the central interval.
     seed
@@ -223,7 +223,9 @@ def forecast(
     -----
     ExtrapolationWarning
         If a candidate is larger, or smaller, or trained on more or fewer tokens than any
-        model of the fit; the message says by how much.
+        model of the fit; the message says by how much. If no model of its kind has a score on
+        a benchmark, or its lineage is on leaderboards that share fewer than five models with
+        the benchmark's.
     ConvergenceWarning
         If the diagnostics have been computed (a posterior that ships has them) and say
         that the fit has not converged.
@@ -246,7 +248,7 @@ def forecast(
             raise unknown("benchmark", name, post.benchmarks)
     benchmarks = list(dict.fromkeys(benchmarks or post.benchmarks))
 
-    notes = extrapolation(post, rows)
+    notes = [*extrapolation(post, rows), *unfounded(post, rows, benchmarks)]
     for note in notes:
         warnings.warn(note, ExtrapolationWarning, stacklevel=3)
     if post.known_verdict is False:

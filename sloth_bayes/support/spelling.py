@@ -19,7 +19,8 @@ _UNITS = {
     "params_b": ("billions of parameters", 2e4),
     "tokens_t": ("trillions of tokens", 100.0),
 }
-_ONE = {"params_b": 1e9, "tokens_t": 1e12}
+_UNITS["total_params_b"] = _UNITS["params_b"]
+_ONE = {"params_b": 1e9, "total_params_b": 1e9, "tokens_t": 1e12}
 _WORDS = {"k": 1e3, "thousand": 1e3, "m": 1e6, "mn": 1e6, "million": 1e6, "b": 1e9, "bn": 1e9,
           "billion": 1e9, "g": 1e9, "t": 1e12, "tn": 1e12, "trillion": 1e12}  # fmt: skip
 # From which value on a number that is too large is divided by what, and why
@@ -29,6 +30,7 @@ _STEPS: dict[str, tuple[tuple[float, float, str], ...]] = {
         (1e9, 1e12, ""), (1e5, 1e6, "if it is in millions, "), (0, 1e3, "if it is in billions, "),
     ),
 }  # fmt: skip
+_STEPS["total_params_b"] = _STEPS["params_b"]
 _SPELLED = re.compile(r"([+-]?\d+(?:[.,]\d+)?)\s*(%|[a-z]+)?(?:\s*(?:params|parameters|tokens))?")
 _MIXTURE = re.compile(r"\d+\s*x\s*\d+(?:\.\d+)?\s*[bm]?|\d+(?:\.\d+)?b-a\d+(?:\.\d+)?b")
 

@@ -16,7 +16,7 @@ from ..errors import DataError, DataWarning, unknown
 from ..support.checks import is_number
 from ..support.files import read_cells
 from ..support.shipped import DEFAULT, dataset_folder
-from .columns import META, holds_numbers
+from .columns import FURTHER, META, holds_numbers
 
 # What other tables call a benchmark that ships, where its name alone does not reveal it
 _ALIASES = {"math": "MATH Lvl 5", "maths": "MATH Lvl 5", "winograd": "Winogrande",
@@ -60,7 +60,7 @@ class Benchmark:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
             raise DataError(f"a benchmark needs a name, not {self.name!r}.")
-        if self.name in META or self.name == "released":
+        if self.name in (*META, *FURTHER, "released"):
             raise DataError(f"{self.name!r} cannot be a benchmark: the column describes models.")
         self._check("chance", float, lambda v: 0 <= v < 1, "the score of guessing, in [0, 1)")
         if self.n_questions is not None:
@@ -172,7 +172,7 @@ def listed_benchmarks(
 ) -> list[str | Benchmark]:
     """The benchmarks to take, each a column of the table and none twice."""
     columns = list(df.columns)
-    candidates = [c for c in dict.fromkeys(columns) if c not in {*META, "released"}]
+    candidates = [c for c in dict.fromkeys(columns) if c not in {*META, *FURTHER, "released"}]
     if benchmarks is None:
         known = known_benchmarks()
         found: list[str | Benchmark] = [c for c in candidates if c in known]

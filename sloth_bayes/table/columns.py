@@ -16,6 +16,8 @@ from ..support.spelling import other_unit, plain_number, what_to_write
 from .sizes import given_in_millions
 
 META = ("model", "family", "lineage", "instruct", "params_b", "tokens_t", "date")
+FURTHER = ("kind", "total_params_b")  # of tables that say them
+KINDS = ("base", "instruct", "reasoning")
 # What a column holds, and what other tables call it where spelling alone does not reveal it
 _REQUIRED = {
     "model": ("the name of each model", "name, model_name"),
@@ -113,6 +115,37 @@ def flags(df: pd.DataFrame, model: Sequence[str]) -> np.ndarray:
     problem = ": it is true or false."
     read = _read(cells, "instruct", model, lambda c: _TRUTH[str(c).strip().lower()], False, problem)
     return np.array(list(read), dtype=bool)
+
+
+def kinds(df: pd.DataFrame, model: Sequence[str], tuned: np.ndarray) -> np.ndarray:
+    """The kind of each model, by default base or instruct as it is `tuned` or not."""
+    problem = f": it is {', '.join(KINDS[:-1])} or {KINDS[-1]}."
+    cells = df.get("kind", [None] * len(df))
+    known = dict(zip(KINDS, KINDS))
+    read = _read(cells, "kind", model, lambda c: known[str(c).strip().lower()], "", problem)
+    found = [kind or KINDS[flag] for kind, flag in zip(read, tuned)]
+    said = ~pd.Series(list(df.get("instruct", [None] * len(df)))).map(_is_missing).to_numpy(bool)
+    for name, kind, flag, told in zip(model, found, tuned, said):
+        if told and (kind != "base") != flag:
+            raise DataError(
+                f"model {name!r} is of kind {kind!r}, and its instruct is {str(flag).lower()}: "
+                "leave one of the two columns out."
+            )
+    return np.array(found, dtype=object)
+
+
+def totals(df: pd.DataFrame, active: np.ndarray, model: Sequence[str]) -> np.ndarray:
+    """Total parameters, NaN where they are not said: those of a dense model are all active."""
+    if "total_params_b" not in df:
+        return np.full(len(df), np.nan)
+    found = amounts(df, "total_params_b", model)
+    for value, used, name in zip(found, active, model):
+        if value < used:
+            raise DataError(
+                f"total_params_b of model {name!r} is {value:g}, less than its params_b, {used:g}: "
+                "params_b are the parameters that a token passes through, of all there are."
+            )
+    return found
 
 
 def amounts(df: pd.DataFrame, column: str, model: Sequence[str]) -> np.ndarray:

@@ -37,7 +37,7 @@ from .benchmarks import (
     read_benchmarks,
     warn_of_near,
 )
-from .columns import META
+from .columns import FURTHER, META
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -81,8 +81,10 @@ class Leaderboard:
             the index count as columns. Columns ``model``, ``family``, ``params_b`` (billions
             of parameters) and ``tokens_t`` (trillions of training tokens) are required; a
             size or token count may be NaN. ``lineage`` defaults to the family, ``instruct`` to
-            False, ``date`` to NaT; ``released`` (year and month) gives the release month of a
-            family. Scores lie in [0, 1]; NaN means not published. Other columns are
+            False, ``date`` to NaT; ``kind`` (base, instruct or reasoning) says more than
+            ``instruct``; ``total_params_b`` are those of a mixture of experts, whose
+            ``params_b`` are the active ones; ``released`` (year and month) gives the release
+            month of a family. Scores lie in [0, 1]; NaN means not published. Other columns are
             ignored, and `df` is not changed.
         benchmarks
             Names of score columns, or :class:`Benchmark` objects. A name of the Open LLM
@@ -139,10 +141,17 @@ class Leaderboard:
         lineage = _columns.lineages(df, family)
         _columns.reject_split(family, lineage)
         frame = pd.DataFrame({"model": model, "family": family, "lineage": lineage}, dtype="str")
-        frame["instruct"] = _columns.flags(df, model)
+        tuned = _columns.flags(df, model)
+        kinds = _columns.kinds(df, model, tuned)
+        frame["instruct"] = kinds != "base"
         for column in ("params_b", "tokens_t"):
             frame[column] = _columns.amounts(df, column, model)
         frame["date"] = _columns.dates(df, model)
+        if "reasoning" in kinds:
+            frame["kind"] = pd.array(kinds, dtype="str")
+        total = _columns.totals(df, frame["params_b"].to_numpy(), model)
+        if np.isfinite(total).any():
+            frame["total_params_b"] = total
         scores = {n: _columns.scores(df[n], n, model, unscored) for n in map(name_of, listed)}
         metadata = tuple(b if isinstance(b, Benchmark) else described(b, scores[b]) for b in listed)
         frame = pd.concat([frame, pd.DataFrame(scores)], axis=1)
@@ -192,8 +201,25 @@ class Leaderboard:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """A copy of the table: the seven columns that describe a model, then the scores."""
+        """A copy of the table: the columns that describe a model, then the scores.
+
+        Seven; and ``kind`` where some models reason, ``total_params_b`` (NaN of dense models)
+        where some are mixtures of experts.
+        """
         return self._frame.copy()
+
+    @property
+    def described(self) -> pd.DataFrame:
+        """The same with all nine of those columns, every kind and total filled in.
+
+        For the layers above.
+        """
+        frame = self.frame
+        tuned = frame["instruct"].map({True: "instruct", False: "base"})
+        kind = frame.get("kind", tuned)
+        total = frame.get("total_params_b", frame["params_b"]).fillna(frame["params_b"])
+        scores = frame[list(self.benchmark_names)]
+        return pd.concat([frame[[*META]].assign(kind=kind, total_params_b=total), scores], axis=1)
 
     @property
     def benchmarks(self) -> tuple[Benchmark, ...]:
@@ -329,7 +355,7 @@ class Leaderboard:
                     raise DataError(f"benchmark {column!r} has no score in the rows selected.")
         metadata = {b.name: b for b in self._benchmarks}
         kept = tuple(metadata[c] for c in columns)
-        return replace(self, _frame=rows[[*META, *columns]], _benchmarks=kept)
+        return replace(self, _frame=rows[[*self._describing, *columns]], _benchmarks=kept)
 
     def with_rows(self, df: pd.DataFrame) -> Leaderboard:
         """A new table with the rows of `df` appended.
@@ -361,8 +387,10 @@ class Leaderboard:
         near = near_named(map(str, df.columns), (b.name for b in present))
         warn_of_near({c: like for c, like in near.items() if like in self.benchmark_names})
         added = Leaderboard.validated(df, present, self._name, unscored=True)
-        frame = pd.concat([self._frame, added.frame], ignore_index=True)
-        frame = frame[[*META, *self.benchmark_names]]
+        further = [c for c in FURTHER if c in self._frame or c in added.frame]
+        parts = [t.described[[*META, *further, *t.benchmark_names]] for t in (self, added)]
+        frame = pd.concat(parts, ignore_index=True)
+        frame = frame[[*META, *further, *self.benchmark_names]]
         _columns.reject_duplicates(frame["model"])
         _columns.reject_split(frame["family"], frame["lineage"])
         return replace(self, _frame=frame, _releases={**self._releases, **added.releases.dropna()})
@@ -394,10 +422,15 @@ class Leaderboard:
         frame["date"] = frame["date"].dt.strftime("%Y-%m-%d")
         if self._releases:
             months = {family: str(month) for family, month in self._releases.items()}
-            frame.insert(len(META), "released", frame["family"].map(months))
+            frame.insert(len(self._describing), "released", frame["family"].map(months))
         with new_file(path) as temporary:
             frame.to_csv(temporary, index=False, lineterminator="\n")
         return path
+
+    @property
+    def _describing(self) -> list[str]:
+        """The columns that are no scores."""
+        return [c for c in (*META, *FURTHER) if c in self._frame]
 
     def __len__(self) -> int:
         return len(self._frame)

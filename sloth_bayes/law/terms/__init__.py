@@ -14,8 +14,10 @@ from .base import Array, Effects, Given, Nested, Owner, Population, Term, filled
 from .drift import Drift
 from .family import Family
 from .instruct import Instruct
+from .mixture_weight import MixtureWeight, effective
 from .model_effect import ModelEffect
 from .noise import Noise
+from .reasoning import Reasoning
 from .residual import Residual
 from .response import Response
 from .slope import Slope
@@ -35,6 +37,7 @@ __all__ = [
     "columns_of",
     "densities",
     "dims",
+    "effective",
     "effects_of_table",
     "filled",
     "of",
@@ -53,9 +56,11 @@ TERMS: dict[str, Term] = {
         SlopeOfLineage(),
         SlopeOfFamily(),
         Instruct(),
+        Reasoning(),
         ModelEffect(),
         Residual(),
         Drift(),
+        MixtureWeight(),
         UnknownInputs(),
         Response(),
         Noise(),
@@ -65,7 +70,8 @@ TERMS: dict[str, Term] = {
 
 _RESERVED = frozenset(
     ("params_b", "tokens_t", "inputs", "family_of_model", "lineage_of_model", "chance",
-     "inverse_n", "rounding", "centre", "instruct", "model", "family", "lineage", "benchmark")
+     "inverse_n", "rounding", "centre", "instruct", "kind", "total_params_b",
+     "model", "family", "lineage", "benchmark")
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ class Instruct(Term):
 
     def used(self, spec: Any) -> bool:
         """Unless it is left out."""
-        return bool(spec.instruct == "shared")
+        return bool(spec.instruct != "none")
 
     def scale(self, values: Mapping[str, Array], spec: Any) -> Array:
         """The prior's."""

@@ -1,4 +1,4 @@
-"""Sizes and tokens that a table does not say."""
+"""Sizes and tokens that a table does not say, and what models then count as."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from ..equations import raw_inputs
 from .base import Array, Given, Term
+from .mixture_weight import effective
 
 
 class UnknownInputs(Term):
@@ -21,8 +22,8 @@ class UnknownInputs(Term):
     dims: ClassVar = {"params_b": ("of_unknown_size",), "tokens_t": ("of_unknown_tokens",)}
 
     def used(self, spec: Any) -> bool:
-        """If they are parameters."""
-        return bool(spec.unknown_inputs == "latent")
+        """If inputs depend on parameters."""
+        return bool(spec.unknown_inputs == "latent" or spec.mixtures == "effective")
 
     def prior(self, at: Any) -> dict[str, Array]:
         """Also ``inputs`` (M, P) of all models."""
@@ -42,6 +43,7 @@ class UnknownInputs(Term):
             found = around + sd * at.normal("tokens_raw", "of_unknown_tokens")
             tokens = tokens.at[unknown.tokens].set(found)
             out["tokens_t"] = at.xp.exp(found)
+        size = effective(size, at.values, at.arrays.columns)
         inputs = raw_inputs(at.spec.inputs, size, tokens, unknown.centre, at.xp)
         return out | {"inputs": inputs}
 
