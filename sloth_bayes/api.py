@@ -10,11 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import xarray as xr
+
 from .errors import unknown
 from .law.spec import Spec
 from .plan.budget import optimal_allocation
 from .plan.compare import compare, next_evaluation
 from .plan.size import required_size, saturation
+from .posterior import untold
 from .posterior.base import read
 from .posterior.core import PosteriorDraws
 from .predict.condition import condition
@@ -136,4 +139,7 @@ def load(name: str | Path = "leaderboard") -> Posterior:
             raise unknown("posterior", asked, fitted, "A path ends in .nc or has a separator.")
         path = root / asked / "posterior.nc"
     tree = read(Posterior, path, "spec")
-    return Posterior(tree, Sloth.from_toml(str(tree.attrs["spec"])))
+    spec = Sloth.from_toml(str(tree.attrs["spec"]))
+    if "untold" in tree.attrs:
+        tree["posterior"] = xr.DataTree(untold.filled_in(tree, spec, int(tree.attrs["untold"])))
+    return Posterior(tree, spec)

@@ -12,6 +12,7 @@ from .request import Files, Request, made
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..posterior.core import PosteriorDraws
     from ..predict.forecast import Forecast
 
 _BAR = 30
@@ -54,11 +55,13 @@ def _print(fc: Forecast, frame: pd.DataFrame, name: str, of: str) -> None:
     unicode = (out.encoding or "").lower().startswith("utf")
     each = len(frame) // len(fc.candidates)
     for i, who in enumerate(fc.candidates.itertuples()):
-        kind = "tuned" if who.instruct else "base"
+        kind = {"instruct": "tuned"}.get(who.kind, who.kind)
         new = "" if who.family in post.families else " (new)"
-        size = f"{who.params_b:g}B parameters, {who.tokens_t:g}T tokens"
+        total = f" of {who.total_params_b:g}B" if who.total_params_b > who.params_b else ""
+        size = f"{who.params_b:g}B{total} parameters, {who.tokens_t:g}T tokens"
         out.print(f"{who.family}{new}, {size}, {kind}: {what} in percent", style="bold")
         part = frame[i * each : (i + 1) * each]
+        fixed = range(2, 4)
         columns = [
             ("benchmark", "{benchmark}"),
             ("median", "{median:.1p}"),
@@ -68,12 +71,23 @@ def _print(fc: Forecast, frame: pd.DataFrame, name: str, of: str) -> None:
             percent = 100 * part[["lower", "median", "upper"]]
             part = part.assign(bar=[_bar(row, unicode) for row in percent.to_numpy()])
             columns.append((f"0{'50':^{_BAR - 4}}100", "{bar}"))
-        fixed = range(2, len(columns))
-        out.print(plain_table(*cells(part, *columns), sides="lrrl", fixed=fixed))
+        for board, rows in _by_leaderboard(post, part):
+            head, lines = cells(rows, *columns)
+            table = plain_table([board or head[0], *head[1:]], lines, "lrrl", fixed=fixed)
+            table.columns[0].min_width = labels
+            out.print(table)
         out.print()
     out.print(rests_on(post, name), style="dim")
     if post.attrs.get("conditioned") and post.known_verdict is not False:
         out.print(post.diagnostics().messages[0] + " Below 0.7 is good.", style="dim")
+
+
+def _by_leaderboard(post: PosteriorDraws, part: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The rows of each leaderboard, with its name where there are several."""
+    boards = part["benchmark"].map(post.leaderboard_of)
+    if boards.nunique() < 2:
+        return [("", part)]
+    return [(str(board), rows) for board, rows in part.groupby(boards, sort=False)]
 
 
 def _bar(ends: Iterable[float], unicode: bool) -> str:

@@ -15,12 +15,14 @@ from ..support.files import read_table
 from .options import (
     Billions,
     Families,
+    Kind,
     Names,
     NewFamily,
     Params,
     Prob,
     Strings,
     Tokens,
+    Total,
     Trillions,
     Tuned,
     amounts,
@@ -45,10 +47,12 @@ class Candidates:
 
     family: Families = None
     params: Params = None
+    total: Total = None
     tokens: Tokens = None
     grid: Annotated[bool, "Cross families, sizes and tokens; else they pair up."] = False
     lineage: Annotated[Strings, "Base family, if the family is new but its base is not."] = None
     instruct: Tuned = None
+    kind: Kind = None
     new_family: NewFamily = False
 
     def rows(self, what: str, example: str, crossed: bool = True) -> pd.DataFrame:
@@ -72,22 +76,23 @@ class Candidates:
         columns: dict[str, list[Any]] = {
             "--family": split(self.family), "--params": sizes("--params", self.params),
             "--tokens": amounts("--tokens", self.tokens), "--lineage": split(self.lineage),
+            "--kind": split(self.kind), "--total": sizes("--total", self.total),
         }  # fmt: skip
         lengths = {name: len(values) for name, values in columns.items() if len(values) > 1}
         if len(set(lengths.values())) > 1 and not self.grid:
             counted = " and ".join(f"{name} has {n} values" for name, n in lengths.items())
             cross = "; add --grid to cross them" if crossed else ""
             raise DataError(f"{counted}: lists must pair up{cross}.")
-        families, params_b, tokens_t, lineages = columns.values()
+        families, params_b, tokens_t, lineages, kinds, totals = columns.values()
         return candidates(
-            families, params_b, tokens_t,
-            lineage=lineages or None, instruct=self.instruct, grid=self.grid,
+            families, params_b, tokens_t, lineage=lineages or None, instruct=self.instruct,
+            kind=kinds or None, total_params_b=totals or None, grid=self.grid,
         )  # fmt: skip
 
     def given(self) -> list[str]:
         """The options that a table of candidates replaces."""
-        found = [f"--{name}" for name in ("family", "params", "tokens", "lineage", "grid")
-                 if getattr(self, name)]  # fmt: skip
+        options = ("family", "params", "total", "tokens", "lineage", "kind", "grid")
+        found = [f"--{name}" for name in options if getattr(self, name)]
         return found + ["--instruct/--base"] * (self.instruct is not None)
 
 
@@ -107,7 +112,7 @@ class Files:
         Path | None,
         "CSV",
         "A table instead of the flags: family, params_b, tokens_t; optional: model, lineage, "
-        "instruct.",
+        "instruct, kind, total_params_b.",
     ] = None
     observed: Annotated[
         list[Path] | None,
@@ -271,6 +276,14 @@ def _read_candidates(path: Path) -> pd.DataFrame:
             flag = frame["instruct"][i]
             raise DataError(f"{path}: instruct of row {i + 1} is {flag!r}: true or false.")
         frame["instruct"] = flags.where(flags.notna(), None)
+    if "total_params_b" in frame:
+        given = frame["total_params_b"]
+        frame["total_params_b"] = [
+            math.nan
+            if pd.isna(v)
+            else number(f"{path}: total_params_b of row {i + 1}", v, "total_params_b")
+            for i, v in enumerate(given)
+        ]
     names = [f"{r.family}-{r.params_b:g}B-{r.tokens_t:g}T" for r in frame.itertuples()]
     given = frame.get("model", pd.Series(None, frame.index, dtype=object))
     frame["model"] = given.where(given.notna(), pd.Series(names, dtype=object))

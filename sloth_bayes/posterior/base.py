@@ -91,7 +91,7 @@ class Drawn:
         convergence = self.diagnostics()  # of all draws
         posterior = self.tree["posterior"].to_dataset()
         groups = {name: self.tree[name].to_dataset() for name in self.NEEDED}
-        groups["posterior"] = posterior.isel(draw=keep).map(round_bits, keep_attrs=True)
+        groups["posterior"] = posterior.isel(draw=keep).map(rounded, keep_attrs=True)
         groups["convergence"] = convergence.to_dataset()
         if self.method == "nuts" and "sample_stats" in self.tree.children:
             # of every draw: energies of thinned ones would say nothing of the chains
@@ -99,6 +99,10 @@ class Drawn:
         tree = xr.DataTree.from_dict(groups)
         tree.attrs = {"slimmed_from": self.n_draws, **self.tree.attrs}
         return tree
+
+    def _written(self) -> xr.Dataset:
+        """The draws as a file holds them."""
+        return self.tree["posterior"].to_dataset()
 
     def save(self, path: str | Path) -> Path:
         """Write the posterior to a netCDF file, atomically.
@@ -118,6 +122,7 @@ class Drawn:
         """
         path = check_writable(path)
         groups = {k: v.to_dataset() for k, v in self.tree.children.items() if k in STORED}
+        groups["posterior"] = self._written()
         tree = xr.DataTree.from_dict(groups)
         version = {"format": self.FORMAT, "format_version": self.FORMAT_VERSION}
         tree.attrs = {**self.tree.attrs, **version}
@@ -222,6 +227,18 @@ def _compressed(var: xr.Variable) -> dict[str, Any]:
     if var.dtype.kind in "UO":
         return {"dtype": "S1", "zlib": True, "complevel": 6}
     return {"zlib": True, "complevel": 6, "shuffle": True} if var.size > 100 else {}
+
+
+def rounded(array: xr.DataArray) -> xr.DataArray:
+    """Draws in fewer digits: effects of families and models by their spread, others by size.
+
+    What has no sign may be as small as it likes, and keeps 9 significant bits.
+    """
+    if not {"family", "lineage", "model"} & set(array.dims):
+        return round_bits(array)
+    spread = array.std(("chain", "draw")).values
+    step = np.exp2(np.floor(np.log2(np.where(spread > 0, spread, 1.0))) - 4)
+    return array.copy(data=(np.round(array.values / step) * step).astype(np.float32))
 
 
 def round_bits(array: xr.DataArray, bits: int = 8) -> xr.DataArray:

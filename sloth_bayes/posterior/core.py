@@ -20,6 +20,7 @@ from ..law.spec import Spec
 from ..law.terms import Effects
 from ..support.types import checked
 from ..table.columns import KINDS
+from . import untold
 from .base import Drawn, in_chains
 from .diagnostics import diagnose, identified
 from .verdict import Diagnostics
@@ -105,6 +106,13 @@ class PosteriorDraws(Drawn):
         table["kind"] = table["kind"].map(KINDS.__getitem__)
         table["instruct"] = table["kind"] != "base"
         return table.rename(columns={"params_b": "n_models"}).loc[self.families]
+
+    @property
+    def leaderboard_of(self) -> dict[str, str]:
+        """The leaderboard of each benchmark, or none. For the layers above."""
+        none = xr.zeros_like(self.constant_data["chance"], dtype=str)  # of version 0.2 or before
+        boards = self.constant_data.get("leaderboard", none)
+        return dict(zip(self.benchmarks, boards.values.astype(str)))
 
     def __repr__(self) -> str:
         sizes = self.tree["posterior"].sizes
@@ -290,9 +298,11 @@ class PosteriorDraws(Drawn):
     def slim(self, draws: int = 1000) -> Self:
         """A smaller posterior for shipping: fewer draws, fewer digits, the same verdict.
 
-        Draws are thinned evenly within chains to at least `draws` in all and rounded to
-        9 significant bits (0.2%: below 0.04 posterior standard deviations for nearly
-        all). The diagnostics of the full fit travel along and are reported as such.
+        Draws are thinned evenly within chains to at least `draws` in all. Effects of families
+        and models are rounded to at most a 32nd of their posterior standard deviation, all
+        else to 9 significant bits. Residuals that no score tells of are left out; they are
+        drawn again, given the rest, when the file is loaded. The diagnostics of the full fit
+        travel along and are reported as such.
 
         Parameters
         ----------
@@ -304,7 +314,17 @@ class PosteriorDraws(Drawn):
         DataError
             If there are fewer than `draws`.
         """
-        return type(self)(self._slimmed(draws), self.spec)
+        tree = self._slimmed(draws)
+        seed = int(self.attrs.get("seed", 0))
+        tree["posterior"] = xr.DataTree(untold.left_out(tree, self.spec))
+        tree["posterior"] = xr.DataTree(untold.filled_in(tree, self.spec, seed))
+        tree.attrs["untold"] = seed
+        return type(self)(tree, self.spec)
+
+    def _written(self) -> xr.Dataset:
+        if "untold" in self.tree.attrs:
+            return untold.left_out(self.tree, self.spec)
+        return super()._written()
 
 
 def draws_together(array: np.ndarray) -> np.ndarray:

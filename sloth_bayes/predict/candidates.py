@@ -277,9 +277,7 @@ def unfounded(post: PosteriorDraws, rows: pd.DataFrame, benchmarks: list[str]) -
                     f"no {kind} model has a score on {listed(never)}: the forecast there rests on "
                     "what other kinds of models score"
                 )
-    if "leaderboard" not in post.constant_data:  # a posterior of version 0.2 or before
-        return notes
-    board_of = dict(zip(post.benchmarks, post.constant("leaderboard").astype(str)))
+    board_of = post.leaderboard_of
     of["board"] = of["benchmark"].map(board_of)
     has = of[of["board"] != ""].groupby("board")["model"].agg(set)
     on = of[of["board"] != ""].groupby("lineage")["board"].agg(set)

@@ -269,7 +269,8 @@ def _marked(post: P, tree: xr.DataTree, rows: pd.DataFrame, found: dict[str, Any
     groups = {k: tree[k].to_dataset() for k in ("posterior", "observed_data", "constant_data")}
     tree = xr.DataTree.from_dict({**groups, "convergence": verdict.to_dataset()})
     tree.attrs = {
-        **post.tree.attrs,
+        # a file has every draw: they are no longer those that the seed gives
+        **{name: value for name, value in post.tree.attrs.items() if name != "untold"},
         "n_scores": int(tree["observed_data"].sizes["observation"]),
         "conditioned": json.dumps([*post.attrs.get("conditioned", []), note]),
     }
