@@ -24,7 +24,7 @@ from .predict.condition import condition
 from .predict.forecast import forecast
 from .skills.find import skills
 from .support.files import user_path
-from .support.shipped import shipped
+from .support.shipped import POSTERIOR, shipped
 from .table.leaderboard import Leaderboard
 from .tasks.downstream import downstream
 from .tasks.passk import pass_at_k
@@ -85,7 +85,7 @@ class Sloth(Spec):
         --------
         >>> import jax, sloth_bayes as sb
         >>> from numpyro.infer import Predictive
-        >>> data = sb.load_dataset().select(benchmarks=["MMLU", "HellaSwag"])
+        >>> data = sb.load_dataset("open_llm_leaderboard").select(benchmarks=["MMLU", "HellaSwag"])
         >>> model, (arrays, score) = sb.Sloth(n_skills=1).model(data)
         >>> drawn = Predictive(model, num_samples=3)(jax.random.PRNGKey(0), arrays)
         >>> drawn["score"].shape == (3, len(score))
@@ -106,14 +106,15 @@ class Sloth(Spec):
         return Posterior(sample_prior(self, data, draws=draws, seed=seed).tree, self)
 
 
-def load(name: str | Path = "leaderboard") -> Posterior:
+def load(name: str | Path = POSTERIOR) -> Posterior:
     """Load a posterior that ships, or one that was saved.
 
     Parameters
     ----------
     name
         A path (it has a separator or ends in ``.nc``), or the name of a posterior that
-        ships: ``"leaderboard"``.
+        ships: ``"open"``, of every open leaderboard at once (the default), or
+        ``"leaderboard"``, of the table of the published law.
 
     Raises
     ------

@@ -216,7 +216,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     warnings.simplefilter("ignore")
-    data = sb.load_dataset()
+    data = sb.load_dataset("open_llm_leaderboard")
     families = given.only.split(",") if given.only else chosen(data, given.families)
     options = {k: v for k in ("draws", "warmup") if (v := getattr(given, k)) is not None}
 

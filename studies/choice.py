@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--method", choices=["svi", "nuts"], default="nuts")
     parser.add_argument("--only", default=",".join(VARIANTS))
     arguments = parser.parse_args()
-    data = sb.load_dataset()
+    data = sb.load_dataset("open_llm_leaderboard")
     chosen = folds(data, together=arguments.method == "nuts")
     rows, first = [], None
     for name in arguments.only.split(","):

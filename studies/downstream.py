@@ -175,9 +175,9 @@ def conditioned(out: Path) -> sb.Posterior:
 def llama(out: Path) -> tuple[list[dict], list[Downstream]]:
     """HumanEval and EQ-Bench."""
     post = refit(out)
-    table = sb.load_dataset().frame.set_index("model")
+    table = sb.load_dataset("open_llm_leaderboard").frame.set_index("model")
     rows, tasks = [], []
-    data = sb.load_dataset().select(benchmarks=V1)
+    data = sb.load_dataset("open_llm_leaderboard").select(benchmarks=V1)
     wide = table.loc[post.models, V1].dropna(how="all")
     pcs, project = components(wide)
     complete = wide.dropna().index
@@ -229,7 +229,7 @@ def agents(out: Path) -> tuple[list[dict], list[Downstream]]:
 
 def _leaderboard(post: sb.Posterior, without: pd.Index) -> pd.DataFrame:
     """Scores of the first leaderboard that ship, of models that are not in `without`."""
-    table = sb.load_dataset().frame.set_index("model")
+    table = sb.load_dataset("open_llm_leaderboard").frame.set_index("model")
     keep = [m for m in post.models if m in table.index and m not in without]
     return table.loc[keep, V1].dropna(how="all")
 
@@ -237,7 +237,7 @@ def _leaderboard(post: sb.Posterior, without: pd.Index) -> pd.DataFrame:
 def big_bench(out: Path) -> tuple[list[dict], list[Downstream]]:
     """The emergent tasks, from weak models to strong ones."""
     post = sb.load("leaderboard")
-    table = sb.load_dataset().frame.set_index("model")
+    table = sb.load_dataset("open_llm_leaderboard").frame.set_index("model")
     pcs, _ = components(_leaderboard(post, pd.Index([])))
     log_flops = flops(table)
     rows, tasks = [], []
@@ -262,7 +262,7 @@ def big_bench(out: Path) -> tuple[list[dict], list[Downstream]]:
 def rehearse() -> pd.DataFrame:
     """BIG-bench from the weaker training rows to the stronger ones; no held-out row is used."""
     post = sb.load("leaderboard")
-    log_flops = flops(sb.load_dataset().frame.set_index("model"))
+    log_flops = flops(sb.load_dataset("open_llm_leaderboard").frame.set_index("model"))
     weak = [m for m in post.models if log_flops[m] <= np.log(FLOPS) + 1e-6]
     data = sb.load_downstream()
     data = data[(data["group"] == "BIG-bench") & data["model"].isin(weak)]

@@ -68,7 +68,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def cases() -> Iterator[tuple[str, sb.Sloth, sb.Leaderboard]]:
     """Names, specifications and tables."""
-    whole = sb.load_dataset()
+    whole = sb.load_dataset("open_llm_leaderboard")
     frame = whole.frame
     # Of every kind: rows of known and of unknown size or tokens.
     models = list(frame["model"].iloc[np.linspace(0, len(frame) - 1, FEW).round().astype(int)])

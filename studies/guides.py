@@ -28,7 +28,7 @@ from sloth_bayes.publish.card import apart
 def one(moves: int, seed: int) -> dict[str, Any]:
     """Fit and compare."""
     warnings.simplefilter("ignore")
-    exact, data = sb.load("leaderboard"), sb.load_dataset()
+    exact, data = sb.load("leaderboard"), sb.load_dataset("open_llm_leaderboard")
     begun = time.perf_counter()
     post = sb.Sloth().fit(
         data, method="svi", chains=1, draws=1000, moves=moves, seed=seed, progress=False

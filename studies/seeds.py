@@ -58,7 +58,7 @@ def one(seed: int, method: str, keep: Path | None) -> dict[str, Any]:
     import sloth_bayes as sb
 
     warnings.simplefilter("ignore")
-    data = sb.load_dataset()
+    data = sb.load_dataset("open_llm_leaderboard")
     begun = time.perf_counter()
     post = sb.Sloth().fit(data, method=method, seed=seed, progress=False)
     seconds = time.perf_counter() - begun

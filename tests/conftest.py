@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import hashlib
+import pickle
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from filelock import FileLock
 
 import sloth_bayes as sb
 
@@ -122,8 +129,30 @@ def tiny_spec() -> sb.Sloth:
 
 
 @pytest.fixture(scope="session")
-def tiny_truth(tiny_spec: sb.Sloth) -> Truth:
-    return simulate(tiny_spec, seed=3)
+def once(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Makes a thing once for all processes and runs on the same code; the others read its file."""
+    package = Path(sb.__file__).parent
+    parts = [platform.python_version(), version("jax"), Path(__file__).read_text("utf-8")]
+    parts += [path.read_text("utf-8") for path in sorted(package.rglob("*.py"))]
+    digest = hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+    root = request.config.cache.mkdir(f"fits-{digest}")
+
+    def made(name: str, make: Callable[[Path], Any], read: Callable[[Path], Any]) -> Any:
+        path = root / name
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                make(path)
+        return read(path)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def tiny_truth(tiny_spec: sb.Sloth, once: Callable[..., Any]) -> Truth:
+    def make(path: Path) -> None:
+        path.write_bytes(pickle.dumps(simulate(tiny_spec, seed=3)))
+
+    return once("truth.pickle", make, lambda path: pickle.loads(path.read_bytes()))
 
 
 @pytest.fixture(scope="session")
@@ -132,14 +161,20 @@ def tiny_table(tiny_truth: Truth) -> sb.Leaderboard:
 
 
 @pytest.fixture(scope="session")
-def tiny_posterior(tiny_spec: sb.Sloth, tiny_table: sb.Leaderboard) -> sb.Posterior:
+def tiny_posterior(
+    tiny_spec: sb.Sloth, tiny_table: sb.Leaderboard, once: Callable[..., Any]
+) -> sb.Posterior:
     """NUTS, long enough for sensible numbers, not for convergence."""
-    return tiny_spec.fit(tiny_table, seed=1, **FIT)
+    return once(
+        "nuts.nc", lambda path: tiny_spec.fit(tiny_table, seed=1, **FIT).save(path), sb.load
+    )
 
 
 @pytest.fixture(scope="session")
-def tiny_svi(tiny_spec: sb.Sloth, tiny_table: sb.Leaderboard) -> sb.Posterior:
-    return tiny_spec.fit(tiny_table, **QUICK)
+def tiny_svi(
+    tiny_spec: sb.Sloth, tiny_table: sb.Leaderboard, once: Callable[..., Any]
+) -> sb.Posterior:
+    return once("svi.nc", lambda path: tiny_spec.fit(tiny_table, **QUICK).save(path), sb.load)
 
 
 @pytest.fixture(scope="session")

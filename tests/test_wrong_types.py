@@ -12,7 +12,7 @@ import sloth_bayes as sb
 from sloth_bayes.errors import SlothBayesError
 
 POST = sb.load("leaderboard")
-TABLE = sb.load_dataset().select(benchmarks=["MMLU", "HellaSwag"])
+TABLE = sb.load_dataset("open_llm_leaderboard").select(benchmarks=["MMLU", "HellaSwag"])
 NEW = sb.candidates("qwen2", 7.0, 7.0)
 WRONG = [None, 3, -1, 2.5, True, "?", b"?", [3], {"a": 1}, (), object(), pd.DataFrame({"a": [1]})]
 SKIPPED = {"progress", "ax", "options"}

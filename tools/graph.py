@@ -23,7 +23,7 @@ PICTURE = Path(__file__).parents[1] / "docs" / "graph.svg"
 
 def source(spec: sb.Sloth | None = None) -> str:
     """The graph of a specification on the table that ships, in Graphviz's language."""
-    model, arguments = (spec or sb.Sloth()).model(sb.load_dataset())
+    model, arguments = (spec or sb.Sloth()).model(sb.load_dataset("open_llm_leaderboard"))
     graph = numpyro.render_model(model, model_args=arguments, render_distributions=False)
     graph.attr(rankdir="TB", nodesep="0.15", ranksep="0.5")
     graph.attr("node", fontname="Helvetica", fontsize="11")

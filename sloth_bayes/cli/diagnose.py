@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..support.shipped import POSTERIOR
 from .options import AsJson, PosteriorName, command
 from .output import Output, cells, console, plain_table
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @command
 def diagnose(
-    posterior: PosteriorName = "leaderboard",
+    posterior: PosteriorName = POSTERIOR,
     top: Annotated[int, typer.Option(min=0), "How many of the worst quantities."] = 10,
     as_json: AsJson = False,
 ) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..errors import DataError
+from ..support.shipped import POSTERIOR
 from .options import AsCsv, AsJson, Plot, PosteriorName, Seed, check_folder
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class Output:
 class PosteriorOutput(Output):
     """The output of a verb that asks a posterior, and which one."""
 
-    posterior: PosteriorName = "leaderboard"
+    posterior: PosteriorName = POSTERIOR
     seed: Seed = 0
 
     def load(self) -> Posterior:
@@ -215,7 +216,7 @@ def unconverged(post: PosteriorDraws, fitted: bool | None, name: str) -> list[st
         return []
     if fitted is not False:
         return [post.diagnostics().messages[0]]
-    ask = "" if name == "leaderboard" else f" --posterior {name}"
+    ask = "" if name == POSTERIOR else f" --posterior {name}"
     return [f"posterior {name!r} has not converged: see sloth-bayes diagnose{ask}"]
 
 

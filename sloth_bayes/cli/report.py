@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import DataError, FileFormatError
+from ..support.shipped import POSTERIOR
 from .options import PosteriorName, Seed, check_folder, command
 from .output import leave, no_window, say
 from .request import Files, Request, made, said_elsewhere
@@ -24,7 +25,7 @@ def report(
     out: Annotated[Path | None, "FILE", "The report to write, .html."] = None,
     request: Request,
     files: Files,
-    posterior: PosteriorName = "leaderboard",
+    posterior: PosteriorName = POSTERIOR,
     seed: Seed = 0,
 ) -> None:
     """A forecast as one HTML file: tables, plots, diagnostics, and what was assumed.

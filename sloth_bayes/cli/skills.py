@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from ..errors import DataError, check_known
+from ..support.shipped import POSTERIOR
 from .options import Instruct, Names, PosteriorName, Probs, Seed, command, split
 from .output import (
     Output,
@@ -44,7 +45,7 @@ _HELP = {
 @command
 def skills(
     *,
-    posterior: PosteriorName = "leaderboard",
+    posterior: PosteriorName = POSTERIOR,
     rotation: Annotated[
         str, "NAME", "geomin, quartimin, oblimin, promax, varimax, or none at all."
     ] = "geomin",

@@ -110,7 +110,7 @@ def evaluate(
     Examples
     --------
     >>> import sloth_bayes as sb
-    >>> table = sb.load_dataset(corrected=False)
+    >>> table = sb.load_dataset("open_llm_leaderboard", corrected=False)
     >>> found = sb.baselines.evaluate("PCA+FLOPs d=2 (Ruan)", table)
     >>> float(found.summary().loc[("lb_v1", 1), "mae"].round(1))
     6.0

@@ -79,7 +79,7 @@ def cross_validate(
         The specification.
     data
         The table. The published protocol is compared with published errors on the
-        published values, ``load_dataset(corrected=False)``.
+        published values, ``load_dataset("open_llm_leaderboard", corrected=False)``.
     protocol
         ``"published"``, ``"lineage"``, ``"family"`` or a month (see
         :func:`sloth_bayes.evaluate.protocols.named`), or folds of your own.
@@ -129,7 +129,8 @@ def cross_validate(
     Examples
     --------
     >>> import sloth_bayes as sb
-    >>> data = sb.load_dataset().select(benchmarks=["MMLU", "ARC", "HellaSwag"])
+    >>> data = sb.load_dataset("open_llm_leaderboard")
+    >>> data = data.select(benchmarks=["MMLU", "ARC", "HellaSwag"])
     >>> folds = sb.protocols.leave_group_out(data, {"llama-2": "llama-2"})
     >>> found = sb.cross_validate(sb.Sloth(n_skills=1), data, folds, steps=100, progress=False)
     >>> len(found.frame)  # two models, three benchmarks

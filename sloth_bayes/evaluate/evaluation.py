@@ -51,7 +51,7 @@ class Evaluation:
     Examples
     --------
     >>> import sloth_bayes as sb
-    >>> data = sb.load_dataset().select(benchmarks=["MMLU", "HellaSwag"])
+    >>> data = sb.load_dataset("open_llm_leaderboard").select(benchmarks=["MMLU", "HellaSwag"])
     >>> folds = sb.protocols.leave_group_out(data, {"qwen": "qwen"}, n_observed=2)
     >>> found = sb.cross_validate(sb.Sloth(n_skills=1), data, folds, steps=50, progress=False)
     >>> found.frame["model"].tolist()

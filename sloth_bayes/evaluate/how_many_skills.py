@@ -18,6 +18,7 @@ from ..errors import DataError, FileFormatError, SpecError
 from ..law.spec import Spec
 from ..posterior.base import merge_chains
 from ..support.files import atomic_path, user_path
+from ..support.shipped import PUBLISHED
 from ..table.leaderboard import Leaderboard, load_dataset
 from . import protocols
 
@@ -116,7 +117,7 @@ def how_many_skills(
     Examples
     --------
     >>> import sloth_bayes as sb
-    >>> data = sb.load_dataset().select(benchmarks=["MMLU", "HellaSwag"])
+    >>> data = sb.load_dataset("open_llm_leaderboard").select(benchmarks=["MMLU", "HellaSwag"])
     >>> folds = sb.protocols.leave_group_out(data, {"qwen": "qwen"}, n_observed=2)
     >>> found = sb.how_many_skills(
     ...     data, n_skills=[1], folds=folds, progress=False,
@@ -127,7 +128,7 @@ def how_many_skills(
     """
     from .cross_validate import cross_validate
 
-    data = load_dataset() if data is None else data
+    data = load_dataset(PUBLISHED) if data is None else data
     spec = Spec() if spec is None else spec
     numbers = _checked(n_skills, spec, len(data.benchmark_names))
     if folds is None:

@@ -102,7 +102,8 @@ def named(
     Examples
     --------
     >>> import sloth_bayes as sb
-    >>> [fold.key for fold in sb.protocols.named(sb.load_dataset(), "2024-03")]
+    >>> data = sb.load_dataset("open_llm_leaderboard")
+    >>> [fold.key for fold in sb.protocols.named(data, "2024-03")]
     ['time split/1/2024-03']
     """
     check_known("way to hide", [hide], _HIDE)
@@ -130,7 +131,7 @@ def published(data: Leaderboard, hide: Hide = "strict") -> tuple[Fold, ...]:
     ----------
     data
         The table, with the published values for a comparison with published errors:
-        ``load_dataset(corrected=False)``.
+        ``load_dataset("open_llm_leaderboard", corrected=False)``.
     hide
         ``"strict"``: in a fold every row of a test model's lineage is hidden on all
         benchmarks, save the observed models and the rows that the published protocol
@@ -145,7 +146,7 @@ def published(data: Leaderboard, hide: Hide = "strict") -> tuple[Fold, ...]:
     Examples
     --------
     >>> import sloth_bayes as sb
-    >>> folds = sb.protocols.published(sb.load_dataset(corrected=False))
+    >>> folds = sb.protocols.published(sb.load_dataset("open_llm_leaderboard", corrected=False))
     >>> len(folds), folds[0].key
     (73, 'lb_v1/1/bloom')
     """
@@ -211,7 +212,8 @@ def leave_group_out(
     Examples
     --------
     >>> import sloth_bayes as sb
-    >>> [fold] = sb.protocols.leave_group_out(sb.load_dataset(), {"llama-2": "llama-2"})
+    >>> data = sb.load_dataset("open_llm_leaderboard")
+    >>> [fold] = sb.protocols.leave_group_out(data, {"llama-2": "llama-2"})
     >>> fold.observed, len(fold.test)
     (('llama-2-7b',), 2)
     """
@@ -248,7 +250,7 @@ def never_tested(data: Leaderboard) -> dict[str, str]:
     Examples
     --------
     >>> import sloth_bayes as sb
-    >>> "llama-2" in sb.protocols.never_tested(sb.load_dataset())
+    >>> "llama-2" in sb.protocols.never_tested(sb.load_dataset("open_llm_leaderboard"))
     False
     """
     settings = _protocol()["test_families"].values()
@@ -289,7 +291,7 @@ def time_split(
     Examples
     --------
     >>> import sloth_bayes as sb
-    >>> [fold] = sb.protocols.time_split(sb.load_dataset(), "2024-03")
+    >>> [fold] = sb.protocols.time_split(sb.load_dataset("open_llm_leaderboard"), "2024-03")
     >>> set(fold.observed) & set(fold.test)
     set()
     """

@@ -16,6 +16,7 @@ import pandas as pd
 from ..law.spec import Spec
 from ..support.files import new_file, user_path
 from ..support.frames import listed
+from ..support.shipped import PUBLISHED
 from ..table.leaderboard import load_dataset
 from . import baselines
 from .evaluation import KEY, Evaluation, fold_errors, paired, published_errors
@@ -110,7 +111,7 @@ def run(
     from .cross_validate import cross_validate
 
     out = user_path(out)
-    as_published, corrected = load_dataset(corrected=False), load_dataset()
+    as_published, corrected = (load_dataset(PUBLISHED, corrected=c) for c in (False, True))
     parts: dict[str, Evaluation] = {}
     options |= {"method": method, "seed": seed, "progress": progress}
     for name, (words, protocol, hide) in PARTS.items():
@@ -158,7 +159,7 @@ def by_benchmark(
     pandas.DataFrame
         setting, n_observed, fold, benchmark, mae (points), method.
     """
-    data = load_dataset(corrected=False)
+    data = load_dataset(PUBLISHED, corrected=False)
 
     def errors(i: int, name: str) -> pd.DataFrame:
         say(f"by benchmark: {name}")

@@ -115,7 +115,7 @@ def fit(
     Examples
     --------
     >>> import sloth_bayes as sb
-    >>> data = sb.load_dataset().select(benchmarks=["MMLU", "HellaSwag"])
+    >>> data = sb.load_dataset("open_llm_leaderboard").select(benchmarks=["MMLU", "HellaSwag"])
     >>> sb.Sloth(n_skills=1).fit(data, method="svi", steps=50, draws=25).n_draws
     100
     """

@@ -15,7 +15,7 @@ import pandas as pd
 from ..errors import DataError, DataWarning, unknown
 from ..support.checks import is_number
 from ..support.files import read_cells
-from ..support.shipped import DEFAULT, dataset_folder
+from ..support.shipped import DEFAULT, PUBLISHED, dataset_folder
 from .columns import FURTHER, META, holds_numbers
 
 # What other tables call a benchmark that ships, where its name alone does not reveal it
@@ -98,8 +98,9 @@ def settings(name: str) -> dict[str, str]:
 
 
 def known_benchmarks() -> dict[str, Benchmark]:
-    """Those of the Open LLM Leaderboard, by name."""
-    return {b.name: b for b in read_benchmarks(DEFAULT)}
+    """Those that ship, by name: of the Open LLM Leaderboard as it was published, then all."""
+    tables = (read_benchmarks(name) for name in (DEFAULT, PUBLISHED))
+    return {b.name: b for table in tables for b in table}
 
 
 def described(name: str, scores: np.ndarray) -> Benchmark:

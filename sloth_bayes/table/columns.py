@@ -123,7 +123,7 @@ def kinds(df: pd.DataFrame, model: Sequence[str], tuned: np.ndarray) -> np.ndarr
     cells = df.get("kind", [None] * len(df))
     known = dict(zip(KINDS, KINDS))
     read = _read(cells, "kind", model, lambda c: known[str(c).strip().lower()], "", problem)
-    found = [kind or KINDS[flag] for kind, flag in zip(read, tuned)]
+    found = [kind or KINDS[int(flag)] for kind, flag in zip(read, tuned)]
     said = ~pd.Series(list(df.get("instruct", [None] * len(df)))).map(_is_missing).to_numpy(bool)
     for name, kind, flag, told in zip(model, found, tuned, said):
         if told and (kind != "base") != flag:
@@ -135,7 +135,7 @@ def kinds(df: pd.DataFrame, model: Sequence[str], tuned: np.ndarray) -> np.ndarr
 
 
 def totals(df: pd.DataFrame, active: np.ndarray, model: Sequence[str]) -> np.ndarray:
-    """Total parameters, NaN where they are not said: those of a dense model are all active."""
+    """Total parameters of mixtures of experts, NaN of others: of a dense model all are active."""
     if "total_params_b" not in df:
         return np.full(len(df), np.nan)
     found = amounts(df, "total_params_b", model)
@@ -145,7 +145,7 @@ def totals(df: pd.DataFrame, active: np.ndarray, model: Sequence[str]) -> np.nda
                 f"total_params_b of model {name!r} is {value:g}, less than its params_b, {used:g}: "
                 "params_b are the parameters that a token passes through, of all there are."
             )
-    return found
+    return np.where(found == active, np.nan, found)
 
 
 def amounts(df: pd.DataFrame, column: str, model: Sequence[str]) -> np.ndarray:

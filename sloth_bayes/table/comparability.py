@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..support.files import read_cells
-from ..support.shipped import DEFAULT, dataset_folder
+from ..support.shipped import PUBLISHED, dataset_folder
 from .benchmarks import known_benchmarks
 from .readings import number
 
@@ -48,7 +48,7 @@ def rules() -> pd.DataFrame:
     >>> sorted(rules()["verdict"].unique())
     ['agrees', 'another', 'shifts']
     """
-    return read_cells(dataset_folder(DEFAULT) / "comparability.csv")
+    return read_cells(dataset_folder(PUBLISHED) / "comparability.csv")
 
 
 def judge(benchmark: str, task: str, settings: Mapping[str, str]) -> Verdict:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from ..errors import DataError
 from ..support.files import read_cells
-from ..support.shipped import DEFAULT, dataset_folder
+from ..support.shipped import PUBLISHED, dataset_folder
 from ..support.words import counted
 from .harness import known_tasks
 from .readings import Gathered, Reading, number
@@ -60,7 +60,7 @@ def other_tasks() -> pd.DataFrame:
     >>> sorted(set(other_tasks()["harness"]))
     ['HELM', 'Inspect', 'OpenCompass', 'lighteval']
     """
-    return read_cells(dataset_folder(DEFAULT) / "other_tasks.csv").astype({"shots": int})
+    return read_cells(dataset_folder(PUBLISHED) / "other_tasks.csv").astype({"shots": int})
 
 
 @functools.cache

@@ -20,7 +20,7 @@ import pandas as pd
 
 from ..errors import DataError, FileFormatError
 from ..support.files import read_cells
-from ..support.shipped import DEFAULT, dataset_folder
+from ..support.shipped import PUBLISHED, dataset_folder
 from ..support.spelling import other_unit, what_to_write
 from ..support.words import counted
 from .benchmarks import near_named, said_of_near
@@ -172,7 +172,7 @@ def _named_shots(column: str) -> int | None:
 @functools.cache
 def _leaderboard_shots() -> dict[str, int]:
     """The leaderboards' own, by benchmark."""
-    table = read_cells(dataset_folder(DEFAULT) / "benchmarks.csv")
+    table = read_cells(dataset_folder(PUBLISHED) / "benchmarks.csv")
     return dict(zip(table["name"], table["shots"].astype(int)))
 
 
@@ -188,14 +188,14 @@ def _export_columns(path: Path, headers: Mapping[str, str]) -> tuple[str, list[A
             f"{path} is no export of the Open LLM Leaderboard, which has a column 'Average', nor "
             f"a table with the columns {', '.join(own)}."
         )
-    table = read_cells(dataset_folder(DEFAULT) / "exports.csv")
+    table = read_cells(dataset_folder(PUBLISHED) / "exports.csv")
     specs = table[table["format"] == kind].itertuples(index=False)
     known = [spec for spec in specs if _header(spec.column) in headers]
     if not known:
         near = near_named(headers.values(), ())
         raise FileFormatError(
             f"{path} has no benchmark of the leaderboards, which are "
-            f"{', '.join(load_dataset().benchmark_names)}"
+            f"{', '.join(load_dataset(PUBLISHED).benchmark_names)}"
             + (f"; {said_of_near(near)}." if near else ".")
         )
     return kind, known

@@ -18,7 +18,7 @@ import pandas as pd
 
 from ..errors import DataError
 from ..support.files import read_cells
-from ..support.shipped import DEFAULT, dataset_folder
+from ..support.shipped import PUBLISHED, dataset_folder
 from ..support.words import counted
 from .benchmarks import resembled
 from .comparability import judge
@@ -49,7 +49,7 @@ def known_tasks() -> pd.DataFrame:
     >>> tasks.loc["arc_challenge", ["benchmark", "metric"]].tolist(), tasks.at["hellaswag", "shots"]
     (['ARC', 'acc_norm'], np.int64(10))
     """
-    return read_cells(dataset_folder(DEFAULT) / "tasks.csv").astype({"shots": int})
+    return read_cells(dataset_folder(PUBLISHED) / "tasks.csv").astype({"shots": int})
 
 
 @functools.cache

@@ -24,7 +24,7 @@ import pandas as pd
 from ..errors import DataError, UnknownNameError, check_known
 from ..support.files import new_file, read_cells, user_path
 from ..support.frames import as_pandas
-from ..support.shipped import DEFAULT, dataset_folder, dataset_names
+from ..support.shipped import DEFAULT, PUBLISHED, dataset_folder, dataset_names
 from ..support.types import checked
 from ..support.words import counted
 from . import columns as _columns
@@ -53,7 +53,7 @@ class Leaderboard:
 
     Examples
     --------
-    >>> data = load_dataset()
+    >>> data = load_dataset("open_llm_leaderboard")
     >>> data
     <Leaderboard 'open_llm_leaderboard': 188 models, 69 families, 12 benchmarks, 1638 scores>
     >>> data.select(families="qwen2", benchmarks=["MMLU", "BBH"]).models
@@ -290,7 +290,7 @@ class Leaderboard:
 
         Examples
         --------
-        >>> load_dataset().shared_models().loc["v1", "v2"]
+        >>> load_dataset("open_llm_leaderboard").shared_models().loc["v1", "v2"]
         np.int64(85)
         """
         boards = list(dict.fromkeys(b.leaderboard for b in self._benchmarks if b.leaderboard))
@@ -331,7 +331,8 @@ class Leaderboard:
 
         Examples
         --------
-        >>> load_dataset().select(families=["pythia", "olmo"], benchmarks="MMLU")
+        >>> data = load_dataset("open_llm_leaderboard")
+        >>> data.select(families=["pythia", "olmo"], benchmarks="MMLU")
         <Leaderboard 'open_llm_leaderboard': 10 models, 2 families, 1 benchmark, 10 scores>
         """
         keep = np.ones(len(self), dtype=bool)
@@ -375,7 +376,7 @@ class Leaderboard:
         --------
         >>> new = pd.DataFrame({"model": ["mine-7b"], "family": "mine", "params_b": 7.0,
         ...                     "tokens_t": 2.0, "MMLU": 0.5})
-        >>> len(load_dataset().with_rows(new))
+        >>> len(load_dataset("open_llm_leaderboard").with_rows(new))
         189
         """
         present = [b for b in self._benchmarks if b.name in df.columns]
@@ -391,6 +392,9 @@ class Leaderboard:
         parts = [t.described[[*META, *further, *t.benchmark_names]] for t in (self, added)]
         frame = pd.concat(parts, ignore_index=True)
         frame = frame[[*META, *further, *self.benchmark_names]]
+        if "total_params_b" in frame:
+            dense = frame["total_params_b"] == frame["params_b"]
+            frame["total_params_b"] = frame["total_params_b"].mask(dense)
         _columns.reject_duplicates(frame["model"])
         _columns.reject_split(frame["family"], frame["lineage"])
         return replace(self, _frame=frame, _releases={**self._releases, **added.releases.dropna()})
@@ -505,10 +509,11 @@ def load_dataset(name: str = DEFAULT, corrected: bool = True) -> Leaderboard:
 
     Examples
     --------
-    >>> sizes = load_dataset().frame.set_index("model")["params_b"]
-    >>> published = load_dataset(corrected=False).frame.set_index("model")["params_b"]
-    >>> sizes["stablelm-2-1_6b"], published["stablelm-2-1_6b"]
-    (np.float64(1.6), np.float64(6.0))
+    >>> for corrected in (True, False):
+    ...     frame = load_dataset("open_llm_leaderboard", corrected).frame
+    ...     print(frame.set_index("model").loc["stablelm-2-1_6b", "params_b"])
+    1.6
+    6.0
     """
     folder = dataset_folder(name)
     table = read_cells(folder / "models.csv")
@@ -522,7 +527,7 @@ def load_dataset(name: str = DEFAULT, corrected: bool = True) -> Leaderboard:
 
 
 @checked
-def load_subscores(name: str = DEFAULT) -> pd.DataFrame:
+def load_subscores(name: str = PUBLISHED) -> pd.DataFrame:
     """The sub-scores behind the headline scores of a data set that ships.
 
     Parameters
@@ -547,7 +552,7 @@ def load_subscores(name: str = DEFAULT) -> pd.DataFrame:
     """
     path = dataset_folder(name) / "subscores.csv"
     if not path.exists():
-        raise DataError(f"data set {name!r} has no sub-scores; {DEFAULT!r} has.")
+        raise DataError(f"data set {name!r} has no sub-scores; {PUBLISHED!r} has.")
     table = read_cells(path)
     return table.assign(score=table["score"].astype(float))
 
@@ -570,7 +575,8 @@ def load_corrections(name: str = DEFAULT) -> pd.DataFrame:
 
     Examples
     --------
-    >>> load_corrections().query("model == 'bloom-7b1'")[["column", "from", "to"]].values.tolist()
+    >>> rows = load_corrections("open_llm_leaderboard").query("model == 'bloom-7b1'")
+    >>> rows[["column", "from", "to"]].values.tolist()
     [['params_b', '7', '7.1']]
     """
     return read_cells(dataset_folder(name) / "corrections.csv")

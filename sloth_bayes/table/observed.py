@@ -20,6 +20,7 @@ import pandas as pd
 
 from ..errors import DataError, FileFormatError, check_known, spelled_alike, unknown
 from ..support.files import user_path
+from ..support.shipped import PUBLISHED
 from ..support.types import checked
 from ..support.words import counted
 from . import elsewhere, evaluations, harness
@@ -369,7 +370,7 @@ def _assemble(out: Gathered, allow_mismatch: bool) -> list[Reading]:
         groups[reading.model, reading.benchmark].append(reading)
     used = []
     models = dict.fromkeys(model for model, _ in groups)
-    for model, benchmark in itertools.product(models, load_dataset().benchmark_names):
+    for model, benchmark in itertools.product(models, load_dataset(PUBLISHED).benchmark_names):
         readings = groups.get((model, benchmark), [])
         fit = [r for r in readings if allow_mismatch or not r.flaws]
         newest = _newest(out, fit)
@@ -478,7 +479,7 @@ def _frame(
     """Readings as rows of a table, with what the user knows of the models."""
     models = list(dict.fromkeys(reading.model for reading in used))
     if not models:
-        return load_dataset().frame.iloc[:0, :7]
+        return load_dataset(PUBLISHED).frame.iloc[:0, :7]
     sizes = _amounts("params_b", params_b, models, out)
     tokens = _amounts("tokens_t", tokens_t, models, out)
     table = load_dataset().frame
@@ -528,7 +529,7 @@ def _frame(
         )
     frame = pd.DataFrame(rows)
     return Leaderboard.from_frame(
-        frame, [b for b in load_dataset().benchmark_names if b in frame]
+        frame, [b for b in load_dataset(PUBLISHED).benchmark_names if b in frame]
     ).frame
 
 

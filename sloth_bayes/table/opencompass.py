@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import DataError, FileFormatError
 from ..support.files import read_cells
-from ..support.shipped import DEFAULT, dataset_folder
+from ..support.shipped import PUBLISHED, dataset_folder
 from . import elsewhere
 from .readings import Gathered, number
 
@@ -32,7 +32,7 @@ def owns(path: Path) -> bool:
 
 @functools.cache
 def _shots() -> dict[tuple[str, str], int]:
-    table = read_cells(dataset_folder(DEFAULT) / "opencompass_versions.csv")
+    table = read_cells(dataset_folder(PUBLISHED) / "opencompass_versions.csv")
     return {(row.dataset, row.version): int(row.shots) for row in table.itertuples(index=False)}
 
 

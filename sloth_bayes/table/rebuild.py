@@ -16,7 +16,7 @@ import pandas as pd
 
 from ..errors import DataError, FileFormatError
 from ..support.files import new_file, read_cells, user_path
-from ..support.shipped import DEFAULT, checkout, shipped
+from ..support.shipped import PUBLISHED, checkout, shipped
 from . import open_models
 from .headline import headline
 
@@ -88,8 +88,8 @@ def build(out: str | Path | None = None, raw: str | Path | None = None) -> list[
         out = root / "data"
     sources = shipped("data")
     raw = user_path(raw) if raw is not None else sources / "raw"
-    rows = _read(raw / DEFAULT / "sloth_data_v2.csv")
-    folder, joint = user_path(out) / DEFAULT, user_path(out) / open_models.NAME
+    rows = _read(raw / PUBLISHED / "sloth_data_v2.csv")
+    folder, joint = user_path(out) / PUBLISHED, user_path(out) / open_models.NAME
     for target in (folder, joint):
         try:
             target.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def build(out: str | Path | None = None, raw: str | Path | None = None) -> list[
             raise FileFormatError(f"cannot write to {target}: {error.strerror}.") from error
     parts = pd.MultiIndex.from_tuples(_parts(rows).values(), names=("benchmark", "subtask"))
     subscores = _long(rows[[*_parts(rows)]].set_axis(parts, axis=1))
-    corrections = read_cells(sources / DEFAULT / "corrections.csv")
+    corrections = read_cells(sources / PUBLISHED / "corrections.csv")
     corrected = set(zip(corrections["model"], corrections["column"]))
     tables = {
         "models.csv": rows[[*_COLUMNS, *_HEADLINES]],

@@ -152,7 +152,7 @@ def fits() -> list[Ratio]:
     from sloth_bayes.infer import fit as inference
 
     jax.config.update("jax_enable_compilation_cache", False)  # that of earlier processes
-    data = sb.load_dataset()
+    data = sb.load_dataset("open_llm_leaderboard")
     small = data.select(benchmarks=SMALL)
     spec, svi = sb.Sloth(n_skills=2), {"method": "svi", "steps": 1000, "starts": 2, "draws": 250}
     nuts = {"chains": 2, "warmup": 100, "draws": 100, "steps": 1000, "starts": 2,

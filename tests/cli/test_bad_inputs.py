@@ -82,7 +82,9 @@ CASES = [
 def folder(tmp_path_factory) -> Path:
     """Files that are damaged, endless or say what cannot be."""
     at = tmp_path_factory.mktemp("bad")
-    sb.load_dataset().select(benchmarks=["MMLU", "HellaSwag"]).to_csv(at / "t.csv")
+    sb.load_dataset("open_llm_leaderboard").select(benchmarks=["MMLU", "HellaSwag"]).to_csv(
+        at / "t.csv"
+    )
     (at / "loop").symlink_to("other-loop")
     (at / "other-loop").symlink_to("loop")
     os.mkfifo(at / "pipe")

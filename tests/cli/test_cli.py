@@ -411,7 +411,7 @@ def test_bad_tables_overwrite_nothing(tmp_path, table, tiny_table):
 
 def test_data_list_and_show():
     assert "open_llm_leaderboard" in run("data", "list").stdout
-    data = sb.load_dataset()
+    data = sb.load_dataset("open_llm_leaderboard")
     shown = run("data", "show", "open_llm_leaderboard").stdout
     assert data.fingerprint in shown
     assert all(b.name in shown for b in data.benchmarks)
@@ -581,6 +581,7 @@ def results(path, task="arc_challenge", shots=25, name="lab/mine-1b"):
     return path
 
 
+@pytest.mark.long
 def test_an_evaluation_file_becomes_a_forecast(tmp_path):
     file = results(tmp_path / "results.json")
     asked = ("forecast", "--observed", file, "--params", 1.1, "--tokens", 0.3, *TARGET)
@@ -595,6 +596,7 @@ def test_an_evaluation_file_becomes_a_forecast(tmp_path):
     assert json.loads(run(*asked, "--json").stdout)["forecast"] == found["forecast"]
 
 
+@pytest.mark.long
 def test_mismatches_are_listed_and_none_left_is_an_error(tmp_path):
     results(tmp_path / "a.json", shots=0)
     asked = ("forecast", "--observed", tmp_path, "--params", 1.1, "--tokens", 0.3, *TARGET)

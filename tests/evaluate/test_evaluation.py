@@ -71,6 +71,7 @@ def test_forecasts_do_not_see_what_is_hidden(found, tiny_spec, tiny_table, folds
             )
 
 
+@pytest.mark.long
 def test_a_seed_settles_every_number_whatever_runs_it(found, tiny_spec, tiny_table, folds):
     same(found, sb.cross_validate(tiny_spec, tiny_table, folds, **QUICK))
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -119,6 +120,7 @@ def test_it_goes_on_where_it_was_interrupted(
         sb.cross_validate(tiny_spec, tiny_table, folds, **options, seed=1)
 
 
+@pytest.mark.long
 def test_draws_of_a_fold_can_be_carried_on(found, tiny_spec, tiny_table, folds, tmp_path):
     kept = {**QUICK, "moves": 2, "out": tmp_path / "kept"}
     moved = sb.cross_validate(tiny_spec, tiny_table, folds, **kept)
@@ -250,7 +252,7 @@ def test_a_law_finds_the_scores_it_generated():
 
 def test_pca_flops_gives_the_authors_errors():
     """Their pipeline is deterministic, so that their own numbers must come out."""
-    table = sb.load_dataset(corrected=False)
+    table = sb.load_dataset("open_llm_leaderboard", corrected=False)
     folds = [f for f in protocols.published(table) if (f.setting, f.n_observed) == ("lb_v2", 1)]
     authors = sb.evaluation.published_errors()
     for d in (1, 2, 3, 4):

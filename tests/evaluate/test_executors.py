@@ -197,7 +197,7 @@ def test_a_task_is_small(monkeypatch):
     coordinates = {"anchor": np.eye(12, dtype="f4"), "information": np.ones(12, "f4")}
     monkeypatch.setattr(cross_validate, "common_coordinates", lambda *a: coordinates)
     with pytest.raises(Stop):
-        sb.cross_validate(sb.Sloth(), sb.load_dataset(corrected=False))
+        sb.cross_validate(sb.Sloth(), sb.load_dataset("open_llm_leaderboard", corrected=False))
     assert len(tasks) == 50
     assert max(len(pickle.dumps(task)) for task in tasks) < 100_000
 
@@ -219,7 +219,7 @@ if sys.argv[1] == "spread":  # as if the devices were accelerators
             return out
         return run if name == "nuts_chunk" else found
     compiled.Functions.ready = watched
-data = sb.load_dataset().select(benchmarks=["MMLU", "HellaSwag"])
+data = sb.load_dataset("open_llm_leaderboard").select(benchmarks=["MMLU", "HellaSwag"])
 for method, more in {"svi": {}, "nuts": {"warmup": 20, "max_tree_depth": 3}}.items():
     post = sb.Sloth(n_skills=1).fit(
         data, method=method, steps=40, starts=2, chains=2, draws=10, progress=False, **more

@@ -12,7 +12,7 @@ from sloth_bayes.evaluate import protocols
 
 @pytest.fixture(scope="module")
 def table() -> sb.Leaderboard:
-    return sb.load_dataset(corrected=False)
+    return sb.load_dataset("open_llm_leaderboard", corrected=False)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_no_model_observed_is_a_family_never_seen(table):
 
 
 def test_a_time_split_trains_on_the_past():
-    table = sb.load_dataset()
+    table = sb.load_dataset("open_llm_leaderboard")
     (fold,) = protocols.time_split(table, "2024-03", n_observed=1)
     released = table.releases
     frame = table.frame.set_index("model")

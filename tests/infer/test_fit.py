@@ -48,6 +48,7 @@ def test_a_seed_settles_every_number(tiny_spec, tiny_table, tiny_svi):
     assert np.isclose(mine, yours).mean() < 0.05
 
 
+@pytest.mark.long
 def test_a_seed_settles_nuts_too(tiny_spec, tiny_table, tiny_posterior):
     assert same_draws(tiny_spec.fit(tiny_table, seed=1, **FIT), tiny_posterior)
 

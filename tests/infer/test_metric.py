@@ -97,9 +97,12 @@ def test_hiding_scores_counts_them_out(tiny_table):
 # -- the metric and its coordinates -------------------------------------------------------
 
 
+@pytest.mark.long
 def test_another_anchor_is_the_same_draw():
     """Scores do not change, the way back is exact, and densities differ by the Jacobian."""
-    data = sb.load_dataset().select(benchmarks=["MMLU", "ARC", "HellaSwag", "GSM8K"])
+    data = sb.load_dataset("open_llm_leaderboard").select(
+        benchmarks=["MMLU", "ARC", "HellaSwag", "GSM8K"]
+    )
     spec = sb.Sloth(n_skills=2)
     old = design(data, spec.inputs).arrays
     n = sizes(spec, old)
@@ -170,6 +173,7 @@ def test_a_normal_posterior_becomes_round_from_few_draws():
     assert np.linalg.matrix_rank(np.cov(draws.T)) < 60
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("n", "rank"), [(60, 10), (400, 10), (400, 30)])
 def test_a_known_covariance_is_found_as_well_as_by_blackjax(n, rank):
     """The same estimator, kept by others: 40 parameters of many scales, six directions apart."""

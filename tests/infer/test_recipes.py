@@ -66,8 +66,8 @@ def test_a_folder_of_ones_own(tmp_path):
 
 def test_published_values_can_be_asked_for(tmp_path):
     published = recipes.load(folder(tmp_path, "[fit]\ncorrected = false\n")).data()
-    assert published == sb.load_dataset(corrected=False)
-    assert published != sb.load_dataset()
+    assert published == sb.load_dataset("open_llm_leaderboard", corrected=False)
+    assert published != sb.load_dataset("open_llm_leaderboard")
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,7 @@ def post(registry, tiny_table) -> sb.Posterior:
     return spec.prior(tiny_table, draws=300)
 
 
+@pytest.mark.long
 def test_another_object_under_the_name_is_another_law(post, registry, tiny_table):
     registry["own"] = changed(sd=1e-3)
     again = post.spec.prior(tiny_table, draws=300)
@@ -130,6 +131,7 @@ def test_relatives_that_nobody_has_seen_share_their_draw(post):
     assert abs(np.corrcoef(own[:, 0, 0], post.merged["own"][:, 0, 0])[0, 1]) < 0.2
 
 
+@pytest.mark.long
 def test_conditioning_draws_a_new_lineages_term_and_refuses_what_it_cannot(post, registry):
     mine = pd.DataFrame({"model": ["mine-1b"], "family": "mine", "params_b": 1.4, "tokens_t": 4.0,
                          "Reading": 0.45, "Maths": 0.2})  # fmt: skip
@@ -145,6 +147,7 @@ def test_conditioning_draws_a_new_lineages_term_and_refuses_what_it_cannot(post,
         sb.Posterior(post.tree, post.spec.replace(terms=["own", "extra"])).condition(mine)
 
 
+@pytest.mark.long
 def test_a_nested_term_of_ones_own_keeps_its_lineages_part(registry, tiny_table):
     from sloth_bayes.law.terms import Nested
 

@@ -49,6 +49,7 @@ def parameters(found: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name not in follow}
 
 
+@pytest.mark.long
 def test_the_graph_of_the_model_can_be_read(table):
     model, arguments = SPEC.model(table)
     relations = get_model_relations(model, arguments)
@@ -61,6 +62,7 @@ def test_the_graph_of_the_model_can_be_read(table):
     assert "level_raw" in relations["plate_sample"]["benchmark"]
 
 
+@pytest.mark.long
 def test_predictive_draws_from_the_prior_and_given_parameters(table):
     model, (arrays, score) = SPEC.model(table)
     prior = Predictive(model, num_samples=50)(jax.random.PRNGKey(0), arrays)
@@ -75,6 +77,7 @@ def test_predictive_draws_from_the_prior_and_given_parameters(table):
     assert same < 0.5 * np.abs(np.roll(drawn, 1, 0) - drawn).mean()
 
 
+@pytest.mark.long
 def test_log_likelihoods_are_ours(table):
     model, (arrays, score) = SPEC.model(table)
     sites = parameters(Predictive(model, num_samples=5)(jax.random.PRNGKey(0), arrays))
@@ -91,6 +94,7 @@ def test_log_likelihoods_are_ours(table):
         np.testing.assert_allclose(found[k], want, rtol=2e-4, atol=2e-3)
 
 
+@pytest.mark.long
 def test_the_elbo_of_a_plain_guide_rises(table):
     model, arguments = SPEC.model(table)
     svi = SVI(model, AutoNormal(model), Adam(0.02), Trace_ELBO())

@@ -126,6 +126,7 @@ def brute(kind, draws, scores):
     return evidence, moments
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("df", [4.0, math.inf])
 def test_a_family_given_one_draw_agrees_with_a_dense_grid(df):
     kind, draws, scores = problem(df)
@@ -156,6 +157,7 @@ def test_a_score_below_the_floor_agrees_with_a_dense_grid():
     np.testing.assert_array_equal(few.of["family_effect"], family[:70])
 
 
+@pytest.mark.long
 def test_small_effects_and_normal_noise_are_the_conjugate_normal_model():
     """Where link and noise are flat, alpha and u are a linear regression."""
     loading = np.array([[0.08], [0.05], [0.1]])
@@ -206,7 +208,7 @@ def test_the_new_family_is_part_of_the_posterior(tiny_posterior, mine, tmp_path)
 
 def test_conditioning_narrows_and_fits_what_was_observed(shipped):
     """Twelve scores of a 1.4B model settle much of a new family, at its size and above."""
-    few, table = shipped.slim(250), sb.load_dataset()
+    few, table = shipped.slim(250), sb.load_dataset("open_llm_leaderboard")
     same = table.frame[table.frame["model"] == "pythia-1.4b"].assign(
         model="mine-1.4b", family="mine", lineage="mine"
     )
@@ -276,6 +278,7 @@ def test_a_family_of_a_known_lineage_learns_from_it(tiny_posterior):
     assert not np.array_equal(at, before)
 
 
+@pytest.mark.long
 def test_redrawing_a_known_family_keeps_its_distribution(shipped):
     """Its conditional given the rest leaves the joint posterior as NUTS found it."""
     new = rows({"model": "x", "family": "olmo", "ARC": 0.5})
@@ -312,6 +315,7 @@ def test_unknown_sizes_are_latent(shipped):
     assert all(np.log(s).std() < 1.1 * prior for s in sizes)
 
 
+@pytest.mark.long
 def test_what_is_unknown_stays_so_and_has_some_spread(tiny_posterior):
     frame = MINE.assign(tokens_t=np.nan)
     found = tiny_posterior.condition(frame)

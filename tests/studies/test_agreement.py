@@ -43,7 +43,7 @@ def test_the_study_goes_on_where_it_was_cut_off(tiny_table, tmp_path, together):
 
 
 def test_families_are_one_a_lineage_and_have_larger_models():
-    data = sb.load_dataset()
+    data = sb.load_dataset("open_llm_leaderboard")
     families = agreement.chosen(data, 20)
     assert len(set(families)) == 20
     frame = data.frame.drop_duplicates("family").set_index("family")

@@ -205,7 +205,7 @@ def test_20_near_named_benchmarks_are_named(tmp_path):
 def test_near_named_benchmarks_of_appended_rows_are_named():
     row = {"model": ["m"], "family": "m", "params_b": 1, "tokens_t": 1, "MMLU": 0.3, "gsm8k": 0.2}
     with pytest.warns(sb.DataWarning, match="a column looks like a benchmark.*'gsm8k' like GSM8K"):
-        sb.load_dataset().with_rows(pd.DataFrame(row))
+        sb.load_dataset("open_llm_leaderboard").with_rows(pd.DataFrame(row))
 
 
 def test_nothing_is_said_where_nothing_is_wrong():

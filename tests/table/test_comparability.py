@@ -13,7 +13,7 @@ from sloth_bayes.table.identity import arguments_of, identify, precision
 from sloth_bayes.table.sizes import why_not_the_size
 from tools import comparability as page
 
-BENCHMARKS = sb.load_dataset().benchmark_names
+BENCHMARKS = sb.load_dataset("open_llm_leaderboard").benchmark_names
 
 
 # -- the table ---------------------------------------------------------------------------

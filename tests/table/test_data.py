@@ -21,7 +21,7 @@ FOLDER = shipped("data") / "open_llm_leaderboard"
 
 
 def test_counts():
-    data = load_dataset(corrected=False)
+    data = load_dataset("open_llm_leaderboard", corrected=False)
     assert (len(data), len(data.families), len(data.lineages)) == (188, 68, 35)
     assert data.benchmark_names == (*V1, *V2)
     counts = data.frame[[*V1, *V2]].notna().sum()
@@ -34,7 +34,11 @@ def test_counts():
 def test_published_values_are_those_of_the_raw_table():
     raw = pd.read_csv(shipped("data") / "raw/open_llm_leaderboard/sloth_data_v2.csv")
     raw = raw.set_index("Model")
-    data = load_dataset(corrected=False).frame.set_index("model").loc[raw.index]
+    data = (
+        load_dataset("open_llm_leaderboard", corrected=False)
+        .frame.set_index("model")
+        .loc[raw.index]
+    )
     names = {"params_b": "#Params (B)", "tokens_t": "Pretraining Data Size (T)"}
     for ours, theirs in names.items() | {(b, b) for b in (*V1, *V2)}:
         np.testing.assert_allclose(data[ours], raw[theirs], rtol=0, atol=1e-12)
@@ -43,7 +47,7 @@ def test_published_values_are_those_of_the_raw_table():
 
 
 def test_benchmark_metadata():
-    by_name = {b.name: b for b in load_dataset().benchmarks}
+    by_name = {b.name: b for b in load_dataset("open_llm_leaderboard").benchmarks}
     assert [by_name[n].leaderboard for n in (*V1, *V2)] == ["v1"] * 6 + ["v2"] * 6
     assert by_name["TruthfulQA"].chance == 0.31
     assert by_name["GPQA"].n_questions == 546
@@ -59,12 +63,12 @@ def test_v2_headlines_are_rounded_in_both_tables():
 
 
 def test_corrections_apply_once_and_start_from_what_was_published():
-    corrections = load_corrections()
+    corrections = load_corrections("open_llm_leaderboard")
     assert not corrections.duplicated(["model", "column"]).any()
     assert (corrections["source"].str.len() > 10).all()
     assert (corrections["from"] != corrections["to"]).all()
-    before = load_dataset(corrected=False).frame.set_index("model")
-    after = load_dataset().frame.set_index("model")
+    before = load_dataset("open_llm_leaderboard", corrected=False).frame.set_index("model")
+    after = load_dataset("open_llm_leaderboard").frame.set_index("model")
     same = (before == after) | (before.isna() & after.isna())
     changed = {(m, c) for m, c in np.argwhere(~same.to_numpy())}
     cells = {
@@ -93,12 +97,12 @@ def test_corrections_apply_once_and_start_from_what_was_published():
     ],
 )
 def test_known_defects(model, column, value):
-    assert load_dataset().frame.set_index("model").at[model, column] == value
+    assert load_dataset("open_llm_leaderboard").frame.set_index("model").at[model, column] == value
 
 
 def test_mixtures_of_experts_enter_with_active_parameters():
     moe = pd.read_csv(FOLDER / "moe.csv").set_index("model")
-    size = load_dataset().frame.set_index("model")["params_b"]
+    size = load_dataset("open_llm_leaderboard").frame.set_index("model")["params_b"]
     assert (size[moe.index] == moe["active_params_b"]).all()
     assert (moe["total_params_b"] > moe["active_params_b"]).all()
 
@@ -125,10 +129,10 @@ def test_every_family_has_a_release_month(corrected):
 def test_releases_are_sourced_and_not_after_an_upload():
     table = pd.read_csv(FOLDER / "releases.csv", keep_default_na=False)
     assert not table["family"].duplicated().any()
-    assert set(table["family"]) == set(load_dataset().families)
+    assert set(table["family"]) == set(load_dataset("open_llm_leaderboard").families)
     assert table["month"].between(1, 12).all()
     assert (table["source"].str.len() > 10).all()
-    data = load_dataset()
+    data = load_dataset("open_llm_leaderboard")
     first = data.frame.groupby("family")["date"].min().dropna()
     # the leaderboard's dates of a few repositories precede their announcement by days
     late = [f for f, d in first.items() if data.releases[f] > d.to_period("M") + 1]
@@ -136,22 +140,24 @@ def test_releases_are_sourced_and_not_after_an_upload():
 
 
 def test_subscores():
-    table = load_subscores()
+    table = load_subscores("open_llm_leaderboard")
     assert list(table.columns) == ["model", "benchmark", "subtask", "score"]
     assert table["score"].between(0, 1).all()
     assert not table.duplicated(["model", "benchmark", "subtask"]).any()
     models = table.groupby("benchmark")["model"].nunique().to_dict()
     assert models == {"MMLU": 149, "BBH": 111, "GPQA": 111, "MATH Lvl 5": 111, "MUSR": 111}
-    assert set(table["model"]) <= set(load_dataset().models)
+    assert set(table["model"]) <= set(load_dataset("open_llm_leaderboard").models)
 
 
 def test_headline_rule_reproduces_all_but_the_listed_headlines():
-    published = load_dataset(corrected=False).frame.set_index("model")
+    published = load_dataset("open_llm_leaderboard", corrected=False).frame.set_index("model")
     checked = pd.read_csv(FOLDER / "headline_check.csv")
     listed = set(zip(checked["model"], checked["benchmark"]))
     counts = checked["benchmark"].value_counts().to_dict()
     assert counts == {"MMLU": 19, "GPQA": 4, "MATH Lvl 5": 4, "BBH": 3, "MUSR": 2}
-    for (model, benchmark), part in load_subscores().groupby(["model", "benchmark"]):
+    for (model, benchmark), part in load_subscores("open_llm_leaderboard").groupby(
+        ["model", "benchmark"]
+    ):
         implied = headline(benchmark, dict(zip(part["subtask"], part["score"])))
         tolerance = 5.1e-5 if benchmark == "MMLU" else 0.005001
         close = abs(implied - published.at[model, benchmark]) <= tolerance
@@ -161,7 +167,7 @@ def test_headline_rule_reproduces_all_but_the_listed_headlines():
 def test_corrected_headlines_are_what_the_subscores_give():
     checked = pd.read_csv(FOLDER / "headline_check.csv").query("decision == 'corrected'")
     assert len(checked) == 9
-    now = load_dataset().frame.set_index("model")
+    now = load_dataset("open_llm_leaderboard").frame.set_index("model")
     for row in checked.itertuples():
         assert now.at[row.model, row.benchmark] == round(row.from_subscores, 2)
 

@@ -94,7 +94,7 @@ def test_what_is_no_table_is_none(value):
 
 
 def test_one_string_is_one_name():
-    data, post = sb.load_dataset(), sb.load("leaderboard")
+    data, post = sb.load_dataset("open_llm_leaderboard"), sb.load("leaderboard")
     one = data.select(families="qwen2", benchmarks="MMLU")
     assert one == data.select(families=["qwen2"], benchmarks=["MMLU"])
     assert sb.Leaderboard.from_frame(FRAME, benchmarks="MMLU").benchmark_names == ("MMLU",)

@@ -228,7 +228,7 @@ def test_csv_takes_names_that_pandas_would_read_as_missing(tmp_path):
 
 
 def test_to_csv_is_atomic_and_says_what_failed(tmp_path):
-    data = load_dataset()
+    data = load_dataset("open_llm_leaderboard")
     with pytest.raises(FileFormatError, match="cannot write"):
         data.to_csv(tmp_path / "no" / "t.csv")
     path = data.to_csv(tmp_path / "t.csv")
@@ -356,7 +356,7 @@ def test_representation_and_pickle():
 
 
 def test_select():
-    data = load_dataset()
+    data = load_dataset("open_llm_leaderboard")
     small = data.select(families=["pythia", "bloom"], benchmarks=["GSM8K", "MMLU"])
     assert small.benchmark_names == ("GSM8K", "MMLU")
     assert small.families == ("bloom", "pythia")
@@ -376,7 +376,7 @@ def test_select():
 
 
 def test_with_rows():
-    data = load_dataset()
+    data = load_dataset("open_llm_leaderboard")
     new = pd.DataFrame(
         {
             "model": ["mine-7b", "mine-70b"],

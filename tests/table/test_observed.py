@@ -82,7 +82,7 @@ def test_todays_real_file():
     assert found.used["matches"].all()
     assert found.skipped.empty
     assert found.messages == ()
-    table = sb.load_dataset().frame
+    table = sb.load_dataset("open_llm_leaderboard").frame
     assert list(found.frame.columns) == [*table.columns[:7], *(b for b in scores(found))]
     row = found.frame.iloc[0]
     assert tuple(row[:6]) == ("small-model", "small-model", "small-model", False, 0.4, 0.3)
@@ -122,10 +122,10 @@ def test_real_folder_uses_what_it_can():
 
 def test_table_of_tasks():
     assert not TASKS["task"].duplicated().any()
-    known = {b.name for b in sb.load_dataset().benchmarks}
+    known = {b.name for b in sb.load_dataset("open_llm_leaderboard").benchmarks}
     assert set(TASKS["benchmark"]) == known
     parts = TASKS[TASKS["subtask"] != ""].groupby(["benchmark", "set"])["subtask"].agg(set)
-    ours = sb.load_subscores().groupby("benchmark")["subtask"].agg(set)
+    ours = sb.load_subscores("open_llm_leaderboard").groupby("benchmark")["subtask"].agg(set)
     for (benchmark, _), names in parts.items():
         assert names == ours[benchmark]
     # shots agree with the metadata of the benchmarks
@@ -489,7 +489,7 @@ def test_model_names(write, arguments, name):
 
 def test_results_fit_a_forecast_table(write):
     found = sb.read_observed(write(subjects(), old=5), params_b=1, tokens_t=1)
-    data = sb.load_dataset().with_rows(found.frame)
+    data = sb.load_dataset("open_llm_leaderboard").with_rows(found.frame)
     assert len(data) == 189
     assert data.frame.iloc[-1]["MMLU"] == 0.5
 
@@ -677,7 +677,7 @@ def test_rescaling_is_undone(export, raw, pro):
 def test_the_raw_table_that_ships_reads_as_the_tidy_one():
     path = shipped("data") / "raw/open_llm_leaderboard/sloth_data_v2.csv"
     found = sb.read_observed(path, model="qwen2-7b-instruct")
-    table = sb.load_dataset(corrected=False).frame.set_index("model")
+    table = sb.load_dataset("open_llm_leaderboard", corrected=False).frame.set_index("model")
     read, ours = found.frame.iloc[0].dropna(), table.loc["qwen2-7b-instruct"].drop("date").dropna()
     assert read.drop("model").to_dict() == ours.to_dict()
 

@@ -87,14 +87,17 @@ def test_a_family_is_within_one_lineage(models):
 
 
 def test_the_former_table_is_within_the_joint_one(data):
-    old = load_dataset().frame.set_index("model")
+    old = load_dataset("open_llm_leaderboard").frame.set_index("model")
     new = data.frame.set_index("model").loc[old.index]
     for column in ("family", "lineage", "instruct", "params_b", "tokens_t"):
         pd.testing.assert_series_equal(new[column], old[column])
     for benchmark in V1:
         there = old[benchmark].notna()
         assert (new.loc[there, benchmark] == old.loc[there, benchmark]).all()
-    assert (data.releases[list(load_dataset().families)] == load_dataset().releases).all()
+    assert (
+        data.releases[list(load_dataset("open_llm_leaderboard").families)]
+        == load_dataset("open_llm_leaderboard").releases
+    ).all()
 
 
 def test_mixtures_enter_with_active_parameters(data, models):

@@ -32,7 +32,7 @@ def reasons(found):
 
 def test_the_map_names_benchmarks_and_settings_that_exist():
     table = other_tasks()
-    assert set(table["benchmark"]) <= set(sb.load_dataset().benchmark_names)
+    assert set(table["benchmark"]) <= set(sb.load_dataset("open_llm_leaderboard").benchmark_names)
     shots = sb.known_tasks().query("differs == ''").groupby("benchmark")["shots"].first()
     assert (table["shots"] == table["benchmark"].map(shots)).all()
     assert not table.duplicated(["harness", "task"]).any()

@@ -31,8 +31,8 @@ def test_the_home_folder_is_known(home):
     assert sb.load("~/x.nc").models == post.models
     sb.Sloth(n_skills=2).to_toml("~/x.toml")
     assert sb.Sloth.from_toml("~/x.toml").n_skills == 2
-    sb.load_dataset().to_csv("~/t.csv")
-    assert len(sb.Leaderboard.from_csv("~/t.csv")) == len(sb.load_dataset())
+    sb.load_dataset("open_llm_leaderboard").to_csv("~/t.csv")
+    assert len(sb.Leaderboard.from_csv("~/t.csv")) == len(sb.load_dataset("open_llm_leaderboard"))
     results = {"results": {"arc_challenge": {"acc_norm": 0.4}}, "config": {"num_fewshot": 25}}
     (home / "r.json").write_text(json.dumps(results))
     assert sb.read_observed("~/r.json", model="m").used["score"].tolist() == [0.4]
@@ -55,7 +55,7 @@ def test_a_folder_where_a_file_is_meant(tmp_path):
     with pytest.raises(FileFormatError, match="is a folder, not a posterior file"):
         sb.load(tmp_path / "x.nc")
     with pytest.raises(FileFormatError, match="it is a folder; name a file in it"):
-        sb.load_dataset().to_csv(tmp_path / "x.csv")
+        sb.load_dataset("open_llm_leaderboard").to_csv(tmp_path / "x.csv")
     # among files it is passed over
     (tmp_path / "r.json").write_text(json.dumps({"results": {"winogrande": {"acc": 0.5}}}))
     found = sb.read_observed(tmp_path, model="m", assume_leaderboard_shots=True)
@@ -66,7 +66,7 @@ def test_a_missing_folder(tmp_path):
     for write in (
         lambda path: sb.Sloth().to_toml(path),
         lambda path: sb.load("leaderboard").save(path),
-        lambda path: sb.load_dataset().to_csv(path),
+        lambda path: sb.load_dataset("open_llm_leaderboard").to_csv(path),
     ):
         with pytest.raises(FileFormatError, match=r"there is no folder .*no-such; make it first"):
             write(tmp_path / "no-such" / "x.nc")

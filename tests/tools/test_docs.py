@@ -108,7 +108,7 @@ def test_the_recipes_run(skip_fits, own_entries, tiny_table, tiny_svi):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_recipes_fit(own_entries):
-    table = sb.load_dataset().select(benchmarks=["MMLU", "GSM8K", "ARC"])
+    table = sb.load_dataset("open_llm_leaderboard").select(benchmarks=["MMLU", "GSM8K", "ARC"])
     names = run("docs/extending.md", table=table)
     assert "ours" in names["mine"].families
     score = names["post"].data_tree["log_likelihood"]["score"]
@@ -137,7 +137,9 @@ def test_the_term_of_the_recipe_is_a_term_everywhere(own_entries, tmp_path):
     source = next(b for b in blocks("docs/extending.md") if "class ReleaseYear" in b)
     exec(source.split("post =")[0], names)
     families = ["qwen1.5", "qwen2", "llama-2", "meta-llama-3", "pythia", "gemma", "gemma-2"]
-    table = sb.load_dataset().select(families=families, benchmarks=["MMLU", "ARC", "HellaSwag"])
+    table = sb.load_dataset("open_llm_leaderboard").select(
+        families=families, benchmarks=["MMLU", "ARC", "HellaSwag"]
+    )
     spec = sb.Sloth(terms=["release_year"], n_skills=1, link="logistic")
     assert sb.Sloth.from_toml(spec.to_toml()) == spec
     years = spec.prior(table, draws=200).merged["release_year"]
