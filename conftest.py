@@ -14,6 +14,14 @@ def pytest_configure(config: pytest.Config) -> None:
         # Most of it in LLVM, which may take it easy: these programs run for seconds at most.
         os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
     os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and tables would follow
+    config.addinivalue_line("markers", "doctest: examples of docstrings (marked by conftest.py)")
     cache = getattr(config, "cache", None)
     if cache is not None:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache.mkdir("jax")))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark examples of docstrings, so that they can be chosen beside tests."""
+    for item in items:
+        if isinstance(item, pytest.DoctestItem):
+            item.add_marker("doctest")

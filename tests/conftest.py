@@ -54,6 +54,9 @@ QUICK = {
 }
 
 
+collect_ignore = ["cases"]  # its scripts need the tools whose files they make
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as quick what neither fits a table nor takes long."""
     for item in items:
