@@ -285,10 +285,11 @@ class PosteriorDraws(Drawn):
     def identified(self) -> xr.Dataset:
         """Quantities that do not depend on the rotation or sign of the skills.
 
-        For the layers above: what convergence is judged by.
+        For the layers above: what convergence is judged by. Without what no score tells of,
+        which is drawn given the rest.
         """
-        data = self.tree["posterior"].to_dataset()
-        return identified(data, self.expected_scores(), free=self.spec.loadings == "free")
+        data, told = self.tree["posterior"].to_dataset(), untold.told(self.tree, self.spec)
+        return identified(data, self.expected_scores(), self.spec.loadings == "free", told)
 
     def diagnostics(self) -> Diagnostics:
         """Has the fit converged? See :class:`sloth_bayes.Diagnostics`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -76,7 +76,9 @@ def starts_in_words(post: Drawn) -> str:
     return f"{len(below)} variational starts, {verdict} (ELBO below the best: {listed})"
 
 
-def identified(data: xr.Dataset, expected: xr.DataArray, free: bool) -> xr.Dataset:
+def identified(
+    data: xr.Dataset, expected: xr.DataArray, free: bool, told: Mapping[str, np.ndarray]
+) -> xr.Dataset:
     """The identified quantities of a posterior, each with dims chain, draw, quantity.
 
     Parameters
@@ -87,6 +89,8 @@ def identified(data: xr.Dataset, expected: xr.DataArray, free: bool) -> xr.Datas
         Expected scores of the observed cells.
     free
         Whether loadings are, rather than identities.
+    told
+        Of some variables, which entries count: no score tells of the others.
     """
     models, benchmarks = expected["obs_model"].values, expected["obs_benchmark"].values
     cells = [f"{m}, {b}" for m, b in zip(models, benchmarks)]
@@ -103,16 +107,18 @@ def identified(data: xr.Dataset, expected: xr.DataArray, free: bool) -> xr.Datas
             found[str(name)] = xr.dot(array, loading, dim="skill")
         elif array.dims[2:] not in ((), ("benchmark",)) or float(array.std()) > 0:  # not fixed
             found[str(name)] = array
-    return xr.Dataset({name: _in_a_row(name, array) for name, array in found.items()})
+    rows = {n: _in_a_row(n, array, told.get(n)) for n, array in found.items()}
+    return xr.Dataset({name: array for name, array in rows.items() if array.size})
 
 
-def _in_a_row(name: str, array: xr.DataArray) -> xr.DataArray:
+def _in_a_row(name: str, array: xr.DataArray, told: np.ndarray | None) -> xr.DataArray:
     """The same draws with one dimension of labels, ``name[a, b]`` each, after chain and draw."""
     dims = array.dims[2:]
     keys = itertools.product(*(array[d].values for d in dims))
     labels = [f"{name}[{', '.join(map(str, key))}]" for key in keys] if dims else [name]
     values = array.values.reshape(*array.shape[:2], -1)
-    return xr.DataArray(values, {f"in_{name}": labels}, ("chain", "draw", f"in_{name}"))
+    rows = xr.DataArray(values, {f"in_{name}": labels}, ("chain", "draw", f"in_{name}"))
+    return rows if told is None else rows[..., told.ravel()]
 
 
 def table_of(quantities: xr.Dataset) -> pd.DataFrame:

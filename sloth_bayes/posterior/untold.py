@@ -33,6 +33,15 @@ def _known(tree: xr.DataTree, data: xr.Dataset) -> np.ndarray:
     return known
 
 
+def told(tree: xr.DataTree, spec: Spec) -> dict[str, np.ndarray]:
+    """Of each variable with entries that no score tells of, which entries are not those."""
+    data = tree["posterior"].to_dataset()
+    known = _known(tree, data)
+    nothing = np.zeros((data.sizes.get("lineage", 0), known.shape[1]), bool)
+    terms_here = list(_drawn_anew(spec, data))
+    return {t.name: known for t in terms_here} | {t.lineage: nothing for t in terms_here}
+
+
 def left_out(tree: xr.DataTree, spec: Spec) -> xr.Dataset:
     """The draws, with zeros for what follows from the rest: zeros take no room in a file."""
     data = tree["posterior"].to_dataset()
