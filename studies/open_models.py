@@ -109,7 +109,7 @@ def lineages(keep: Path) -> pd.DataFrame:
     """The first part."""
     joint = sb.load_dataset("open_models")
     frame = joint.described
-    spec = recipes.load("open").spec
+    spec = sb.Sloth.from_toml(recipes.load("open").spec.to_toml())
     ours = frame["lineage"].isin(LINEAGES)
     of_family = frame[frame["family"].isin(FAMILIES)]
     smallest = of_family.loc[of_family.groupby("family")["params_b"].idxmin(), "model"]
@@ -134,7 +134,7 @@ def shared(keep: Path) -> pd.DataFrame:
     """The second part."""
     joint = sb.load_dataset("open_models")
     frame = joint.described
-    spec = recipes.load("open").spec
+    spec = sb.Sloth.from_toml(recipes.load("open").spec.to_toml())
     boards = {b.name: b.leaderboard for b in joint.benchmarks}
     v2 = [b for b, board in boards.items() if board == "v2"]
     own = [b for b, board in boards.items() if board in ("v1", "v2")]
@@ -179,7 +179,7 @@ def weight(keep: Path) -> pd.DataFrame:
     """The third part."""
     joint = sb.load_dataset("open_models")
     frame = joint.described
-    spec = recipes.load("open").spec
+    spec = sb.Sloth.from_toml(recipes.load("open").spec.to_toml())
     mixture = (frame["total_params_b"] > frame["params_b"]) & frame["tokens_t"].notna()
     of = frame[mixture]
     smallest = of.loc[of.groupby("lineage")["params_b"].idxmin(), "model"]
