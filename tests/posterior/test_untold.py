@@ -40,7 +40,6 @@ def test_a_file_has_zeros_there_and_all_else(post):
 def test_what_is_drawn_again_follows_from_the_rest_as_before(post):
     """Means and products of standardised residuals, within four standard errors."""
     tree = post.tree.copy()
-    tree["posterior"] = tree["posterior"].copy()
     tree["posterior"] = type(tree)(untold.left_out(post.tree, post.spec))
     again = untold.filled_in(tree, post.spec, seed=5)
     before = post.tree["posterior"].to_dataset()
