@@ -123,7 +123,7 @@ def kinds(df: pd.DataFrame, model: Sequence[str], tuned: np.ndarray) -> np.ndarr
     cells = df.get("kind", [None] * len(df))
     known = dict(zip(KINDS, KINDS))
     read = _read(cells, "kind", model, lambda c: known[str(c).strip().lower()], "", problem)
-    found = [kind or KINDS[flag] for kind, flag in zip(read, tuned)]
+    found = [kind or KINDS[int(flag)] for kind, flag in zip(read, tuned)]
     said = ~pd.Series(list(df.get("instruct", [None] * len(df)))).map(_is_missing).to_numpy(bool)
     for name, kind, flag, told in zip(model, found, tuned, said):
         if told and (kind != "base") != flag:
