@@ -19,6 +19,7 @@ from .posterior.base import read
 from .posterior.core import PosteriorDraws
 from .predict.condition import condition
 from .predict.forecast import forecast
+from .predict.surprises import surprises
 from .skills.find import skills
 from .support.files import user_path
 from .support.shipped import shipped
@@ -34,6 +35,7 @@ class Posterior(PosteriorDraws):
 
     forecast = forecast
     condition = condition
+    surprises = surprises
     skills = skills
     required_size = required_size
     saturation = saturation

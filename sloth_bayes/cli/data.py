@@ -9,12 +9,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import AsCsv, AsJson, Strings, Tuned, command, split
-from .output import Output, cells, console, plain, plain_table
+from .options import AsCsv, AsJson, PosteriorName, Progress, Seed, Strings, Tuned, command, split
+from .output import (
+    Output,
+    cells,
+    console,
+    facts,
+    plain,
+    plain_table,
+    rests_on,
+    unconverged,
+)
 from .output import as_csv as table_as_csv
 from .request import read_observed, reading
 
 if TYPE_CHECKING:
+    from ..api import Posterior
+    from ..predict.surprises import Surprises
     from ..table.leaderboard import Leaderboard
     from ..table.observed import Observed
 
@@ -194,6 +205,86 @@ def _print_observed(found: Observed) -> None:
         )
         out.print(plain_table(*table, sides="lrlrll"))
         out.print()
+
+
+@command
+def surprises(
+    *,
+    posterior: PosteriorName = "leaderboard",
+    top: Annotated[int, typer.Option(min=0), "How many of the most surprising scores."] = 20,
+    level: Annotated[float, "False discovery rate at which scores are flagged."] = 0.05,
+    refit: Annotated[
+        int, typer.Option(min=0), "N", "Settle the first N rough rows by a fit each."
+    ] = 0,
+    as_json: AsJson = False,
+    as_csv: Annotated[AsCsv, "All scores, one CSV row each."] = False,
+    seed: Seed = 0,
+    progress: Progress = None,
+) -> None:
+    """Show observed scores that the posterior without them finds unlikely, worst first.
+
+    Example: [bold]sloth-bayes data surprises --top 10[/bold]
+    """
+    from ..api import load
+
+    output = Output(as_json=as_json, as_csv=as_csv)
+    post = load(posterior)
+    found = post.surprises(level=level, refit=refit, seed=seed, progress=progress)
+    answer = {
+        **facts("posterior method draws converged data version", post, posterior),
+        "level": level,
+        "scores": found.frame,
+        "models": found.models,
+        "warnings": [*unconverged(post, post.known_verdict, posterior), *found.messages],
+    }
+    output.end(
+        found.frame,
+        answer,
+        lambda: _print_surprises(found, post, posterior, top),
+        converged=post.known_verdict,
+    )
+
+
+def _print_surprises(found: Surprises, post: Posterior, name: str, top: int) -> None:
+    out, marks = console(), {True: "*", False: ""}
+    scores, several = found.frame, found.models
+    flagged, of_models = int(scores["flagged"].sum()), int(several["flagged"].sum())
+    out.print(
+        f"{flagged} of {len(scores)} scores are surprising (*), each against what the others "
+        f"lead to expect; scores in percent",
+        style="bold",
+    )
+    table = cells(
+        scores.head(top).assign(
+            star=scores["flagged"].map(marks), rough=scores["exact"].map({True: "", False: "~"})
+        ),
+        ("model", "{model}"),
+        ("benchmark", "{benchmark}"),
+        ("score", "{score:.1p}"),
+        ("expected", "{expected:.1p}"),
+        ("90% interval", "{lower:.1p} - {upper:.1p}"),
+        ("is", "{direction}"),
+        ("p", "{rough}{p:.1e}{star}"),
+    )
+    out.print(plain_table(*table, sides="llrrrlr", fixed=range(2, 7)))
+    if of_models:
+        out.print(f"\n{of_models} of {len(several)} models, by all their scores", style="bold")
+        table = cells(
+            several[several["flagged"]].head(max(1, top // 2)),
+            ("model", "{model}"),
+            ("scores", "{n_scores}"),
+            ("starred", "{n_flagged}"),
+            ("worst", "{worst}"),
+            ("mostly", "{direction}"),
+            ("p", "{p:.1e}"),
+        )
+        out.print(plain_table(*table, sides="lrrllr", fixed=range(1, 6)))
+    out.print(
+        "\nHigh may be contamination, or another setting than the benchmark's; low a failure of "
+        f"format, or a broken run. * is at most {found.level:.0%} false among the starred; ~ is a "
+        "rough p, which --refit settles."
+    )
+    out.print("\n" + rests_on(post, name), style="dim")
 
 
 @command
