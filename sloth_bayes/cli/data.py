@@ -212,7 +212,7 @@ def surprises(
     *,
     posterior: PosteriorName = "leaderboard",
     top: Annotated[int, typer.Option(min=0), "How many of the most surprising scores."] = 20,
-    level: Annotated[float, "False discovery rate at which scores are flagged."] = 0.05,
+    level: Annotated[float, "Scores are flagged whose two-sided p is at most this."] = 0.01,
     refit: Annotated[
         int, typer.Option(min=0), "N", "Settle the first N rough rows by a fit each."
     ] = 0,
@@ -246,17 +246,18 @@ def surprises(
 
 
 def _print_surprises(found: Surprises, post: Posterior, name: str, top: int) -> None:
-    out, marks = console(), {True: "*", False: ""}
+    out = console()
     scores, several = found.frame, found.models
-    flagged, of_models = int(scores["flagged"].sum()), int(several["flagged"].sum())
     out.print(
-        f"{flagged} of {len(scores)} scores are surprising (*), each against what the others "
-        f"lead to expect; scores in percent",
+        f"{scores['flagged'].sum()} of {len(scores)} scores are surprising (*: p at most "
+        f"{found.level:g}; by chance alone about {found.level * len(scores):.0f} would be); "
+        "in percent",
         style="bold",
     )
     table = cells(
         scores.head(top).assign(
-            star=scores["flagged"].map(marks), rough=scores["exact"].map({True: "", False: "~"})
+            star=scores["flagged"].map({True: "*", False: ""}),
+            rough=scores["exact"].map({True: "", False: "~"}),
         ),
         ("model", "{model}"),
         ("benchmark", "{benchmark}"),
@@ -267,8 +268,11 @@ def _print_surprises(found: Surprises, post: Posterior, name: str, top: int) -> 
         ("p", "{rough}{p:.1e}{star}"),
     )
     out.print(plain_table(*table, sides="llrrrlr", fixed=range(2, 7)))
-    if of_models:
-        out.print(f"\n{of_models} of {len(several)} models, by all their scores", style="bold")
+    if several["flagged"].any():
+        out.print(
+            f"\n{several['flagged'].sum()} of {len(several)} models are, by all their scores",
+            style="bold",
+        )
         table = cells(
             several[several["flagged"]].head(max(1, top // 2)),
             ("model", "{model}"),
@@ -279,10 +283,10 @@ def _print_surprises(found: Surprises, post: Posterior, name: str, top: int) -> 
             ("p", "{p:.1e}"),
         )
         out.print(plain_table(*table, sides="lrrllr", fixed=range(1, 6)))
+    rough = "" if scores["exact"].all() else " ~ is a rough p, which --refit settles."
     out.print(
         "\nHigh may be contamination, or another setting than the benchmark's; low a failure of "
-        f"format, or a broken run. * is at most {found.level:.0%} false among the starred; ~ is a "
-        "rough p, which --refit settles."
+        f"format, or a broken run.{rough}"
     )
     out.print("\n" + rests_on(post, name), style="dim")
 
