@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from scipy import stats
-from scipy.special import logsumexp
 
 from ..errors import DataError
 from ..law import equations, likelihood
@@ -36,8 +35,8 @@ from .new_effects import key_of, rng_of
 
 _NODES = 61  # of the grid of a residual
 _SPREAD = 6.5  # prior standard deviations that it reaches
-_FEW, _RARE = 3.0, 0.02  # nodes that must count, but for rare draws
 _PROB = 0.9  # mass of the intervals
+_EDGE = 1e-6  # how near 0 and 1 is at them, in single precision
 _LEAST_P = 1e-300
 _COLUMNS = (
     "model", "family", "benchmark", "score", "expected", "lower", "upper", "pit", "direction",
@@ -261,8 +260,13 @@ class _Law(NamedTuple):
     def log_density(self, score: np.ndarray, mu: np.ndarray, sd: np.ndarray) -> np.ndarray:
         """Log density of scores, in double precision."""
         law = self.spec.observation
-        single = score.astype(np.float32)  # for speed
-        found = likelihood.log_likelihood(single, mu, sd, law, self.rounding, np)
+        half = 0.5 * self.rounding
+        found = likelihood.log_likelihood(
+            score.astype(np.float32), mu, sd, law, self.rounding, np,
+            rounded=bool(half > 0),
+            floor=bool((score - half <= _EDGE).any()),
+            ceiling=bool((score + half >= 1 - _EDGE).any()),
+        )  # fmt: skip
         return np.asarray(found, float)
 
     def beyond(self, score: float, mu: np.ndarray, sd: np.ndarray, above: bool) -> np.ndarray:
@@ -272,9 +276,9 @@ class _Law(NamedTuple):
         inner = np.exp(law.log_cdf(sign * (mu - score) / sd + half / sd, np))
         outer = np.exp(law.log_cdf(sign * (mu - score) / sd - half / sd, np)) if half else inner
         end, start = (score, 1 - score) if not above else (1 - score, score)
-        if end - half <= 1e-9:  # nothing lies beyond it
+        if end - half <= _EDGE:  # nothing lies beyond it
             outer = 0.0
-        if start - half <= 1e-9:  # nothing lies before it
+        if start - half <= _EDGE:  # nothing lies before it
             inner = 1.0
         return np.asarray(0.5 * (inner + outer))
 
@@ -284,24 +288,25 @@ class _Cells:
 
     def __init__(self, post: PosteriorDraws, seed: int) -> None:
         self.post, self.seed = post, seed
+        self.models, self.benchmarks, self.families = post.models, post.benchmarks, post.families
         self.who = post.known_effects()
         self.family_of = np.searchsorted(
-            post.families, post.constant("family_of_model").astype(str)
+            self.families, post.constant("family_of_model").astype(str)
         )
         data = post.tree["observed_data"].to_dataset()
-        row = np.searchsorted(post.models, data["obs_model"].values.astype(str))
-        column = [post.benchmarks.index(b) for b in data["obs_benchmark"].values.astype(str)]
-        self.score = np.full((len(post.models), len(post.benchmarks)), np.nan)
+        row = np.searchsorted(self.models, data["obs_model"].values.astype(str))
+        column = [self.benchmarks.index(b) for b in data["obs_benchmark"].values.astype(str)]
+        self.score = np.full((len(self.models), len(self.benchmarks)), np.nan)
         self.score[row, column] = data["score"].values
         scored = np.isfinite(self.score)
-        families = np.arange(len(post.families))
+        families = np.arange(len(self.families))
         self.known = np.stack([scored[self.family_of == f].any(0) for f in families])
         self.lineage_of = post.constant("lineage_of_family").astype(str)
         self.residual = _residual(post)
 
     def all(self, progress: bool | None) -> list[dict[str, Any]]:
         """A row a score."""
-        tasks = [functools.partial(self._family, f) for f in range(len(self.post.families))]
+        tasks = [functools.partial(self._family, f) for f in range(len(self.families))]
         scores = np.isfinite(self.score).sum(1)
         found: dict[int, list[dict[str, Any]]] = {}
         with progress_bar(int(scores.sum()), "scores", progress) as advance:
@@ -318,10 +323,10 @@ class _Cells:
         out = []
         for j in np.flatnonzero(self.known[f]).tolist():
             here = np.flatnonzero(np.isfinite(self.score[rows, j]))
-            names = {"family": post.families[f], "benchmark": post.benchmarks[j]}
+            names = {"family": self.families[f], "benchmark": self.benchmarks[j]}
             score = self.score[rows[here], j]
-            models = [post.models[row] for row in rows[here]]
-            rngs = [rng_of(key_of(self.seed, "surprise", m, post.benchmarks[j])) for m in models]
+            models = [self.models[row] for row in rows[here]]
+            rngs = [rng_of(key_of(self.seed, "surprise", m, self.benchmarks[j])) for m in models]
             integral = _Integral(
                 _Law.of(post, j),
                 score[:, None, None],
@@ -350,8 +355,7 @@ class _Cells:
         return own, scale * mean, scale * np.sqrt(variance + 1 - share)
 
 
-@dataclasses.dataclass
-class _Integral:
+class _Integral(NamedTuple):
     """A family's scores on a benchmark, over its residual there: k models, S draws, G nodes."""
 
     law: _Law
@@ -361,52 +365,30 @@ class _Integral:
 
     def each(self, rngs: list[np.random.Generator]) -> Iterator[dict[str, Any]]:
         """What there is to say of each of the scores, one left out at a time."""
-        models = np.arange(len(self.score))
-        everything = self._on_a_grid(models)
-        log_all = logsumexp(everything.log_density.sum(0) + everything.log_prior, axis=1)
-        for k, rng in zip(models, rngs):
-            grid, rest = everything, models[models != k]
-            log_rest, of_node = grid.integrated(rest)
-            if self.prior and _coarse(of_node):  # what is left lies elsewhere
-                grid = self._on_a_grid(rest)
-                log_rest, of_node = grid.integrated(rest)
+        law, eta, log_prior = self.law, self.eta, np.zeros(self.eta.shape[1:])
+        if self.prior:
+            nodes, log_prior = _nodes(law, self.score, eta, *self.prior)
+            eta = (eta + nodes).astype(np.float32)
+        mu, sd = law.at(eta)
+        log_density = law.log_density(self.score, mu, sd)
+        together = log_prior + log_density.sum(0)
+        log_all, _ = _integrated(together)
+        for k, rng in enumerate(rngs):
+            log_rest, of_node = _integrated(together - log_density[k])
             of_draw, k_hat = _smoothed(log_rest - log_all)  # 1 / density given all else
-            mu, sd = grid.mu[k], grid.sd[k]
-            node = (of_node.cumsum(1) < rng.uniform(size=(len(mu), 1))).sum(1)
-            at = np.arange(len(mu)), np.minimum(node, mu.shape[1] - 1)
-            drawn = likelihood.draw_scores(mu[at], sd[at], self.law.spec.observation, rng)
+            node = (of_node.cumsum(1) < rng.uniform(size=(len(of_node), 1))).sum(1)
+            at = np.arange(len(of_node)), np.minimum(node, of_node.shape[1] - 1)
+            drawn = likelihood.draw_scores(mu[k][at], sd[k][at], law.spec.observation, rng)
             value, weights = float(self.score[k, 0, 0]), of_draw[:, None] * of_node
-            yield {**_compared(self.law, value, mu, sd, weights, drawn, of_draw), "k_hat": k_hat}
-
-    def _on_a_grid(self, which: np.ndarray) -> _Grid:
-        """All of the scores on a grid for some of them."""
-        if not self.prior:
-            eta, log_prior = self.eta, np.zeros(self.eta.shape[1:])
-        else:
-            nodes, log_prior = _nodes(self.law, self.score[which], self.eta[which], *self.prior)
-            eta = (self.eta + nodes).astype(np.float32)
-        mu, sd = self.law.at(eta)
-        return _Grid(mu, sd, self.law.log_density(self.score, mu, sd), log_prior)
+            yield {**_compared(law, value, mu[k], sd[k], weights, drawn, of_draw), "k_hat": k_hat}
 
 
-class _Grid(NamedTuple):
-    """Scores at the nodes of the residual."""
-
-    mu: np.ndarray  # (k, S, G)
-    sd: np.ndarray
-    log_density: np.ndarray
-    log_prior: np.ndarray  # (S, G) of the residual, with the weights of the sum
-
-    def integrated(self, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Log density ``(S,)`` of some of the scores together; weights ``(S, G)`` of the nodes."""
-        together = self.log_prior + self.log_density[which].sum(0)
-        log_total = logsumexp(together, axis=1)
-        return log_total, np.exp(together - log_total[:, None])
-
-
-def _coarse(weights: np.ndarray) -> bool:
-    """Whether at some draws all weight is on few nodes: a grid that is too coarse there."""
-    return bool(np.quantile(1 / (weights**2).sum(1), _RARE) < _FEW)
+def _integrated(log_terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log sum ``(S,)`` over the nodes, and the share ``(S, G)`` of each."""
+    top = log_terms.max(1, keepdims=True)
+    weights = np.exp(log_terms - top)
+    total = weights.sum(1, keepdims=True)
+    return (np.log(total) + top)[:, 0], weights / total
 
 
 def _residual(post: PosteriorDraws) -> Nested | None:

@@ -133,8 +133,8 @@ def test_pit_is_that_of_integrals_worked_by_hand(draws, choices):
     assert len(found) == post.attrs["n_scores"]
     for row in found.itertuples():
         pit, p = by_hand(post, row.model, row.benchmark)
-        assert row.pit == pytest.approx(pit, abs=2e-4), (row.model, row.benchmark)
-        assert row.p == pytest.approx(p, rel=0.01, abs=1e-9), (row.model, row.benchmark)
+        assert row.pit == pytest.approx(pit, abs=1e-5), (row.model, row.benchmark)
+        assert row.p == pytest.approx(p, rel=1e-3, abs=1e-12), (row.model, row.benchmark)
         assert row.direction == ("high" if pit > 0.5 else "low")
 
 
@@ -158,7 +158,7 @@ def spoilt(tiny_spec, tiny_table) -> tuple[sb.Surprises, str, str]:
     model, benchmark = "cedar-7b", "Facts"
     row = frame.index[frame["model"] == model].item()
     value = frame.loc[row, benchmark]
-    scores = frame[NAMES].to_numpy()
+    scores = frame[NAMES].to_numpy(copy=True)
     scores[row, NAMES.index(benchmark)] = value - 0.25 if value > 0.5 else value + 0.25
     post = tiny_spec.fit(leaderboard(scores), **QUICK)
     return post.surprises(), model, benchmark
@@ -202,10 +202,10 @@ def test_a_model_is_the_chi_squared_of_its_scores(tiny_svi):
     assert found.models["p"].is_monotonic_increasing
 
 
-def test_same_seed_same_numbers_and_fewer_draws_nearly(tiny_posterior):
-    one, again = tiny_posterior.surprises(seed=3), tiny_posterior.surprises(seed=3)
+def test_same_seed_same_numbers_and_fewer_draws_nearly(tiny_svi):
+    one, again = tiny_svi.surprises(seed=3), tiny_svi.surprises(seed=3)
     pd.testing.assert_frame_equal(one.frame, again.frame)
-    half = tiny_posterior.surprises(draws=200).frame.set_index(["model", "benchmark"])
+    half = tiny_svi.surprises(draws=100).frame.set_index(["model", "benchmark"])
     whole = one.frame.set_index(["model", "benchmark"]).loc[half.index]
     assert np.median(np.abs(half["pit"] - whole["pit"])) < 0.05
 
@@ -225,7 +225,7 @@ def test_rough_rows_are_settled_by_fits(tiny_svi, tiny_table, monkeypatch):
 
 
 def test_what_cannot_be_asked_is_said(tiny_svi, tiny_prior, tiny_table):
-    with pytest.raises(sb.DataError, match="has seen no score"):
+    with pytest.raises(sb.DataError, match="have seen no score"):
         tiny_prior.surprises()
     with pytest.raises(sb.DataError, match="level must lie between 0 and 1"):
         tiny_svi.surprises(level=5.0)
