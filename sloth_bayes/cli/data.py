@@ -270,7 +270,9 @@ def _print_surprises(found: Surprises, post: Posterior, name: str, top: int) -> 
     out.print(plain_table(*table, sides="llrrrlr", fixed=range(2, 7)))
     if several["flagged"].any():
         out.print(
-            f"\n{several['flagged'].sum()} of {len(several)} models are, by all their scores",
+            f"\n{several['flagged'].sum()} of {len(several)} models are surprising by all their "
+            f"scores together (p at most {found.level:g}; by chance alone about "
+            f"{found.level * len(several):.0f} would be)",
             style="bold",
         )
         table = cells(
@@ -283,7 +285,7 @@ def _print_surprises(found: Surprises, post: Posterior, name: str, top: int) -> 
             ("p", "{p:.1e}"),
         )
         out.print(plain_table(*table, sides="lrrllr", fixed=range(1, 6)))
-    rough = "" if scores["exact"].all() else " ~ is a rough p, which --refit settles."
+    rough = "" if scores["exact"].all() else " ~ is a rough p."
     out.print(
         "\nHigh may be contamination, or another setting than the benchmark's; low a failure of "
         f"format, or a broken run.{rough}"

@@ -175,15 +175,13 @@ def _messages(post: PosteriorDraws, frame: pd.DataFrame, cut: bool) -> tuple[str
     if rough := int((~frame["exact"]).sum()):
         out.append(
             f"{rough} of {len(frame)} rows are rough (k-hat above {K_HAT_MOST}): the draws do not "
-            "reach the posterior without the score. refit=N settles the first N of them."
+            "reach the posterior without the score. A fit without it settles one: refit=N, or "
+            "--refit N, for the worst N."
         )
     if cut:
         out.append("Rows of models that were conditioned on with reweight=False are rough.")
     if post.method == "svi":
-        out.append(
-            "The posterior is variational: its intervals are somewhat narrow, and scores look "
-            "more surprising than they are."
-        )
+        out.append("The posterior is variational, and p only as good as that: NUTS is exact.")
     return tuple(out)
 
 
