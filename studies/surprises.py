@@ -77,7 +77,7 @@ def with_errors(
 ) -> tuple[sb.Leaderboard, set[tuple[str, str]]]:
     """The table with some scores moved by 15 points, and which."""
     rng = np.random.default_rng([seed, 21])
-    scores = data.frame.set_index("model")[list(data.benchmark_names)].stack()
+    scores = data.frame.set_index("model")[list(data.benchmark_names)].stack().dropna()
     chosen = scores.iloc[rng.choice(len(scores), errors, replace=False)]
     up = np.where(chosen > 1 - MOVED, False, (chosen < MOVED) | (rng.uniform(size=errors) < 0.5))
     moved = chosen + np.where(up, MOVED, -MOVED)
@@ -161,7 +161,7 @@ def failures() -> pd.DataFrame:
     """The failures of format that the corrections of ``open_models`` name."""
     table = sb.load_corrections("open_models")
     named = set(sb.load_dataset("open_models", corrected=False).benchmark_names)
-    emptied = table["to"].isna() & table["column"].isin(named)
+    emptied = (table["to"] == "") & table["column"].isin(named)
     return table[emptied & table["note"].str.contains(FAILURES)]
 
 

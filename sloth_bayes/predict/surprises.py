@@ -136,7 +136,7 @@ def surprises(
     Examples
     --------
     >>> import sloth_bayes as sb
-    >>> found = sb.load("leaderboard").surprises(draws=100)
+    >>> found = sb.load("leaderboard").surprises(draws=50)
     >>> found.frame["p"].is_monotonic_increasing, len(found.frame)
     (True, 1554)
     """
