@@ -343,7 +343,7 @@ class _Cells:
         term, v = self.residual, self.post.merged
         if term is None:
             return (np.zeros((1, 1)),)
-        scale = np.asarray(term.scale(v, self.post.spec), float)
+        scale = np.atleast_2d(np.asarray(term.scale(v, self.post.spec), float))
         related = self.lineage_of == self.lineage_of[f]
         related[f] = False
         standardised = v[term.name][:, related].astype(float) / scale[:, None]
