@@ -116,7 +116,8 @@ def surprises(
         Draws to use, thinned evenly.
     refit
         How many of the scores whose k-hat is above 0.7 are settled by a fit without them, the
-        most surprising first; each takes as long as the fit behind the posterior.
+        most surprising first; each takes as long as the fit behind the posterior. A model's
+        only score cannot be.
     table
         The table of the fit, which `refit` needs; by default that which ships under its name.
     seed
@@ -390,7 +391,11 @@ def _integrated(log_terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _residual(post: PosteriorDraws) -> Nested | None:
-    """The term that gives families parameters of their own on benchmarks, if there is one."""
+    """The term that gives families parameters of their own on benchmarks, if there is one.
+
+    Others of benchmarks, such as a drift along training curves, count as they were drawn: k-hat
+    says whether that will do.
+    """
     for term in of(post.spec):
         if isinstance(term, Nested) and term.adds_to == "benchmark" and not term.times:
             return term
