@@ -104,7 +104,8 @@ def surprises(
     the benchmark's; a low one a failure of format (no answer was read), or a broken run. A score
     is flagged if its two-sided p is at most `level`: where the law holds and no score is wrong,
     one in a hundred is. The law's noise has heavy tails, under which no single score is
-    impossible: the order says more than the size of p.
+    impossible: the order says more than the size of p. A failure that a family's other models
+    share on the same benchmark is taken for the family's own.
 
     Parameters
     ----------
