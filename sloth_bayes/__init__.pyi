@@ -31,6 +31,7 @@ from .plan.size import Saturation as Saturation
 from .posterior.verdict import Diagnostics as Diagnostics
 from .predict.candidates import candidates as candidates
 from .predict.forecast import Forecast as Forecast
+from .predict.surprises import Surprises as Surprises
 from .publish import figures as figures
 from .publish import report as report
 from .ratings.claims import load_claims as load_claims

@@ -22,6 +22,7 @@ from .posterior.base import read
 from .posterior.core import PosteriorDraws
 from .predict.condition import condition
 from .predict.forecast import forecast
+from .predict.surprises import surprises
 from .skills.find import skills
 from .support.files import user_path
 from .support.shipped import POSTERIOR, shipped
@@ -37,6 +38,7 @@ class Posterior(PosteriorDraws):
 
     forecast = forecast
     condition = condition
+    surprises = surprises
     skills = skills
     required_size = required_size
     saturation = saturation

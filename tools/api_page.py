@@ -17,7 +17,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 GROUPS = {
     "Data": [
         "load_dataset", "datasets", "Leaderboard", "Benchmark", "load_subscores",
-        "load_corrections", "read_observed", "Observed", "known_tasks",
+        "load_corrections", "read_observed", "Observed", "known_tasks", "Surprises",
     ],
     "Specification and fit": ["Sloth", "Priors", "Posterior", "load", "Diagnostics"],
     "Forecast": ["candidates", "Forecast", "track", "Tracking", "load_curves"],

@@ -22,7 +22,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import DataWarning, SlothBayesError
-from .data import build, list_, read, show
+from .data import build, list_, read, show, surprises
 from .diagnose import diagnose
 from .downstream import downstream
 from .evaluate import evaluate
@@ -116,7 +116,7 @@ app.add_typer(plan_app, name="plan")
 
 _VERBS = {
     app: [forecast, report, skills, downstream, passk, ratings, figures, evaluate, fit, diagnose],
-    data_app: [list_, show, read, build],
+    data_app: [list_, show, read, surprises, build],
     plan_app: [size, allocate, saturation, compare, next_, track],
 }
 for _parent, _verbs in _VERBS.items():
@@ -169,7 +169,9 @@ def _root(
 
 @data_app.callback(invoke_without_command=True)
 def _data() -> None:
-    """Tables that ship with the package: list, show, rebuild; and your evaluation files: read.
+    """Tables that ship with the package: list, show, rebuild; your evaluation files: read.
+
+    And scores, of tables that were fitted, that look wrong: surprises.
 
     Example: [bold]sloth-bayes data show open_llm_leaderboard --family qwen2[/bold]
     """

@@ -9,12 +9,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import AsCsv, AsJson, Strings, Tuned, command, split
-from .output import Output, cells, console, plain, plain_table
+from .options import AsCsv, AsJson, PosteriorName, Progress, Seed, Strings, Tuned, command, split
+from .output import (
+    Output,
+    cells,
+    console,
+    facts,
+    plain,
+    plain_table,
+    rests_on,
+    unconverged,
+)
 from .output import as_csv as table_as_csv
 from .request import read_observed, reading
 
 if TYPE_CHECKING:
+    from ..api import Posterior
+    from ..predict.surprises import Surprises
     from ..table.leaderboard import Leaderboard
     from ..table.observed import Observed
 
@@ -194,6 +205,92 @@ def _print_observed(found: Observed) -> None:
         )
         out.print(plain_table(*table, sides="lrlrll"))
         out.print()
+
+
+@command
+def surprises(
+    *,
+    posterior: PosteriorName = "leaderboard",
+    top: Annotated[int, typer.Option(min=0), "How many of the most surprising scores."] = 20,
+    level: Annotated[float, "Scores are flagged whose two-sided p is at most this."] = 0.01,
+    refit: Annotated[
+        int, typer.Option(min=0), "N", "Settle the first N rough rows by a fit each."
+    ] = 0,
+    as_json: AsJson = False,
+    as_csv: Annotated[AsCsv, "All scores, one CSV row each."] = False,
+    seed: Seed = 0,
+    progress: Progress = None,
+) -> None:
+    """Show observed scores that the posterior without them finds unlikely, worst first.
+
+    Example: [bold]sloth-bayes data surprises --top 10[/bold]
+    """
+    from ..api import load
+
+    output = Output(as_json=as_json, as_csv=as_csv)
+    post = load(posterior)
+    found = post.surprises(level=level, refit=refit, seed=seed, progress=progress)
+    answer = {
+        **facts("posterior method draws converged data version", post, posterior),
+        "level": level,
+        "scores": found.frame,
+        "models": found.models,
+        "warnings": [*unconverged(post, post.known_verdict, posterior), *found.messages],
+    }
+    output.end(
+        found.frame,
+        answer,
+        lambda: _print_surprises(found, post, posterior, top),
+        converged=post.known_verdict,
+    )
+
+
+def _print_surprises(found: Surprises, post: Posterior, name: str, top: int) -> None:
+    out = console()
+    scores, several = found.frame, found.models
+    out.print(
+        f"{scores['flagged'].sum()} of {len(scores)} scores are surprising (*: p at most "
+        f"{found.level:g}; by chance alone about {found.level * len(scores):.0f} would be); "
+        "in percent",
+        style="bold",
+    )
+    table = cells(
+        scores.head(top).assign(
+            star=scores["flagged"].map({True: "*", False: ""}),
+            rough=scores["exact"].map({True: "", False: "~"}),
+        ),
+        ("model", "{model}"),
+        ("benchmark", "{benchmark}"),
+        ("score", "{score:.1p}"),
+        ("expected", "{expected:.1p}"),
+        ("90% interval", "{lower:.1p} - {upper:.1p}"),
+        ("is", "{direction}"),
+        ("p", "{rough}{p:.1e}{star}"),
+    )
+    out.print(plain_table(*table, sides="llrrrlr", fixed=range(2, 7)))
+    if several["flagged"].any():
+        out.print(
+            f"\n{several['flagged'].sum()} of {len(several)} models are surprising by all their "
+            f"scores together (p at most {found.level:g}; by chance alone about "
+            f"{found.level * len(several):.0f} would be)",
+            style="bold",
+        )
+        table = cells(
+            several[several["flagged"]].head(max(1, top // 2)),
+            ("model", "{model}"),
+            ("scores", "{n_scores}"),
+            ("starred", "{n_flagged}"),
+            ("worst", "{worst}"),
+            ("mostly", "{direction}"),
+            ("p", "{p:.1e}"),
+        )
+        out.print(plain_table(*table, sides="lrrllr", fixed=range(1, 6)))
+    rough = "" if scores["exact"].all() else " ~ is a rough p."
+    out.print(
+        "\nHigh may be contamination, or another setting than the benchmark's; low a failure of "
+        f"format, or a broken run.{rough}"
+    )
+    out.print("\n" + rests_on(post, name), style="dim")
 
 
 @command

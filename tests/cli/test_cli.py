@@ -320,6 +320,26 @@ def test_fit_diagnose_forecast(table, tiny_table, tmp_path):
     assert answer["worst"][0]["r_hat"] is None  # one chain has none
 
 
+def test_data_surprises(saved, tiny_posterior):
+    ask = ["data", "surprises", "--posterior", saved]
+    found = tiny_posterior.surprises()
+    shown = run(*ask, "--top", 3)
+    assert shown.exit_code == 0, shown.output
+    first, _, *rows = shown.stdout.splitlines()
+    assert first.startswith(f"{found.frame['flagged'].sum()} of {len(found.frame)} scores are")
+    for line, row in zip(rows[:3], found.frame.itertuples()):
+        assert line.split()[:2] == [row.model, row.benchmark]
+        assert f"{100 * row.score:.1f}" in line
+        assert row.direction in line
+    assert "failure of format" in " ".join(shown.stdout.split())
+    answer = json.loads(run(*ask, "--json").stdout)
+    assert len(answer["scores"]) == tiny_posterior.attrs["n_scores"]
+    assert answer["models"][0]["model"] == found.models["model"].iloc[0]
+    table = pd.read_csv(io.StringIO(run(*ask, "--csv").stdout))
+    pd.testing.assert_frame_equal(table, found.frame, check_dtype=False, rtol=1e-9)
+    assert "refit needs the table of the fit" in fails(*ask, "--refit", 1)
+
+
 def test_diagnose_says_not_converged_by_its_status(tiny_posterior, tmp_path):
     path = tiny_posterior.save(tmp_path / "tiny.nc")
     result = run("diagnose", "--posterior", path)

@@ -326,6 +326,8 @@ def test_reading_and_forecasting_need_no_jax(tiny_posterior, tmp_path):
         "assert len(fc.frame) == 4\n"
         "post.data_tree\n"
         "print([m for m in ('jax', 'numpyro', 'matplotlib', 'optax') if m in sys.modules])\n"
+        "assert len(post.surprises(draws=30).frame)\n"
+        "assert 'jax' not in sys.modules\n"  # ArviZ imports Matplotlib
     )
     assert out.strip() == "[]"
 
