@@ -15,7 +15,7 @@ import pandas as pd
 from ..errors import DataError, DataWarning, unknown
 from ..support.checks import is_number
 from ..support.files import read_cells
-from ..support.shipped import DEFAULT, PUBLISHED, dataset_folder
+from ..support.shipped import PUBLISHED, dataset_folder
 from .columns import FURTHER, META, holds_numbers
 
 # What other tables call a benchmark that ships, where its name alone does not reveal it
@@ -99,7 +99,7 @@ def settings(name: str) -> dict[str, str]:
 
 def known_benchmarks() -> dict[str, Benchmark]:
     """Those that ship, by name: of the Open LLM Leaderboard as it was published, then all."""
-    tables = (read_benchmarks(name) for name in (DEFAULT, PUBLISHED))
+    tables = (read_benchmarks(name) for name in ("open_models", PUBLISHED))
     return {b.name: b for table in tables for b in table}
 
 
