@@ -56,6 +56,7 @@ from arviz_stats.base import array_stats
 
 import sloth_bayes as sb
 from sloth_bayes import plots
+from sloth_bayes.posterior.diagnostics import identified
 from sloth_bayes.support.files import atomic_path
 from studies import simulation
 
@@ -157,7 +158,9 @@ def quantities(post: sb.Posterior, held_out: pd.DataFrame) -> tuple[list[str], n
         names.extend(labels)
         values.append(array)
 
-    for name, array in post.identified().data_vars.items():
+    data = post.tree["posterior"].to_dataset()
+    every = identified(data, post.expected_scores(), post.spec.loadings == "free", told={})
+    for name, array in every.data_vars.items():
         labels = [str(v) for v in array[f"in_{name}"].values]
         pick = in_turn(labels) if name in _IN_TURN else list(range(len(labels)))
         add([labels[i] for i in pick], array.values[..., pick])

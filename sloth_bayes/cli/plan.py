@@ -170,7 +170,7 @@ def compare(
     Example: [bold]sloth-bayes plan compare --family qwen2,yi --params 72,34 --tokens 7,3[/bold]
     """
     post = output.load()
-    models = Candidates(family, params, tokens, lineage=lineage)
+    models = Candidates(family, params, tokens=tokens, lineage=lineage)
     rows = models.rows("a comparison", _COMPARISON, crossed=False)
     if len(rows) < 2:
         raise DataError("a comparison needs two models or more: give lists, such as --params 7,70")

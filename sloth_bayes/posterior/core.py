@@ -94,7 +94,7 @@ class PosteriorDraws(Drawn):
         return pd.DataFrame(columns, index=pd.Index(self.models, name="model"))
 
     def family_table(self) -> pd.DataFrame:
-        """Of each family: lineage, kind (of most models), instruct (if it is tuned), n_models.
+        """Of each family: lineage, instruct, n_models and kind, of most of its models.
 
         For the layers above.
         """
@@ -105,7 +105,8 @@ class PosteriorDraws(Drawn):
         table = models.groupby("family").agg(columns)
         table["kind"] = table["kind"].map(KINDS.__getitem__)
         table["instruct"] = table["kind"] != "base"
-        return table.rename(columns={"params_b": "n_models"}).loc[self.families]
+        table = table.rename(columns={"params_b": "n_models"}).loc[self.families]
+        return table[["lineage", "instruct", "n_models", "kind"]]
 
     @property
     def leaderboard_of(self) -> dict[str, str]:

@@ -35,7 +35,8 @@ def lay_out(ratings: Ratings) -> tuple[Design, tuple[str, ...]]:
     low, high = SCALE
     means = (ratings.means() - low) / (high - low)
     about = ratings.models.set_index("model").loc[means.index]
-    table = about.assign(tokens_t=np.nan, instruct=about["kind"] != BASE).join(means).reset_index()
+    table = about.drop(columns="kind").join(means).reset_index()
+    table = table.assign(tokens_t=np.nan, instruct=(about["kind"] != BASE).to_numpy())
     benchmarks = [Benchmark(s, n_questions=ratings.instances.get(s)) for s in ratings.skills]
     board = Leaderboard.from_frame(table, benchmarks=benchmarks, name=ratings.name)
     laid_out = design(board, "size", latent=True)

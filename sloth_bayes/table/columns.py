@@ -119,7 +119,7 @@ def flags(df: pd.DataFrame, model: Sequence[str]) -> np.ndarray:
 
 def kinds(df: pd.DataFrame, model: Sequence[str], tuned: np.ndarray) -> np.ndarray:
     """The kind of each model, by default base or instruct as it is `tuned` or not."""
-    problem = f": it is {', '.join(KINDS[:-1])} or {KINDS[-1]}."
+    problem = f": it is {', '.join(KINDS[:-1])} or {KINDS[-1]}; rename a column of something else."
     cells = df.get("kind", [None] * len(df))
     known = dict(zip(KINDS, KINDS))
     read = _read(cells, "kind", model, lambda c: known[str(c).strip().lower()], "", problem)

@@ -19,7 +19,7 @@ CHOICES = {
     "n_skills": st.integers(1, 20),
     "inputs": st.sampled_from(sorted(equations.INPUTS)),
     "intercept": st.sampled_from(["lineage", "family", "shared"]),
-    "instruct": st.sampled_from(["shared", "none"]),
+    "instruct": st.sampled_from(["shared", "kinds", "none"]),
     "slopes": st.sampled_from(["pooled", "shared", "family"]),
     "loadings": st.sampled_from(["free", "identity"]),
     "residual": st.sampled_from(["family", "none"]),
@@ -31,8 +31,9 @@ CHOICES = {
     "df": st.sampled_from([*likelihood.STUDENT_T_DF, math.inf]),
 }
 SCALES = st.floats(1e-6, 1e6, allow_nan=False)
+SHARES = ("lineage_share", "mixture_weight", "ceiling")
 PRIORS = {
-    f.name: st.floats(1e-3, 0.999) if f.name in ("lineage_share", "ceiling") else SCALES
+    f.name: st.floats(1e-3, 0.999) if f.name in SHARES else SCALES
     for f in dataclasses.fields(Priors)
 }
 

@@ -178,11 +178,11 @@ def test_slim_is_smaller_and_keeps_enough(slim, tiny_posterior, tmp_path, candid
 def test_slim_draws_are_the_full_fits_draws(slim, tiny_posterior):
     full = tiny_posterior.data_tree["posterior"].to_dataset()
     kept = slim.data_tree["posterior"].to_dataset()
-    spread = full.std(("chain", "draw"))
     full = full.sel(draw=kept["draw"])
+    spread = full.std(("chain", "draw"))
     for name, values in kept.drop_vars("residual_lineage").data_vars.items():  # drawn again
         if {"family", "lineage", "model"} & set(values.dims):
-            assert float((abs(values - full[name]) / spread[name]).max()) <= 1 / 30
+            assert float((abs(values - full[name]) / spread[name]).max()) <= 1.001 / 32
         else:  # 9 significant bits: half of 2^-8
             np.testing.assert_allclose(values, full[name], rtol=2.0**-9, atol=1e-30)
 

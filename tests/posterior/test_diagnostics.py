@@ -68,7 +68,7 @@ def test_the_table_lists_every_identified_quantity_worst_first(ideal, tiny_table
     wanted = {
         *("expected", "lower", "upper", "link_shape", "noise_scale", "sampling_fraction"),
         *("slope_scale", "lineage_share", "residual_scale", "model_scale", "loading"),
-        *("family_effect", "lineage_effect", "residual", "residual_lineage", "slope", "instruct"),
+        *("family_effect", "lineage_effect", "residual", "slope", "instruct"),
     }
     assert wanted <= set(kinds)
     assert (kinds == "expected").sum() == tiny_table.n_scores

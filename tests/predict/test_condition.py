@@ -337,6 +337,7 @@ def test_curves_are_not_conditioned_on_or_planned_with(tiny_posterior):
         curves.condition(MINE)
 
 
+@pytest.mark.long
 def test_contradictory_scores_fail_loudly(shipped):
     absurd = rows(*(
         {"model": f"absurd-{i}", "family": f"absurd-{i}", "params_b": 30.0, "MMLU": 0.9,

@@ -121,10 +121,15 @@ def by_hand(post: sb.Posterior, model: str, benchmark: str) -> tuple[float, floa
     return pit, 2 * min(pit, 1 - pit)
 
 
-@pytest.mark.parametrize("draws", [1, 6])
 @pytest.mark.parametrize(
-    "choices",
-    [{}, {"intercept": "family", "link": "logistic"}, {"residual": "none"}, {"df": float("inf")}],
+    ("draws", "choices"),
+    [
+        (1, {}),
+        (6, {}),
+        pytest.param(6, {"intercept": "family", "link": "logistic"}, marks=pytest.mark.long),
+        pytest.param(6, {"residual": "none"}, marks=pytest.mark.long),
+        pytest.param(6, {"df": float("inf")}, marks=pytest.mark.long),
+    ],
 )
 def test_pit_is_that_of_integrals_worked_by_hand(draws, choices):
     """Of lone scores, of several in a family, with relatives, at 0, rounded: all of them."""
