@@ -113,6 +113,7 @@ LAWS = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", LAWS)
 def test_a_published_law_is_a_setting(name, tiny_table):
     spec = sb.Sloth(**LAWS[name])
@@ -243,6 +244,7 @@ def test_the_fit_learns_from_the_table(tiny_truth, tiny_posterior, tiny_prior):
     assert errors[0] < 0.5 * errors[1]
 
 
+@pytest.mark.long
 def test_one_family_one_benchmark_and_more_skills_than_that_can_be_fitted():
     rows = pd.DataFrame(
         {

@@ -25,6 +25,7 @@ def latent(tiny_table) -> sb.Posterior:
     return spec.fit(_without_tokens(tiny_table), **QUICK)
 
 
+@pytest.mark.long
 def test_the_prior_is_the_regression_of_known_tokens_on_size(tiny_table):
     laid_out = design(_without_tokens(tiny_table), latent=True)
     unknown, table = laid_out.arrays.unknown, laid_out.table
@@ -38,6 +39,7 @@ def test_the_prior_is_the_regression_of_known_tokens_on_size(tiny_table):
     assert laid_out.centre[1] == pytest.approx(np.log(known["tokens_t"]).mean(), rel=1e-5)
 
 
+@pytest.mark.long
 def test_by_default_such_rows_are_left_out(tiny_table):
     laid_out = design(_without_tokens(tiny_table))
     assert laid_out.left_out == HIDDEN
@@ -67,11 +69,13 @@ def test_the_posterior_of_the_unknown_is_returned(latent, tmp_path):
     assert f"tokens_t[{HIDDEN[0]}]" in set(latent.diagnostics().table["quantity"])
 
 
+@pytest.mark.long
 def test_forecasts_of_known_models_work(latent):
     rows = sb.candidates(family="birch", params_b=30, tokens_t=2)
     assert latent.forecast(rows).frame["median"].between(0, 1).all()
 
 
+@pytest.mark.long
 def test_too_few_known_inputs_set_no_prior(tiny_table):
     frame = tiny_table.frame
     frame.loc[4:, "tokens_t"] = np.nan

@@ -141,6 +141,7 @@ def test_a_family_given_one_draw_agrees_with_a_dense_grid(df):
         assert values.std() == pytest.approx(sd, rel=0.1)
 
 
+@pytest.mark.long
 def test_a_score_below_the_floor_agrees_with_a_dense_grid():
     kind, draws, scores = problem(4.0)
     scores = scores._replace(score=np.array([[0.2, 0.0, 0.3], [0.24, 0.5, 0.09]]))
@@ -300,6 +301,7 @@ def test_redrawing_a_known_family_keeps_its_distribution(shipped):
     assert (np.abs(np.log(new.std(0) / old.std(0))) < 0.12).all()
 
 
+@pytest.mark.long
 def test_unknown_sizes_are_latent(shipped):
     """The scores say something of the size: a strong model is probably a large one."""
     sizes, few = [], shipped.slim(200)

@@ -126,6 +126,7 @@ def test_candidates_of_one_new_family_share_its_draw(tiny_posterior):
     assert (one != two).any()
 
 
+@pytest.mark.long
 def test_without_effects_of_models_a_new_family_is_all_that_its_models_share(tiny_table):
     post = sb.Sloth(n_skills=2).fit(tiny_table, **QUICK)
     frame = sb.candidates(family="dogwood", params_b=[6, 7], tokens_t=2)
@@ -161,6 +162,7 @@ def test_a_new_variant_of_a_known_lineage_is_accepted_as_it_is(tiny_posterior):
     assert any("cedar-maths" in w and "lineage 'cedar'" in w for w in fc.warnings)
 
 
+@pytest.mark.long
 def test_without_family_effects_a_new_family_is_like_any_other(tiny_table):
     spec = sb.Sloth(
         n_skills=1, intercept="shared", residual="none", model_effect="none", slopes="shared"

@@ -155,6 +155,7 @@ def test_the_truth_stands_beside_its_own_draws():
     assert at["log_likelihood"] > values[0, :-1, names.index("log_likelihood")].max()
 
 
+@pytest.mark.long
 def test_what_is_ranked_is_in_a_panel_and_complete():
     table = next(simulation.from_prior(1, 0, calibration.LAYOUT))
     post = calibration.fit(table.data, "prior", 5, {"draws": 40})

@@ -20,6 +20,7 @@ def stacked(data: sb.Leaderboard) -> pd.Series:
     return data.frame.set_index("model")[list(data.benchmark_names)].stack().dropna()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [0, 1])
 def test_errors_are_as_many_and_as_large_as_asked(table, seed):
     spoilt, wrong = study.with_errors(table, 12, seed)
@@ -31,6 +32,7 @@ def test_errors_are_as_many_and_as_large_as_asked(table, seed):
     assert study.with_errors(table, 12, seed)[1] == wrong
 
 
+@pytest.mark.long
 def test_errors_among_the_flagged_are_counted():
     frame = pd.DataFrame(
         {
@@ -50,6 +52,7 @@ def test_errors_among_the_flagged_are_counted():
     assert "of 2 errors 1 flagged" in study.summary("injected", pd.DataFrame([row]))
 
 
+@pytest.mark.long
 def test_the_failures_looked_for_are_in_the_table_as_published():
     data = stacked(sb.load_dataset("open_models", corrected=False))
     found = study.failures()
@@ -59,6 +62,7 @@ def test_the_failures_looked_for_are_in_the_table_as_published():
     assert data.reindex(pairs).notna().all()
 
 
+@pytest.mark.long
 def test_a_study_goes_on_where_it_was_cut_off(table, tmp_path):
     cells = [study.Cell(0, "ash-1.4b", "one"), study.Cell(0, "ash-1.4b", "two")]
     by, out, asked = ("seed", "model", "benchmark"), tmp_path / "exact.csv", []
