@@ -54,6 +54,8 @@ QUICK = {
 }
 
 
+# Files that compile a prior of their own, or start a process a test
+SLOWER = ("test_bad_inputs.py", "test_kinds.py", "test_surprises.py", "test_untold.py")
 collect_ignore = ["cases"]  # its scripts need the tools whose files they make
 
 
@@ -62,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         fits = any(name.startswith("tiny_") for name in getattr(item, "fixturenames", ()))
         marked = any(item.get_closest_marker(name) for name in ("slow", "long"))
-        if not (fits or marked or "benchmarks" in item.path.parts):
+        if not (fits or marked or "benchmarks" in item.path.parts or item.path.name in SLOWER):
             item.add_marker("quick")
 
 
