@@ -54,8 +54,11 @@ QUICK = {
 }
 
 
-# Files that compile a prior of their own, or start a process a test
-SLOWER = ("test_bad_inputs.py", "test_kinds.py", "test_surprises.py", "test_untold.py")
+# Files that ask a posterior at every test, start a process each, or compile a prior of their own
+SLOWER = (
+    *("test_bad_inputs.py", "test_wrong_types.py"),
+    *("test_kinds.py", "test_surprises.py", "test_untold.py"),
+)
 collect_ignore = ["cases"]  # its scripts need the tools whose files they make
 
 
