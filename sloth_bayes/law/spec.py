@@ -160,8 +160,8 @@ class Spec:
         top; ``"none"``.
     mixtures
         Which size a mixture of experts counts as: that of its ``"active"`` parameters, or an
-        ``"effective"`` one, active^(1 - w) total^w with w a parameter (between that of a
-        square-root rule, 1/2, and what the table says). Compute counts active parameters.
+        ``"effective"`` one, active^(1 - w) total^w with w a parameter, whose prior is around
+        1/2 (their geometric mean). Compute counts active parameters.
     slopes
         ``"shared"`` (Sloth; the default: deviations described the table better and
         forecast larger models worse), ``"pooled"`` (lineages deviate, partially pooled) or

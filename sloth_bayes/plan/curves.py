@@ -18,6 +18,7 @@ import numpy as np
 from ..errors import DataError, SpecError, unknown
 from ..law import equations
 from ..law.terms import Effects
+from ..law.terms.mixture_weight import MixtureWeight
 from ..posterior.core import PosteriorDraws
 from ..predict.candidates import candidates, completed, never_seen
 from ..predict.new_effects import effects_of, key_of, rng_of
@@ -123,6 +124,11 @@ def who_of(
     rows = completed(post, row, new_family or family is None)
     effects = effects_of(post, rows, seed).wide()
     notes = never_seen(post, rows)
+    if rows.get(MixtureWeight.times, np.zeros(1))[0] > 0:
+        notes.append(
+            f"{rows['family'][0]} are mixtures of experts, and sizes of a plan are those of dense "
+            "models: ask a forecast with total_params_b (--total) for both sizes"
+        )
     if post.known_verdict is False:
         notes.append("the posterior has not converged: see its diagnostics()")
     return Who(str(rows["family"][0]), effects, notes)

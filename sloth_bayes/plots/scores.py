@@ -226,6 +226,9 @@ def _along(fc: Any, candidates: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     points = candidates.iloc[[0] * n].assign(
         model=[f"curve {i}" for i in range(n)], params_b=np.repeat(sizes, _REPLICATES)
     )
+    # a mixture of experts has the same share of active parameters at every size
+    total = points["total_params_b"].to_numpy(float) / given.iloc[0] * points["params_b"]
+    points["total_params_b"] = np.maximum(total, points["params_b"])  # NaN where it is not said
     levels = _levels(fc.of(points), _REPLICATES)
     for _ in range(2):  # what is left of the Monte Carlo noise; far finer than the curve bends
         levels[:, 1:-1] = levels[:, :-2] / 4 + levels[:, 1:-1] / 2 + levels[:, 2:] / 4

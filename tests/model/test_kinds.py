@@ -9,6 +9,7 @@ import xarray as xr
 
 import sloth_bayes as sb
 from sloth_bayes.errors import DataError, ExtrapolationWarning, SpecError
+from sloth_bayes.plan.curves import who_of
 
 from ..conftest import BENCHMARKS, QUICK, layout
 
@@ -183,6 +184,24 @@ def test_conditioning_takes_mixtures_of_unknown_tokens(truth):
     assert fc.candidates["kind"].tolist() == ["reasoning"]
     row = fc.frame.set_index("benchmark").loc["Reading"]
     assert 0.4 < row["lower"] < 0.6 < row["upper"] < 1.0
+
+
+def test_the_curve_of_a_mixture_passes_through_its_forecast(prior):
+    """All its sizes have its share of active parameters; larger ones than its total too."""
+    asked = sb.candidates("birch-moe", [3.0, 30.0], 2.0, total_params_b=[24.0, 240.0])
+    fc = prior.forecast(asked, benchmarks=["Maths"])
+    [axis] = fc.plot()
+    diamonds = dict(zip(fc.candidates["params_b"], fc.frame["median"]))
+    curve = max(axis.lines, key=lambda line: len(line.get_xdata()))
+    for size, median in diamonds.items():
+        there = np.interp(np.log(size), np.log(curve.get_xdata()), curve.get_ydata())
+        assert there == pytest.approx(100 * median, abs=3.0)
+
+
+def test_a_plan_says_that_its_sizes_are_of_dense_models(prior):
+    words = "birch-moe are mixtures of experts, and sizes of a plan are those of dense models"
+    assert any(note.startswith(words) for note in who_of(prior, "birch-moe").notes)
+    assert not who_of(prior, "birch").notes
 
 
 # -- candidates --------------------------------------------------------------------------

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from .base import Array, Term
+from .instruct import Instruct
 
 
-class Reasoning(Term):
+class Reasoning(Instruct):
     """``delta' reasoning_m``: what a model that reasons at length has over one that is tuned."""
 
     name = "reasoning"
     dims: ClassVar = {"reasoning": ("skill",)}
-    adds_to, times = "skill", "reasons"
+    times = "reasons"
     site = "reasoning_raw"
 
     def used(self, spec: Any) -> bool:
@@ -26,11 +25,3 @@ class Reasoning(Term):
     def column(self, frame: pd.DataFrame) -> np.ndarray:
         """1 for models of that kind."""
         return (frame["kind"] == "reasoning").to_numpy(float)
-
-    def scale(self, values: Mapping[str, Array], spec: Any) -> Array:
-        """The prior's."""
-        return spec.priors.instruct
-
-    def prior(self, at: Any) -> dict[str, Array]:
-        """One row."""
-        return {self.name: at.rows(self.site, scale=at.spec.priors.instruct)}
