@@ -51,7 +51,8 @@ def model(spec: Spec, n: Sizes, arrays: Arrays, score: Any = None) -> None:
     """
     named = numpyro.deterministic
     values = assemble(parameters(spec, n, arrays), arrays, named)
-    mu, sd = (of_cells(dense, arrays) for dense in cells(spec, values, arrays, named))
+    mu, sd = scored_cells(spec, values, arrays)
+    mu = named("mu", mu)
     rounding = jnp.asarray(arrays.rounding)[arrays.benchmark_of]
     law = Score(spec.observation, mu, sd, rounding, n.touched)
     shown = jnp.asarray(arrays.observed)[arrays.model_of, arrays.benchmark_of] > 0
@@ -101,19 +102,33 @@ def assemble(
     return {**values, "skill": theta, "bias": bias, "predictor": eta}
 
 
-def cells(
-    spec: Spec,
-    values: dict[str, Any],
-    arrays: Arrays,
-    named: Callable[[str, Any], Any] = unnamed,
-) -> tuple[Any, Any]:
+def cells(spec: Spec, values: dict[str, Any], arrays: Arrays) -> tuple[Any, Any]:
     """Expected score and noise scale of every model x benchmark cell, each (M, J)."""
-    fraction = equations.link(spec.link, values["predictor"], values["link_shape"], jnp)
-    mu = equations.expected(fraction, values["lower"], values["upper"])
-    mu = named("mu", mu)
-    own, sampling = values["noise_scale"], values["sampling_fraction"]
-    sd = likelihood.noise_sd(spec.noise, mu, fraction, own, sampling, arrays.inverse_n, jnp)
-    return mu, sd
+    eta = values["predictor"]
+    return _expected(spec, eta, _of_benchmarks(values, arrays), values["sampling_fraction"])
+
+
+def scored_cells(spec: Spec, values: dict[str, Any], arrays: Arrays) -> tuple[Any, Any]:
+    """The same of the cells that have a score, (N,): most of a joint table's have none."""
+    of = _of_benchmarks(values, arrays)
+    # A product, whose derivative is one too: that of a lookup adds up score by score.
+    where = jnp.eye(of.shape[1])[:, arrays.benchmark_of]
+    of = jnp.matmul(of, where, precision="highest")
+    return _expected(spec, of_cells(values["predictor"], arrays), of, values["sampling_fraction"])
+
+
+def _of_benchmarks(values: dict[str, Any], arrays: Arrays) -> Any:
+    """What sets benchmarks apart but for their predictors: (5, J)."""
+    rows = [values[name] for name in ("link_shape", "lower", "upper", "noise_scale")]
+    return jnp.stack([jnp.broadcast_to(a, arrays.chance.shape) for a in (*rows, arrays.inverse_n)])
+
+
+def _expected(spec: Spec, eta: Any, of: Any, sampling: Any) -> tuple[Any, Any]:
+    """Expected score and noise scale at predictors, of what sets their benchmarks apart."""
+    shape, lower, upper, own, inverse_n = of
+    fraction = equations.link(spec.link, eta, shape, jnp)
+    mu = equations.expected(fraction, lower, upper)
+    return mu, likelihood.noise_sd(spec.noise, mu, fraction, own, sampling, inverse_n, jnp)
 
 
 def of_cells(dense: Any, arrays: Arrays) -> Any:

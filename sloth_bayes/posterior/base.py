@@ -15,6 +15,7 @@ import xarray as xr
 
 from ..errors import DataError, FileFormatError
 from ..support.files import POINTER_WORDS, check_plain, check_writable, is_pointer, new_file
+from .netcdf import read_tree
 from .verdict import Diagnostics
 
 _TEXT = ("data", "spec")  # attributes that are text, whatever it looks like
@@ -212,8 +213,7 @@ def _opened(path: Path) -> xr.DataTree | str:
     sys.unraisablehook = lambda _: None
     try:
         try:
-            with xr.open_datatree(path, engine="h5netcdf") as tree:
-                return tree.load()
+            return read_tree(path)
         except Exception as error:
             reason = type(error).__name__
         gc.collect()

@@ -98,15 +98,22 @@ class PosteriorDraws(Drawn):
 
         For the layers above.
         """
+        import pandas as pd
+
         models = self.model_table()
-        ranks = models["kind"].map(KINDS.index)  # of a tie, the plainer
-        models["kind"] = ranks.groupby(models["family"]).transform(lambda k: k.mode()[0])
-        columns = {"lineage": "first", "kind": "first", "params_b": "size"}
-        table = models.groupby("family").agg(columns)
-        table["kind"] = table["kind"].map(KINDS.__getitem__)
-        table["instruct"] = table["kind"] != "base"
-        table = table.rename(columns={"params_b": "n_models"}).loc[self.families]
-        return table[["lineage", "instruct", "n_models", "kind"]]
+        families = pd.Index(self.families, name="family")
+        count = np.zeros((len(families), len(KINDS)), int)
+        kinds = pd.Index(KINDS).get_indexer(models["kind"])
+        np.add.at(count, (families.get_indexer(models["family"]), kinds), 1)
+        most = count.argmax(1)  # of a tie, the first: the plainer
+        lineages = models.drop_duplicates("family").set_index("family")["lineage"]
+        columns = {
+            "lineage": lineages.loc[families],
+            "instruct": most > 0,
+            "n_models": count.sum(1),
+            "kind": np.array(KINDS)[most],
+        }
+        return pd.DataFrame(columns, index=families)
 
     @property
     def leaderboard_of(self) -> dict[str, str]:

@@ -68,7 +68,7 @@ def test_forecast_a_thousand_expected(benchmark, large):
     assert summary["upper"].gt(summary["lower"]).all()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_forecast_a_thousand_scores(benchmark, large):
     frame = candidates(large, 1000)
     summary = benchmark.pedantic(lambda: large.forecast(frame).frame, rounds=3)
@@ -76,13 +76,13 @@ def test_forecast_a_thousand_scores(benchmark, large):
     assert summary["upper"].gt(summary["lower"]).all()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_svi_once_compiled(benchmark, tiny_spec, tiny_table, tiny_svi):
     post = benchmark.pedantic(tiny_spec.fit, args=(tiny_table,), kwargs=QUICK, rounds=3)
     assert post.n_draws == tiny_svi.n_draws
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_nuts_once_compiled(benchmark, tiny_spec, tiny_table, tiny_posterior):
     post = benchmark.pedantic(
         tiny_spec.fit, args=(tiny_table,), kwargs={**FIT, "seed": 1}, rounds=2
@@ -111,7 +111,7 @@ def test_fit_with_compilation(benchmark, method):
     )  # fmt: skip
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_cross_validate_once_compiled(benchmark, tiny_spec, tiny_table):
     chosen = {"birch": "birch", "cedar": "cedar", "cedar-chat": "cedar"}
     folds = protocols.leave_group_out(tiny_table, chosen, n_observed=2)

@@ -601,10 +601,17 @@ def results(path, task="arc_challenge", shots=25, name="lab/mine-1b"):
     return path
 
 
+@pytest.fixture(scope="module")
+def few(tmp_path_factory) -> list[str | Path]:
+    """The posterior that ships, with few of its draws: conditioning takes its time of each."""
+    path = tmp_path_factory.mktemp("few") / "few.nc"
+    return ["--posterior", sb.load("leaderboard").slim(40).save(path)]
+
+
 @pytest.mark.long
-def test_an_evaluation_file_becomes_a_forecast(tmp_path):
+def test_an_evaluation_file_becomes_a_forecast(tmp_path, few):
     file = results(tmp_path / "results.json")
-    asked = ("forecast", "--observed", file, "--params", 1.1, "--tokens", 0.3, *TARGET)
+    asked = ("forecast", *few, "--observed", file, "--params", 1.1, "--tokens", 0.3, *TARGET)
     result = run(*asked)
     assert result.exit_code == 0, result.output
     assert "mine-1b, 12B parameters, 0.3T tokens, base" in result.stdout
@@ -617,9 +624,9 @@ def test_an_evaluation_file_becomes_a_forecast(tmp_path):
 
 
 @pytest.mark.long
-def test_mismatches_are_listed_and_none_left_is_an_error(tmp_path):
+def test_mismatches_are_listed_and_none_left_is_an_error(tmp_path, few):
     results(tmp_path / "a.json", shots=0)
-    asked = ("forecast", "--observed", tmp_path, "--params", 1.1, "--tokens", 0.3, *TARGET)
+    asked = ("forecast", *few, "--observed", tmp_path, "--params", 1.1, "--tokens", 0.3, *TARGET)
     refused = run(*asked)
     assert refused.exit_code == 2
     assert "evaluated with 0 shots, where the leaderboard has 25" in refused.stderr

@@ -94,7 +94,7 @@ def test_log_likelihoods_are_ours(table):
         np.testing.assert_allclose(found[k], want, rtol=2e-4, atol=2e-3)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_the_elbo_of_a_plain_guide_rises(table):
     model, arguments = SPEC.model(table)
     svi = SVI(model, AutoNormal(model), Adam(0.02), Trace_ELBO())
@@ -103,7 +103,7 @@ def test_the_elbo_of_a_plain_guide_rises(table):
     assert losses[-50:].mean() < losses[:50].mean() - 50
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_plain_nuts_agrees_with_our_fit(table):
     """Expected scores and scales, within four Monte Carlo errors."""
     ours = SPEC.fit(table, chains=4, draws=750, warmup=500, progress=False)

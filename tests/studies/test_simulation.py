@@ -39,7 +39,7 @@ def test_simulated_scores_stand_beside_their_own_models():
         assert abs(np.corrcoef(expected.values[0, 1 - k], score)[0, 1]) < 0.9
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_intervals_cover_the_truth_of_two_tables():
     """At least 70% of the held-out cells of two tables lie in their 90% intervals.
 
