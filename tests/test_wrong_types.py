@@ -46,6 +46,7 @@ def cases():
                 yield pytest.param(call, given, parameter.name, id=f"{name}-{parameter.name}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("call", "given", "parameter"), list(cases()))
 def test_a_wrong_type_is_an_error_of_ours(call, given, parameter, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

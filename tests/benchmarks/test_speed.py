@@ -12,6 +12,7 @@ import sys
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import sloth_bayes as sb
 from sloth_bayes.evaluate import protocols
@@ -48,6 +49,11 @@ def test_import(benchmark):
 def test_load(benchmark, saved):
     post = benchmark(sb.load, saved)
     assert post.n_draws == 400
+
+
+def test_load_by_xarray(benchmark, saved):
+    """The rival of the reader that :func:`sloth_bayes.load` has of its own."""
+    benchmark(lambda: xr.open_datatree(saved, engine="h5netcdf").load())
 
 
 def test_skills(benchmark, large):

@@ -160,6 +160,7 @@ def test_nothing_is_cut_on_a_narrow_page(width, monkeypatch):
 # -- standard output ---------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("redirected", "status"),
     [("> /dev/full", 2), (">&-", 2), ("| true", 0), ("--plot a.png > /dev/null", 0)],

@@ -13,6 +13,7 @@ import pytest
 import xarray as xr
 
 import sloth_bayes as sb
+from sloth_bayes.posterior.netcdf import read_tree
 from tests.conftest import NAMES, QUICK, unjudged
 
 PACKAGE = Path(sb.__file__).parent
@@ -151,6 +152,19 @@ def test_round_trip_of_every_number(which, request, tmp_path, candidates):
     assert mine.equals(yours)
     assert repr(again) == repr(post)
     assert str(again.diagnostics()) == str(post.diagnostics())
+
+
+@pytest.mark.parametrize("which", ["tiny_posterior", "tiny_svi", "shipped"])
+def test_files_are_read_as_xarray_reads_them(which, request, tmp_path):
+    post = sb.load("open") if which == "shipped" else request.getfixturevalue(which)
+    path = post.save(tmp_path / "mine.nc")
+    with xr.open_datatree(path, engine="h5netcdf") as theirs:
+        theirs.load()
+    mine = read_tree(path)
+    assert mine.identical(theirs)
+    for name, group in theirs.children.items():
+        for key, variable in group.to_dataset().variables.items():
+            assert mine[name][key].dtype == variable.dtype, (name, key)
 
 
 def test_a_string_and_a_path_are_both_paths(tiny_svi, tmp_path, monkeypatch):

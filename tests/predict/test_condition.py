@@ -207,6 +207,7 @@ def test_the_new_family_is_part_of_the_posterior(tiny_posterior, mine, tmp_path)
     assert "mine" in mine.skills().families()["family"].tolist()
 
 
+@pytest.mark.long
 def test_conditioning_narrows_and_fits_what_was_observed(shipped):
     """Twelve scores of a 1.4B model settle much of a new family, at its size and above."""
     few, table = shipped.slim(250), sb.load_dataset("open_llm_leaderboard")
