@@ -51,6 +51,7 @@ def test_every_hidden_score_is_forecast_once(found, tiny_table, folds):
     assert found.frame["error"].to_numpy() == pytest.approx(error.to_numpy())
 
 
+@pytest.mark.long
 def test_forecasts_do_not_see_what_is_hidden(found, tiny_spec, tiny_table, folds):
     """Other hidden scores, same forecasts, to the last digit."""
     frame = tiny_table.frame

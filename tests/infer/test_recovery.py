@@ -53,6 +53,7 @@ def test_coverage_of_loadings_over_forty_tables(tmp_path, record_property):
     assert 0.85 <= summary["covered 90%"] <= 0.95
 
 
+@pytest.mark.long
 def test_a_study_goes_on_where_it_was_cut_off(tmp_path, monkeypatch):
     seen = []
 

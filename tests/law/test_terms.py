@@ -105,6 +105,7 @@ def test_another_object_under_the_name_is_another_law(post, registry, tiny_table
     assert again.merged["own"].std() == pytest.approx(1e-3, rel=0.1)
 
 
+@pytest.mark.long
 def test_a_plan_follows_every_term(post):
     """Coefficients of doublings are those of the law, by differences of skills."""
     who = who_of(post, "cedar")

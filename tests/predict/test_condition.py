@@ -242,6 +242,7 @@ def test_no_scores_change_nothing(tiny_posterior):
     assert "no new score" in same.diagnostics().messages[0]
 
 
+@pytest.mark.long
 def test_a_missing_score_is_an_absent_column_and_an_empty_row_no_row(tiny_posterior, mine):
     more = MINE.assign(Facts=np.nan)
     more = pd.concat([more, rows({"model": "mine-3b", "family": "mine", "params_b": 3.0})])
@@ -268,6 +269,7 @@ def test_rows_in_any_order_and_the_seed(tiny_posterior):
     assert (first["median"] - other["median"]).abs().max() < 0.04
 
 
+@pytest.mark.long
 def test_a_family_of_a_known_lineage_learns_from_it(tiny_posterior):
     """An observed variant narrows what is not observed more if its lineage is known."""
     frame = MINE.assign(lineage=["cedar"])

@@ -124,7 +124,7 @@ def by_hand(post: sb.Posterior, model: str, benchmark: str) -> tuple[float, floa
 @pytest.mark.parametrize(
     ("draws", "choices"),
     [
-        (1, {}),
+        pytest.param(1, {}, marks=pytest.mark.long),
         (6, {}),
         pytest.param(6, {"intercept": "family", "link": "logistic"}, marks=pytest.mark.long),
         pytest.param(6, {"residual": "none", "df": float("inf")}, marks=pytest.mark.long),

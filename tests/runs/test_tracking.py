@@ -83,6 +83,7 @@ def test_later_checkpoints_of_the_run_are_held_out_and_shown_as_truth(found):
     assert frame["tokens_t"].iloc[0] == pytest.approx(0.1 * FINAL)
 
 
+@pytest.mark.long
 def test_scores_that_are_held_out_change_nothing(found):
     curves = made_curves()
     late = (curves["run"] == "large") & (curves["tokens_t"] > 0.11 * FINAL)

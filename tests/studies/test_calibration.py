@@ -174,6 +174,7 @@ def test_what_is_ranked_is_in_a_panel_and_complete():
         assert [b for _, b in cells] == [simulation.NAMES[i % 6] for i in range(8)]
 
 
+@pytest.mark.long
 def test_all_tables_share_one_program_and_keep_their_density():
     spec, exact = calibration.SPEC, model.sizes
     every, apart = set(), set()
