@@ -605,7 +605,7 @@ def results(path, task="arc_challenge", shots=25, name="lab/mine-1b"):
 def few(tmp_path_factory) -> list[str | Path]:
     """The posterior that ships, with few of its draws: conditioning takes its time of each."""
     path = tmp_path_factory.mktemp("few") / "few.nc"
-    return ["--posterior", sb.load("leaderboard").slim(40).save(path)]
+    return ["--posterior", sb.load("leaderboard").slim(250).save(path)]
 
 
 @pytest.mark.long
