@@ -55,7 +55,7 @@ QUICK = {
 
 
 # Files that ask a posterior at every test, start a process each, or compile a prior of their own
-SLOWER = (*("test_bad_inputs.py", "test_kinds.py", "test_surprises.py", "test_untold.py"),)
+SLOWER = ("test_bad_inputs.py", "test_kinds.py", "test_surprises.py", "test_untold.py")
 collect_ignore = ["cases"]  # its scripts need the tools whose files they make
 
 

@@ -1,8 +1,8 @@
-"""Reads netCDF files that :meth:`Drawn.save` has written, four times as fast as xarray.
+"""Reads netCDF files that :meth:`Drawn.save` has written, several times as fast as xarray.
 
-`xarray.open_datatree` has h5netcdf look up every dimension of every variable a dozen times, which
-was a third of the time of a forecast from the command line: 0.50 s of the shipped posterior, 0.13 s
-here (``tests/benchmarks``). What is on disk is the same, and so is what is read.
+`xarray.open_datatree` has h5netcdf look up every dimension of every variable a dozen times. What is
+read is the same, in 1/4.6 of the time for the posterior that ships (medians of one run of
+``pytest tests/benchmarks --benchmark-enable -n 0 -k load``).
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import xarray as xr
 
 import sloth_bayes as sb
 from sloth_bayes.evaluate import protocols
+from sloth_bayes.support.shipped import shipped
 from tests.benchmarks.ratios import (
     Ratio,
     Side,
@@ -30,11 +31,6 @@ FOLD_OPTIONS = {"steps": 600, "draws": 200, "progress": False}
 
 
 @pytest.fixture(scope="module")
-def saved(tiny_posterior, tmp_path_factory):
-    return tiny_posterior.save(tmp_path_factory.mktemp("speed") / "tiny.nc")
-
-
-@pytest.fixture(scope="module")
 def large() -> sb.Posterior:
     """12 benchmarks, 4,000 draws; read once, so that what is measured is the forecast."""
     return posterior(4000)
@@ -46,14 +42,16 @@ def test_import(benchmark):
     assert done is None or done.returncode == 0
 
 
-def test_load(benchmark, saved):
-    post = benchmark(sb.load, saved)
-    assert post.n_draws == 400
+def test_load(benchmark):
+    post = benchmark(sb.load, "leaderboard")
+    assert post.n_draws == 1000
 
 
-def test_load_by_xarray(benchmark, saved):
+def test_load_by_xarray(benchmark):
     """The rival of the reader that :func:`sloth_bayes.load` has of its own."""
-    benchmark(lambda: xr.open_datatree(saved, engine="h5netcdf").load())
+    path = shipped("models") / "leaderboard" / "posterior.nc"
+    tree = benchmark(lambda: xr.open_datatree(path, engine="h5netcdf").load())
+    assert tree["posterior"].sizes["chain"] * tree["posterior"].sizes["draw"] == 1000
 
 
 def test_skills(benchmark, large):

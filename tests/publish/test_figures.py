@@ -158,6 +158,9 @@ def test_the_command_says_what_it_made(tiny_posterior, tmp_path):
     assert result.exit_code == 0, result.output
     assert "errors show the evaluation that ships, of another specification" in result.stderr
     assert "of another specification than the posterior's" in (out / "errors.txt").read_text()
+    result = run(*again, "leaderboard")
+    assert result.stderr == ""
+    assert "of the evaluation that ships, by SVI." in (out / "errors.txt").read_text()
 
 
 @pytest.mark.slow

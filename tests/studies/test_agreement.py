@@ -12,7 +12,7 @@ from studies import agreement
 
 
 @pytest.mark.parametrize("together", [False, True])
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_study_goes_on_where_it_was_cut_off(tiny_table, tmp_path, together):
     fits = []
 
