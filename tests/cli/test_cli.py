@@ -614,9 +614,10 @@ def test_an_evaluation_file_becomes_a_forecast(tmp_path, few):
     asked = ("forecast", *few, "--observed", file, "--params", 1.1, "--tokens", 0.3, *TARGET)
     result = run(*asked)
     assert result.exit_code == 0, result.output
-    assert "mine-1b, 12B parameters, 0.3T tokens, base" in result.stdout
-    assert "fitted on 180 models" in result.stdout
-    assert "Conditioned on 1 score of mine-1b: PSIS k-hat" in result.stdout
+    said = " ".join(result.stdout.split())  # wrapped wherever the length of the file's path puts it
+    assert "mine-1b, 12B parameters, 0.3T tokens, base" in said
+    assert "fitted on 180 models" in said
+    assert "Conditioned on 1 score of mine-1b: PSIS k-hat" in said
     found = json.loads(run(*asked, "--json").stdout)
     assert {row["family"] for row in found["forecast"]} == {"mine-1b"}
     assert found["meta"]["conditioned"][0]["models"] == ["mine-1b"]
