@@ -58,7 +58,7 @@ def made(draws: int, **choices) -> sb.Posterior:
 
 
 def by_hand(post: sb.Posterior, model: str, benchmark: str) -> tuple[float, float]:
-    """PIT and two-sided p, by sums over 6,001 values of the residual, draw by draw."""
+    """PIT and two-sided p, by sums over 40,001 values of the residual, draw by draw."""
     v, j = post.merged, post.benchmarks.index(benchmark)
     data = post.tree["observed_data"].to_dataset()["score"].to_dataframe()
     table = data.pivot(index="obs_model", columns="obs_benchmark", values="score")
@@ -90,7 +90,7 @@ def by_hand(post: sb.Posterior, model: str, benchmark: str) -> tuple[float, floa
             gain = cov[0, 1:] @ np.linalg.pinv(cov[1:, 1:])
             mean = gain @ v["residual"][s, related, j].astype(float)
             sd = np.sqrt(cov[0, 0] - gain @ cov[1:, 0])
-            u = np.linspace(mean - 12 * sd, mean + 12 * sd, 6001)
+            u = np.linspace(mean - 30 * sd, mean + 30 * sd, 40_001)
             weight = stats.norm.logpdf(u, mean, sd)
 
         def at(m: str, s: int = s, u: np.ndarray = u, own: float = own) -> tuple:
