@@ -91,7 +91,7 @@ def follow_gradients(draws: np.ndarray, gradients: np.ndarray, rank: int) -> Met
     draws, gradients
         ``(n, D)`` each: rows from the typical set, and gradients of the potential there.
     rank
-        Largest number of stretched directions.
+        Number of stretched directions; few draws leave the last of them unstretched.
     """
     x = np.asarray(draws, np.float64)
     centre = x.mean(0)
@@ -116,4 +116,6 @@ def follow_gradients(draws: np.ndarray, gradients: np.ndarray, rank: int) -> Met
     half = solve_triangular(root, vectors * np.maximum(values, 1e-12) ** 0.25, lower=True, trans=1)
     values, vectors = np.linalg.eigh(half @ half.T)
     keep = np.argsort(-np.abs(np.log(values)))[:rank]
-    return Metric.of(centre, scale, basis @ vectors[:, keep], np.sqrt(values[keep]) - 1)
+    none = [(0, rank - len(keep))]  # as many of few draws: programs are compiled for a shape
+    vectors = np.pad(basis @ vectors[:, keep], [(0, 0), *none])
+    return Metric.of(centre, scale, vectors, np.pad(np.sqrt(values[keep]) - 1, none))

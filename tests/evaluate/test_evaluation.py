@@ -83,6 +83,7 @@ def test_a_seed_settles_every_number_whatever_runs_it(found, tiny_spec, tiny_tab
     assert right.to_numpy() == pytest.approx(left.to_numpy())
 
 
+@pytest.mark.long
 def test_it_goes_on_where_it_was_interrupted(
     found, tiny_spec, tiny_table, folds, tmp_path, monkeypatch
 ):
@@ -297,6 +298,7 @@ def run_cli(args: list[str], capsys) -> tuple[int, str, str]:
     return int(stop.value.code or 0), out, err
 
 
+@pytest.mark.long
 def test_cli_evaluates_a_baseline(capsys, tmp_path):
     name = "PCA+FLOPs d=2 (Ruan)"
     status, out, _ = run_cli(["evaluate", name, "--out", str(tmp_path / "e")], capsys)

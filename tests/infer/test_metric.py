@@ -173,6 +173,16 @@ def test_a_normal_posterior_becomes_round_from_few_draws():
     assert np.linalg.matrix_rank(np.cov(draws.T)) < 60
 
 
+def test_a_metric_of_few_draws_has_as_many_directions():
+    """Nine draws tell of eight directions; one compiled program takes metrics of any."""
+    draws = RNG.normal(size=(9, 200))
+    metric = follow_gradients(draws, draws, rank=20)
+    assert (metric.vectors.shape, metric.stretch.shape) == ((200, 20), (20,))
+    assert not metric.stretch[16:].any()
+    x = draws[0].astype("f4")
+    np.testing.assert_allclose(metric.to_x(metric.to_y(x)), x, atol=1e-4)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(("n", "rank"), [(60, 10), (400, 10), (400, 30)])
 def test_a_known_covariance_is_found_as_well_as_by_blackjax(n, rank):

@@ -173,6 +173,7 @@ def test_prior_of_a_table_without_usable_rows_is_refused():
         lambda z: distributions.above_zero(z, jnp.float32(0.02), 0.05, jnp),
         lambda z: distributions.shortfall_of(z, 0.1, jnp),
         lambda z: distributions.shortfall_of(z, 0.6, jnp),
+        lambda z: distributions.heavy_shortfall_of(z, 0.1, jnp),
     ],
 )
 def test_asymptotes_have_the_derivatives_of_their_values(of):
@@ -193,6 +194,10 @@ def test_asymptotes_follow_their_priors():
     np.testing.assert_allclose(
         distributions.shortfall_of(z, 0.1, jnp), stats.beta(1, 1 / 0.1 - 1).ppf(q), rtol=1e-4
     )
+    rng = np.random.default_rng(0)
+    b = rng.gamma(2, 9, 400_000)  # of a mean of 0.1: 1 / 9 is its rate
+    heavy = np.quantile(rng.beta(1, b), q)
+    np.testing.assert_allclose(distributions.heavy_shortfall_of(z, 0.1, jnp), heavy, rtol=0.02)
 
 
 def test_a_triangle_and_its_inverse():

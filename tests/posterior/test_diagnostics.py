@@ -29,13 +29,13 @@ def rebuilt(post: Posterior, pick) -> Posterior:
 @pytest.fixture(scope="module")
 def ideal(tiny_prior) -> Posterior:
     """Four chains of independent draws, labelled as NUTS: what perfect convergence looks like."""
-    posterior = tiny_prior.tree["posterior"].to_dataset().isel(chain=0, draw=slice(2400))
+    posterior = tiny_prior.tree["posterior"].to_dataset().isel(chain=0, draw=slice(1200))
     chains = [
-        posterior.isel(draw=slice(600 * c, 600 * (c + 1))).assign_coords(draw=np.arange(600))
+        posterior.isel(draw=slice(300 * c, 300 * (c + 1))).assign_coords(draw=np.arange(300))
         for c in range(4)
     ]
     rng = np.random.default_rng(0)
-    dims, shape = ("chain", "draw"), (4, 600)
+    dims, shape = ("chain", "draw"), (4, 300)
     stats = xr.Dataset(
         {
             "diverging": (dims, np.zeros(shape, bool)),

@@ -28,6 +28,7 @@ def made(tiny_posterior, tmp_path_factory):
     return out, sb.figures.make(out, tiny_posterior, only=SOME, progress=False)
 
 
+@pytest.mark.long
 def test_a_figure_is_six_flat_files_and_a_line_of_the_index(made):
     out, table = made
     assert table["status"].tolist() == ["made", "made"]

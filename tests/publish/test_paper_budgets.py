@@ -8,6 +8,7 @@ import sloth_bayes as sb
 from sloth_bayes.publish.paper_budgets import paper_table
 
 
+@pytest.mark.long
 def test_the_table_of_the_paper():
     found = paper_table(sb.load("leaderboard"))
     assert len(found) == 6 * 4

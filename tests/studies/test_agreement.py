@@ -11,8 +11,8 @@ import sloth_bayes as sb
 from studies import agreement
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [False, True])
-@pytest.mark.long
 def test_the_study_goes_on_where_it_was_cut_off(tiny_table, tmp_path, together):
     fits = []
 

@@ -84,6 +84,7 @@ def test_ranks_by_hand():
     assert len(counts) == 5
 
 
+@pytest.mark.long
 def test_a_conjugate_posterior_is_told_from_wrong_ones():
     """theta ~ N(0, 1), y ~ N(theta, 1): the posterior is N(y / 2, 1 / 2)."""
     rng = np.random.default_rng(3)
@@ -253,6 +254,7 @@ def test_a_fit_that_fails_is_counted(tmp_path, monkeypatch):
         calibration.study("prior", 1, tmp_path / "none", **TINY)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

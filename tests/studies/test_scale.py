@@ -66,6 +66,7 @@ def pretend(monkeypatch) -> list[dict]:
     return seen
 
 
+@pytest.mark.long
 def test_a_study_goes_on_where_it_was_and_leaves_out_what_takes_too_long(pretend, tmp_path):
     half = scale.study(tmp_path, only="svi")
     assert len(pretend) == len(half) == len(scale.points("svi"))

@@ -181,7 +181,7 @@ def inverse(post: sb.Posterior, expected: np.ndarray) -> np.ndarray:
     return equations.inverse_link(post.spec.link, fraction, v["link_shape"], np)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_the_page_of_numpyro_runs():
     names = run("docs/numpyro.md")
     assert names["pointwise"].shape == names["replicated"].shape == (20, len(names["score"]))
