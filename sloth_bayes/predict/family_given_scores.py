@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -34,6 +35,8 @@ from ..law import equations, likelihood
 from ..law.terms import TERMS, Effects, effective, residuals, skills
 
 _NODES = 81  # of the grid of one benchmark
+_SEEN = 0.5  # of the distance of two nodes: the narrowest normal that they integrate
+_MEANS = 65  # means of its residual at which the integral over that grid is known beforehand
 _SPREAD = 6.5  # prior standard deviations that a grid reaches
 _POINTS, _ROUNDS = 256, 3  # points of a round; each but the last adapts the proposal
 _BLOCK = 200  # draws that one call of the compiled function takes
@@ -96,6 +99,16 @@ class Scores(NamedTuple):
     centre: Any  # (2,)
     size_prior: Any  # (2,) mean and standard deviation of the log of an unknown size
     tokens_prior: Any  # (2,)
+
+
+class Grid(NamedTuple):
+    """Nodes of each benchmark, dense about the best one and ever wider: ``unit sinh`` apart."""
+
+    nodes: Any  # (J, G)
+    log_weight: Any  # (J, G) of the integral
+    best: Any  # (J,)
+    unit: Any  # (J,)
+    step: Any  # (J,) between nodes, before sinh
 
 
 class Own(NamedTuple):
@@ -246,7 +259,7 @@ def _inverse_link(kind: Kind, draws: Draws, scores: Scores) -> tuple[Any, Any, A
 
 def _grid(
     kind: Kind, z: Any, eta: Any, information: Any, draws: Draws, scores: Scores, sd: Any
-) -> tuple[Any, Any]:
+) -> Grid:
     """Nodes of each benchmark's average predictor, and log weights of the integral, (J, G).
 
     Dense about where the likelihood is, then ever wider, out to `sd` (J,) times a multiple
@@ -267,9 +280,50 @@ def _grid(
     unit = 2 / jnp.sqrt(total + 1 / sd**2)
     reach = jnp.arcsinh((jnp.abs(best - centre) + _SPREAD * sd) / unit)
     t = reach[:, None] * jnp.linspace(-1.0, 1.0, _NODES)
-    nodes = best[:, None] + unit[:, None] * jnp.sinh(t)
-    step = unit[:, None] * jnp.cosh(t) * reach[:, None] * 2 / (_NODES - 1)
-    return nodes, jnp.log(step)
+    step = 2 * reach / (_NODES - 1)
+    weight = unit[:, None] * jnp.cosh(t) * step[:, None]
+    return Grid(best[:, None] + unit[:, None] * jnp.sinh(t), jnp.log(weight), best, unit, step)
+
+
+def _residual_prior(grid: Grid, mean: Any, scale: Any) -> Any:
+    """Log density (J, ..., G) of a normal of mean (J, ...) and scale (J,) at the nodes.
+
+    A normal that is narrower than the nodes are apart is as wide as they can see.
+    """
+
+    def wide(of: Any) -> Any:
+        return of.reshape(len(of), *(1,) * (mean.ndim - 1))
+
+    apart = wide(grid.step) * jnp.hypot(wide(grid.unit), mean - wide(grid.best))
+    scale = jnp.maximum(wide(scale), _SEEN * apart)[..., None]
+    nodes = grid.nodes.reshape(len(mean), *(1,) * (mean.ndim - 1), -1)
+    return -0.5 * ((nodes - mean[..., None]) / scale) ** 2 - jnp.log(scale * math.sqrt(2 * math.pi))
+
+
+def _integrals(table: Any, grid: Grid, centre: Any, unit: Any, reach: Any, scale: Any) -> Callable:
+    """The log integrals (J,) of a table over residuals, as a function of their means (J,).
+
+    Known at means that are dense about the `centre`, and cubic between them.
+    """
+    end = jnp.arcsinh(reach / unit)[:, None]
+    step = 2 * end[:, 0] / (_MEANS - 1)
+    means = centre[:, None] + unit[:, None] * jnp.sinh(end * jnp.linspace(-1.0, 1.0, _MEANS))
+    value = logsumexp(table[:, None] + _residual_prior(grid, means, scale), axis=-1)
+    slope = jnp.gradient(value, axis=-1)
+
+    def at(mean: Any) -> Any:
+        place = jnp.arcsinh((mean - centre) / unit) / step + (_MEANS - 1) / 2
+        place = jnp.clip(place, 0.0, _MEANS - 1.001)
+        left = place.astype(int)
+        x = place - left
+        ends = jnp.stack([left, left + 1], -1)
+        (a, b), (c, d) = (jnp.take_along_axis(of, ends, -1).T for of in (value, slope))
+        return (
+            (1 + 2 * x) * (1 - x) ** 2 * a + x**2 * (3 - 2 * x) * b
+            + x * (1 - x) ** 2 * c + x**2 * (x - 1) * d
+        )  # fmt: skip
+
+    return at
 
 
 def _one(kind: Kind, key: Any, draws: Draws, scores: Scores, points: Any) -> Own:
@@ -302,24 +356,43 @@ def _one(kind: Kind, key: Any, draws: Draws, scores: Scores, points: Any) -> Own
 
     averaged = jnp.einsum("mj,mjd->jd", scores.observed, jacobian) / jnp.maximum(count, 1)[:, None]
     sd = jnp.sqrt((averaged**2).sum(-1) + variance + 1e-6)
-    nodes, log_step = _grid(kind, mean, eta, edge, draws, scores, sd)
+    grid = _grid(kind, mean, eta, edge, draws, scores, sd)
+
+    def table(z: Any) -> Any:
+        """Log likelihood at the nodes, (J, G)."""
+        _, own, average = _predictors(kind, z, draws, scores)
+        # a lone model is its own average, whatever z
+        apart = own - average if len(own) > 1 else jnp.zeros(own.shape)
+        return _log_likelihood(kind, grid.nodes + apart[..., None], draws, scores).sum(0)
+
+    def expected(z: Any) -> Any:
+        """Mean of the average predictor, (J,)."""
+        family, _, average = _predictors(kind, z, draws, scores)
+        return family + average + draws.residual_mean
 
     def integrand(z: Any) -> Any:
         """Log likelihood times prior of the residual at the nodes, (J, G)."""
-        family, own, average = _predictors(kind, z, draws, scores)
-        # a lone model is its own average, whatever z: then this is the same for all points
-        apart = own - average if len(own) > 1 else jnp.zeros(own.shape)
-        table = _log_likelihood(kind, nodes + apart[..., None], draws, scores).sum(0)
-        scale = draws.residual_scale[:, None]
-        away = (nodes - (family + average + draws.residual_mean)[:, None]) / scale
-        return table - 0.5 * away**2 - jnp.log(scale * math.sqrt(2 * math.pi))
+        return table(z) + _residual_prior(grid, expected(z), draws.residual_scale)
+
+    # Where models differ by the same whatever z, the integral is a function of the mean alone.
+    by_mean = len(scores.score) == 1 or not (
+        kind.sizes or kind.tokens or any(not block.common for block in kind.blocks)
+    )
+    if kind.residual and by_mean:
+        unit = jnp.sqrt(jnp.einsum("jd,de,je->j", averaged, covariance, averaged) + 1e-6)
+        reach = jnp.abs(expected(mean) - expected(zero)) + 9 * sd
+        integral = _integrals(
+            table(mean) + grid.log_weight, grid, expected(mean), unit, reach, draws.residual_scale
+        )
 
     def log_density(z: Any) -> Any:
         """Log of likelihood times standard normal prior of ``z``, up to a constant."""
-        if kind.residual:
-            each = logsumexp(integrand(z) + log_step, axis=-1)
-        else:
+        if not kind.residual:
             each = _log_likelihood(kind, whole(z), draws, scores).sum(0)
+        elif by_mean:
+            each = integral(expected(z))
+        else:
+            each = logsumexp(integrand(z) + grid.log_weight, axis=-1)
         return jnp.where(some, each, 0.0).sum() - 0.5 * (z**2).sum()
 
     here, there, pick = jax.random.split(key, 3)
@@ -339,7 +412,7 @@ def _one(kind: Kind, key: Any, draws: Draws, scores: Scores, points: Any) -> Own
         free, inside = jax.random.split(there)
         noise = jax.random.normal(free, draws.bias.shape)
         residual = draws.residual_mean + draws.residual_scale * noise
-        drawn = _inverse_cdf(inside, nodes, integrand(z))
+        drawn = _inverse_cdf(inside, grid.nodes, integrand(z))
         part, _, average = _predictors(kind, z, draws, scores)
         residual = jnp.where(some, drawn - (part + average), residual)
     return Own(log_likelihood, effective, found, residual, log_size, log_tokens)

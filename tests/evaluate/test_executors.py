@@ -75,7 +75,7 @@ def test_dask_gives_the_same_numbers_and_shows_progress(
     assert "1/3" in shown  # when the first result came, not at the end
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_killed_dask_worker_is_survived(serial, tiny_spec, tiny_table, folds, cluster):
     """A process killed while it fits: another does its work again, to the same numbers."""
     pids = cluster.run(os.getpid)

@@ -198,7 +198,7 @@ def test_all_tables_share_one_program_and_keep_their_density():
 # -- the study -----------------------------------------------------------------------------
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_resumed_study_equals_an_uninterrupted_one(tmp_path, monkeypatch):
     """And a posterior that ignores the data fails by its likelihood alone."""
     whole, _ = calibration.run("prior", 8, tmp_path / "whole", **TINY)
