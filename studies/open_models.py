@@ -1,7 +1,6 @@
 """What the joint table is worth: models held out of it, forecast by NUTS.
 
     python -m studies.open_models --keep FOLDER [--out FILE.csv] [--only lineages shared weight]
-    python -m studies.open_models --keep FOLDER --only ceilings
 
 *lineages*: Llama 3.1, Qwen2.5 and Gemma 2 leave the table, with everything that was made of them
 (tuned, coder, distilled, continued), but for the smallest base and the smallest tuned model of
@@ -15,12 +14,6 @@ table, and from the leaderboards' own columns alone; the difference is paired by
 *weight*: the first again, mixtures of experts counting as active^(1 - w) total^w with w fixed at
 0.3 and at 0.7, and by their active parameters; of mixtures that are hidden (all but the smallest
 of each family of mixtures), forecast by each.
-
-*ceilings*: which prior of the ceilings ``models/open`` has. On the table of the first part, without
-what that part forecasts, the law with ``upper="estimated"`` and ``upper="heavy"``. The rule, set
-before it was run: the heavy one, unless it loses more than two standard errors of PSIS
-leave-one-out log density (pairwise over scores), or its chains mix worse (smallest effective
-sample size a second of the fit).
 
 Each fit is saved in the folder and not made again.
 """
@@ -112,19 +105,15 @@ def summary(found: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     return table.assign(scores=found.groupby(by, sort=False).size()).round(3)
 
 
-def without_larger(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
-    """Rows without the lineages but for their smallest models, and the names of these."""
-    of_family = frame[frame["family"].isin(FAMILIES)]
-    smallest = of_family.loc[of_family.groupby("family")["params_b"].idxmin(), "model"]
-    return frame[~frame["lineage"].isin(LINEAGES) | frame["model"].isin(smallest)], smallest
-
-
 def lineages(keep: Path) -> pd.DataFrame:
     """The first part."""
     joint = sb.load_dataset("open_models")
     frame = joint.described
     spec = sb.Sloth.from_toml(recipes.load("open").spec.to_toml())
-    kept, smallest = without_larger(frame)
+    ours = frame["lineage"].isin(LINEAGES)
+    of_family = frame[frame["family"].isin(FAMILIES)]
+    smallest = of_family.loc[of_family.groupby("family")["params_b"].idxmin(), "model"]
+    kept = frame[~ours | frame["model"].isin(smallest)]
     hidden = frame[frame["model"].isin(TARGETS)]
     post = fitted(spec, table_of(kept, joint), "lineages-joint", keep)
     found = [forecasts(post, hidden, "joint table, models/open")]
@@ -225,32 +214,13 @@ def weight(keep: Path) -> pd.DataFrame:
     return pd.concat(found)
 
 
-def ceilings(keep: Path) -> pd.DataFrame:
-    """The fourth part: log density of each score without it, by either prior."""
-    from arviz_stats import loo
-
-    joint = sb.load_dataset("open_models")
-    spec = sb.Sloth.from_toml(recipes.load("open").spec.to_toml())
-    table = table_of(without_larger(joint.described)[0], joint)
-    rows = []
-    for upper, name in (("estimated", "lineages-joint"), ("heavy", "lineages-heavy")):
-        post = fitted(spec.replace(upper=upper), table, name, keep)
-        found = loo(post.data_tree, var_name="score", pointwise=True)
-        rows.append(pd.DataFrame({"law": upper, "elpd": found.elpd_i.values.ravel()}))
-        print(f"{upper}: {post.diagnostics().messages[0]}\n{found}", flush=True)
-    gain = rows[1]["elpd"] - rows[0]["elpd"]
-    se = gain.std() * np.sqrt(len(gain))
-    print(f"heavy - estimated: {gain.sum():+.1f}, standard error {se:.1f}", flush=True)
-    return pd.concat(rows)
-
-
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--keep", type=Path, required=True, help="folder of the fits")
     parser.add_argument("--out", type=Path, help="every forecast, as CSV")
-    parts = {"lineages": lineages, "shared": shared, "weight": weight, "ceilings": ceilings}
-    parser.add_argument("--only", nargs="*", choices=list(parts), default=list(parts)[:3])
+    parts = {"lineages": lineages, "shared": shared, "weight": weight}
+    parser.add_argument("--only", nargs="*", choices=list(parts), default=list(parts))
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     options.keep.mkdir(parents=True, exist_ok=True)
@@ -258,8 +228,6 @@ def main() -> None:
     for part in options.only:
         found = parts[part](options.keep).assign(part=part)
         every.append(found)
-        if part == "ceilings":
-            continue
         print(f"\n{part}\n{summary(found, ['law']).to_string()}", flush=True)
         if part == "lineages":
             same = found[

@@ -127,7 +127,7 @@ _CHOICES: dict[str, Collection[str]] = {
     "residual": ("family", "curve", "none"),
     "model_effect": ("pooled", "none"),
     "lower": ("estimated", "chance"),
-    "upper": ("estimated", "heavy", "one"),
+    "upper": ("estimated", "one"),
     "link": equations.LINKS,
     "noise": likelihood.NOISE,
     "likelihood": likelihood.LIKELIHOODS,
@@ -177,9 +177,7 @@ class Spec:
         default, for the same reason).
     lower, upper
         Asymptotes: ``lower`` fixed at ``"chance"`` or ``"estimated"``; ``upper`` fixed at
-        ``"one"``, ``"estimated"`` (what no model reaches is a share Beta(1, 1 / ceiling - 1)
-        of the range), or ``"heavy"`` (Beta(1, b), b itself Gamma of shape 2: a few benchmarks
-        may have a far lower ceiling than the others).
+        ``"one"`` or ``"estimated"``.
     link
         ``"logistic"``, or ``"richards"``: monotone with a trained asymmetry per benchmark.
     noise

@@ -242,16 +242,6 @@ def shortfall_of(z: Any, mean: float, xp: Any) -> tuple[Any, slopes.Slopes]:
     return -jnp.expm1(power * log_above), lambda: (slope, None)
 
 
-@slopes.with_slopes
-def heavy_shortfall_of(z: Any, mean: float, xp: Any) -> tuple[Any, slopes.Slopes]:
-    """Beta(1, b), b itself Gamma(2, mean / (1 - mean)), from standard normal `z`."""
-    scale = mean / (1 - mean)
-    log_above = log_ndtr(-z)
-    rate = scale * jnp.expm1(-0.5 * log_above)  # minus the log of what is left
-    slope = jnp.exp(-rate - 1.5 * log_above - 0.5 * z**2) * 0.5 * scale / math.sqrt(2 * math.pi)
-    return -jnp.expm1(-rate), lambda: (slope, None)
-
-
 class Share(dist.Beta):
     """Beta, its constants computed now rather than by the program."""
 

@@ -23,7 +23,6 @@ from .distributions import (
     Share,
     Triangle,
     above_zero,
-    heavy_shortfall_of,
     nested_complete,
     shortfall_of,
 )
@@ -106,10 +105,6 @@ class Sites:
     def shortfall(self, site: str, mean: float, *dims: str) -> Any:
         """``Beta(1, 1 / mean - 1)``, through a standard normal site."""
         return shortfall_of(self.normal(site, *dims), mean, jnp)
-
-    def heavy_shortfall(self, site: str, mean: float, *dims: str) -> Any:
-        """``Beta(1, b)``, ``b ~ Gamma(2, mean / (1 - mean))``, through a standard normal site."""
-        return heavy_shortfall_of(self.normal(site, *dims), mean, jnp)
 
     @cached_property
     def input_scales(self) -> Any:

@@ -28,9 +28,3 @@ def half_normal(x: np.ndarray, scale: float) -> np.ndarray:
 def beta(x: np.ndarray, a: float, b: float) -> np.ndarray:
     """Of a Beta law."""
     return np.asarray(xlogy(a - 1, x) + xlog1py(b - 1, -x) - betaln(a, b))
-
-
-def heavy_shortfall(x: np.ndarray, mean: float) -> np.ndarray:
-    """Of ``Beta(1, b)`` with ``b ~ Gamma(2, mean / (1 - mean))``."""
-    scale, left = mean / (1 - mean), np.log1p(-x)
-    return np.asarray(math.log(2 / scale) - 3 * np.log1p(-left / scale) - left)

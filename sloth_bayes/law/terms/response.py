@@ -39,9 +39,8 @@ class Response(Term):
         if spec.lower == "estimated":
             lower = at.above_zero("lower_raw", lower, p.lower, "benchmark")
         upper = shape = at.xp.ones(at.n.benchmarks)
-        if spec.upper != "one":
-            shortfall = at.heavy_shortfall if spec.upper == "heavy" else at.shortfall
-            upper = 1 - (1 - lower) * shortfall("ceiling_raw", p.ceiling, "benchmark")
+        if spec.upper == "estimated":
+            upper = 1 - (1 - lower) * at.shortfall("ceiling_raw", p.ceiling, "benchmark")
         if LINKS[spec.link].trained:
             shape = at.xp.exp(p.link_shape * at.normal("link_shape_raw", "benchmark"))
         return {"level": level, "lower": lower, "upper": upper, "link_shape": shape}
@@ -53,13 +52,10 @@ class Response(Term):
         if spec.lower == "estimated":
             above = densities.normal(v["lower"], p.lower, given.chance)
             out["lower"] = densities.total(above - log_ndtr(given.chance / p.lower))
-        if spec.upper != "one":
+        if spec.upper == "estimated":
             room = 1 - v["lower"]
             shortfall = np.clip((1 - v["upper"]) / room, 0.0, 1 - 1e-6)
-            if spec.upper == "heavy":
-                density = densities.heavy_shortfall(shortfall, p.ceiling)
-            else:
-                density = densities.beta(shortfall, 1, 1 / p.ceiling - 1)
+            density = densities.beta(shortfall, 1, 1 / p.ceiling - 1)
             out["upper"] = densities.total(density - np.log(room))
         if LINKS[spec.link].trained:
             shape = np.log(v["link_shape"])
