@@ -62,7 +62,7 @@ def cluster():
         yield client
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_dask_gives_the_same_numbers_and_shows_progress(
     serial, tiny_spec, tiny_table, folds, cluster, capsys
 ):

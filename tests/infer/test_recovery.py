@@ -25,7 +25,7 @@ def test_truth_is_the_draw_behind_the_table():
         assert np.linalg.matrix_rank(eta, tol=1e-8) == 2
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_table_is_recovered():
     """At least half of its 12 loadings lie in their 90% intervals, from short chains.
 

@@ -97,7 +97,7 @@ def post(registry, tiny_table) -> sb.Posterior:
     return spec.prior(tiny_table, draws=300)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_another_object_under_the_name_is_another_law(post, registry, tiny_table):
     registry["own"] = changed(sd=1e-3)
     again = post.spec.prior(tiny_table, draws=300)

@@ -113,7 +113,7 @@ def test_intervals_cover_hidden_tokens():
     assert 0.75 <= np.mean(inside) <= 1.0
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_folds_use_rows_of_unknown_tokens_too(tiny_table):
     table = _without_tokens(tiny_table)
     folds = sb.protocols.leave_group_out(table, {"alder": "alder"}, n_observed=2)

@@ -124,11 +124,11 @@ def by_hand(post: sb.Posterior, model: str, benchmark: str) -> tuple[float, floa
 @pytest.mark.parametrize(
     ("draws", "choices"),
     [
-        pytest.param(1, {}, marks=pytest.mark.long),
-        (6, {}),
-        pytest.param(6, {"intercept": "family", "link": "logistic"}, marks=pytest.mark.long),
-        pytest.param(6, {"residual": "none"}, marks=pytest.mark.long),
-        pytest.param(6, {"df": float("inf")}, marks=pytest.mark.long),
+        pytest.param(1, {}, marks=pytest.mark.slow),
+        pytest.param(6, {}, marks=pytest.mark.long),
+        pytest.param(6, {"intercept": "family", "link": "logistic"}, marks=pytest.mark.slow),
+        pytest.param(6, {"residual": "none"}, marks=pytest.mark.slow),
+        pytest.param(6, {"df": float("inf")}, marks=pytest.mark.slow),
     ],
 )
 def test_pit_is_that_of_integrals_worked_by_hand(draws, choices):

@@ -130,7 +130,7 @@ def test_scores_of_models_stay(seed, method, other):
         assert found.correlation[0] == pytest.approx(np.eye(3), abs=1e-10)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     st.integers(0, 10**6),
