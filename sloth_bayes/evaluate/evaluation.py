@@ -113,16 +113,31 @@ class Evaluation:
     def by(self, what: str) -> pd.DataFrame:
         """Mean error, CRPS, width (points) and 90% coverage by a column of `frame`.
 
+        By ``"doublings"`` in bins of one, in their order: of compute, between a model and the
+        nearest of its family that the fold shows.
+
         Raises
         ------
         UnknownNameError
             If it is not a column that names something.
+        DataError
+            If the evaluation does not say how far its models are (one of an earlier version).
         """
-        check_known("column", [what], ["benchmark", "family", "model", "fold", *_SETTING])
-        grouped = self.frame.assign(bias=self.frame["median"] - self.frame["score"]).groupby(what)
+        names = ["benchmark", "family", "model", "fold", "doublings", *_SETTING]
+        check_known("column", [what], names)
+        frame = self.frame.assign(bias=self.frame["median"] - self.frame["score"])
+        if what == "doublings":
+            if what not in frame:
+                raise DataError(
+                    "this evaluation does not say how far its models are from those that were "
+                    "shown: run it again (sb.cross_validate, or sloth-bayes evaluate)"
+                )
+            frame[what] = _bins(frame[what])
+        grouped = frame.groupby(what, observed=True)
         out = 100 * grouped[["error", "crps", "width_90", "bias"]].mean()
         out["cover_90"], out["cells"] = grouped["covered_90"].mean(), grouped.size()
-        return out.rename(columns={"error": "mae"}).sort_values("mae", ascending=False)
+        out = out.rename(columns={"error": "mae"})
+        return out if what == "doublings" else out.sort_values("mae", ascending=False)
 
     def coverage(self, of: str = "cells", replicates: int = 4000) -> pd.DataFrame:
         """Coverage of central intervals with its family-bootstrap interval.
@@ -248,6 +263,13 @@ class Evaluation:
         except OSError as error:
             raise FileFormatError(f"cannot write {folder}: {error.strerror or error}") from None
         return folder
+
+
+def _bins(doublings: pd.Series) -> pd.Series:
+    """Distances in bins of a doubling, and ``"no model shown"`` where there is none."""
+    labels = ["< 1", "1-2", "2-3", "3+"]
+    found = pd.cut(doublings, [-np.inf, 1, 2, 3, np.inf], right=False, labels=labels)
+    return found.cat.add_categories("no model shown").fillna("no model shown")
 
 
 def _clusters(rows: pd.DataFrame) -> np.ndarray:

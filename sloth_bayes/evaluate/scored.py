@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..law.equations import doublings_of_compute
 from . import scores
 from .protocols import Fold
 
@@ -60,6 +61,8 @@ def score_fold(
         Step of the published scores of each benchmark of the fold.
     """
     benchmarks, parts = np.asarray(fold.benchmarks), []
+    compute = pd.Series(doublings_of_compute(table["params_b"], table["tokens_t"]), table.index)
+    shown = compute[~table.index.isin(fold.hidden)].dropna()
     for i, model in enumerate(fold.test):
         y = table.loc[model, list(fold.benchmarks)].to_numpy(float)
         there = np.isfinite(y)
@@ -67,10 +70,12 @@ def score_fold(
         cells = score_cells(draws, y[there], rounding[there], rng, log_score)
         average = draws.mean(1, keepdims=True), y[there].mean(keepdims=True)
         rows = pd.concat([cells, score_cells(*average, np.zeros(1), rng)], ignore_index=True)
+        of_family = shown[table.loc[shown.index, "family"] == table.loc[model, "family"]]
         names = {
             "setting": fold.setting, "n_observed": fold.n_observed, "fold": fold.name,
             "model": model, "family": str(table.loc[model, "family"]),
             "benchmark": [*benchmarks[there], MEAN],
+            "doublings": (of_family - compute[model]).abs().min(),
         }  # fmt: skip
         parts.append(pd.DataFrame(names).join(rows))
     return pd.concat(parts, ignore_index=True)

@@ -28,6 +28,11 @@ INPUTS: dict[str, tuple[str, ...]] = {
 TOKENS = 1  # the column of the inputs that counts doublings of tokens, where there is one
 
 
+def doublings_of_compute(params_b: Array, tokens_t: Array) -> Array:
+    """``log2`` of parameters (billions, active ones) times training tokens (trillions)."""
+    return np.log2(np.asarray(params_b, float) * np.asarray(tokens_t, float))
+
+
 def raw_inputs(
     kind: str, log_size: Array, log_tokens: Array, centre: Array, xp: Any, left: Array = 0.0
 ) -> Array:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError, near, spelled_alike, unknown
+from ..law.equations import doublings_of_compute
 from ..law.terms import Term, read, reading
 from ..posterior.core import PosteriorDraws
 from ..support.checks import check_text
@@ -227,11 +228,34 @@ def column_of(
     given = read(term, frame, "the candidates")
     given = np.full(len(rows), np.nan) if given is None else given
     found = np.where(np.isfinite(given), given, default)
+    if term.guesses:
+        found = np.where(np.isfinite(found), found, post.constant(term.reads).mean())
     for model in rows["model"][~np.isfinite(found)]:
         raise DataError(
             f"model {model!r} is of a new family and has no {term.reads!r}, which the term "
             f"{term.name!r} of this law needs: add the column that it is read from"
         )
+    return found
+
+
+def doublings(post: PosteriorDraws, rows: pd.DataFrame) -> np.ndarray:
+    """Doublings of compute between each model and the nearest of its family in the fit, ``(M,)``.
+
+    NaN of a family without a model of known size and tokens. Of a law of sizes alone,
+    doublings of size.
+    """
+
+    def compute(params_b: np.ndarray, tokens_t: np.ndarray) -> np.ndarray:
+        return doublings_of_compute(params_b, 1.0 if post.spec.inputs == "size" else tokens_t)
+
+    known = compute(post.constant("params_b"), post.constant("tokens_t"))
+    family = post.constant("family_of_model").astype(str)
+    there = np.isfinite(known)
+    found = np.full(len(rows), np.nan)
+    for i, here in enumerate(compute(rows["params_b"].to_numpy(), rows["tokens_t"].to_numpy())):
+        of = known[there & (family == rows["family"].iloc[i])]
+        if of.size:
+            found[i] = np.abs(of - here).min()
     return found
 
 

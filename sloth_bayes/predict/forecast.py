@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
@@ -26,7 +26,7 @@ from ..support.intervals import quantiles
 from ..support.threads import workers
 from ..support.types import checked
 from .answer import labelled
-from .candidates import completed, extrapolation, never_seen, unfounded
+from .candidates import completed, doublings, extrapolation, never_seen, unfounded
 from .new_effects import Known, effects_of, identity, key_of, rng_of
 
 
@@ -129,7 +129,8 @@ class Forecast:
         -------
         pandas.DataFrame
             model, family, params_b, tokens_t, benchmark, mean, median, sd, lower, upper,
-            prob; scores in [0, 1].
+            prob, doublings; scores in [0, 1]. ``doublings`` is how far, in doublings of
+            compute, the nearest model of its family in the fit is (NaN: there is none).
 
         Raises
         ------
@@ -138,6 +139,74 @@ class Forecast:
         DataError
             If `prob` is not between 0 and 1.
         """
+        statistics, prob = self._statistics(of, prob)
+        models = self._models()
+        cells = models.merge(pd.DataFrame({"benchmark": self.benchmarks}), how="cross")
+        away = cells.pop("doublings")
+        return cells.assign(**statistics, prob=prob, doublings=away)
+
+    def average(
+        self, weights: Mapping[str, float] | None = None, of: str = "score",
+        prob: float | None = None,
+    ) -> pd.DataFrame:  # fmt: skip
+        """The average score of each model over benchmarks, with its central interval.
+
+        Of draws of all benchmarks together: what they have in common does not average out.
+
+        Parameters
+        ----------
+        weights
+            Weight of each benchmark, those left out having none; they are divided by their sum.
+            By default all benchmarks of the forecast count the same.
+        of, prob
+            As :meth:`summary` takes them.
+
+        Returns
+        -------
+        pandas.DataFrame
+            model, family, params_b, tokens_t, mean, median, sd, lower, upper, prob, doublings;
+            one row a model, scores in [0, 1].
+
+        Raises
+        ------
+        UnknownNameError
+            If a weight is that of a benchmark that is not forecast, or `of` is unknown.
+        DataError
+            If a weight is negative or no number, or all are 0.
+
+        Examples
+        --------
+        >>> import sloth_bayes as sb
+        >>> fc = sb.load("leaderboard").forecast(sb.candidates("qwen2", 60, 7))
+        >>> row = fc.average({"MMLU": 2, "HellaSwag": 1}).iloc[0]
+        >>> bool(0.7 < row["lower"] < row["median"] < row["upper"] < 0.95)
+        True
+        """
+        if weights is None:
+            weights = dict.fromkeys(self.benchmarks, 1.0)
+        for name in weights:
+            if name not in self.benchmarks:
+                raise unknown("benchmark", name, self.benchmarks)
+        try:
+            each = np.array([[weights.get(name, 0.0) for name in self.benchmarks]], float)
+        except (TypeError, ValueError):
+            raise DataError(f"weights must be numbers, one a benchmark: {weights!r}") from None
+        if not (np.isfinite(each).all() and (each >= 0).all() and each.any()):
+            raise DataError(f"weights must be positive numbers, or 0 for some: {weights!r}")
+        statistics, prob = self._statistics(of, prob, (each / each.sum()).astype(np.float32))
+        models = self._models()
+        away = models.pop("doublings")
+        return models.assign(**statistics, prob=prob, doublings=away)
+
+    def _models(self) -> pd.DataFrame:
+        """The candidates and how far they are."""
+        models = self.candidates[["model", "family", "params_b", "tokens_t"]]
+        return models.reset_index(drop=True).assign(doublings=doublings(self.posterior, models))
+
+    def _statistics(
+        self, of: str, prob: float | None, weights: np.ndarray | None = None
+    ) -> tuple[dict[str, np.ndarray], float]:
+        """Summaries of each benchmark or, with weights (1, J), of their sum; and the mass."""
         if of not in ("score", "expected"):
             raise unknown("summary", of, ["score", "expected"])
         prob = check_prob(self.prob if prob is None else prob)
@@ -146,6 +215,7 @@ class Forecast:
         def summarise(block: slice) -> np.ndarray:
             found = []
             for values in self._evaluate(block, of == "score")[0]:  # one model: fits a cache
+                values = values if weights is None else weights @ values
                 mean, sd = values.mean(-1, dtype=np.float64), values.std(-1, dtype=np.float64)
                 lower, median, upper = quantiles(values, levels)
                 found.append([mean, median, sd, lower, upper])
@@ -153,9 +223,7 @@ class Forecast:
 
         statistics = np.concatenate(list(_in_threads(summarise, self._blocks)), axis=1)
         columns = ("mean", "median", "sd", "lower", "upper")
-        models = self.candidates[["model", "family", "params_b", "tokens_t"]]
-        cells = models.merge(pd.DataFrame({"benchmark": self.benchmarks}), how="cross")
-        return cells.assign(**dict(zip(columns, statistics.reshape(5, -1))), prob=prob)
+        return dict(zip(columns, statistics.reshape(5, -1))), prob
 
     def of(self, candidates: pd.DataFrame) -> Forecast:
         """The same forecast of other models, of new families too. For the layers above."""

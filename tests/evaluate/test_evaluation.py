@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import json
 import sys
 
@@ -188,6 +189,20 @@ def test_comparison_is_paired(found):
     fewer = sb.Evaluation(found.frame.iloc[1:], found.means, found.about)
     with pytest.raises(sb.DataError, match="same cells"):
         found.compare(fewer)
+
+
+def test_errors_by_distance(found):
+    """Two models of each family are shown: birch of 3B before 7B, as many tokens for both."""
+    away = found.frame.groupby("model")["doublings"].first()
+    assert away["birch-7b"] == pytest.approx(np.log2(7 / 3))
+    assert away["cedar-40b"] == pytest.approx(np.log2(40 / 1.5))
+    table = found.by("doublings")
+    assert list(table.index) == ["1-2", "2-3", "3+"]
+    assert table["cells"].sum() == len(found.frame)
+    assert table.loc["1-2", "cells"] == (found.frame["model"] == "birch-7b").sum()
+    older = dataclasses.replace(found, frame=found.frame.drop(columns="doublings"))
+    with pytest.raises(sb.DataError, match="run it again"):
+        older.by("doublings")
 
 
 def test_tables_and_calibration_plot(found, tmp_path):

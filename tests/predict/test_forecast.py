@@ -19,8 +19,44 @@ from tests.conftest import NAMES, QUICK
 
 COLUMNS = [
     *("model", "family", "params_b", "tokens_t", "benchmark"),
-    *("mean", "median", "sd", "lower", "upper", "prob"),
+    *("mean", "median", "sd", "lower", "upper", "prob", "doublings"),
 ]
+
+
+def test_distance_is_in_doublings_of_compute_from_the_nearest_of_the_family(tiny_svi):
+    asked = sb.candidates(["alder", "alder", "alder", "stranger"], [8.0, 32.0, 32.0, 1.0],
+                          [1.0, 1.0, 4.0, 1.0])  # fmt: skip
+    found = tiny_svi.forecast(asked, new_family=True, benchmarks="Maths").frame
+    np.testing.assert_allclose(found["doublings"], [0, 2, 4, np.nan])  # the largest: 8B, 1T
+
+
+def test_an_average_is_that_of_the_draws(tiny_svi):
+    with pytest.warns(sb.ExtrapolationWarning):
+        fc = tiny_svi.forecast(sb.candidates("cedar", [10.0, 100.0], 6.0))
+    draws = fc.draws["score"].stack(s=("chain", "draw")).transpose("s", "model", "benchmark")
+    for weights, by in ((None, np.full(4, 0.25)), ({"Maths": 3, "Code": 1}, None)):
+        found = fc.average(weights)
+        if by is None:
+            by = np.array([{"Maths": 0.75, "Code": 0.25}.get(name, 0) for name in fc.benchmarks])
+        want = (draws.values * by).sum(-1)
+        np.testing.assert_allclose(found["mean"], want.mean(0), rtol=1e-5)
+        np.testing.assert_allclose(found["upper"], np.quantile(want, 0.95, 0), rtol=1e-4)
+        assert found["model"].tolist() == fc.candidates["model"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ({"Mathz": 1}, "Maths"),
+        ({"Maths": -1}, "positive"),
+        ({"Maths": 0}, "positive"),
+        ({"Maths": "much"}, "numbers"),
+    ],
+)
+def test_weights_that_make_no_sense_are_named(tiny_svi, weights, words):
+    fc = tiny_svi.forecast(sb.candidates("cedar", 10.0, 6.0))
+    with pytest.raises(sb.SlothBayesError, match=words):
+        fc.average(weights)
 
 
 def values(fc: sb.Forecast, model: str, of: str = "score") -> np.ndarray:
