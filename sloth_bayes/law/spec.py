@@ -57,6 +57,9 @@ class Priors:
         doubling.
     model_effect
         Half-normal scale of the model-level effect on each skill, in units of skill.
+    walk
+        Half-normal scale of how far the skills of a family stray from the law in a doubling
+        of compute, in units of skill.
     loading
         Standard deviation of a loading, in logits per unit of skill. With identity
         loadings a unit of skill is a logit, and this is not used.
@@ -95,6 +98,7 @@ class Priors:
     interaction: float = 0.03
     slope_deviation: float = 0.1
     model_effect: float = 0.2
+    walk: float = 0.2
     loading: float = 0.6
     residual: float = 0.3
     drift: float = 0.2
@@ -126,6 +130,7 @@ _CHOICES: dict[str, Collection[str]] = {
     "loadings": ("free", "identity"),
     "residual": ("family", "curve", "none"),
     "model_effect": ("pooled", "none"),
+    "walk": ("pooled", "none"),
     "lower": ("estimated", "chance"),
     "upper": ("estimated", "one"),
     "link": equations.LINKS,
@@ -175,6 +180,10 @@ class Spec:
     model_effect
         ``"pooled"``: a small effect of every single model on its skills; ``"none"`` (the
         default, for the same reason).
+    walk
+        ``"pooled"``: the skills of a family leave the law as a random walk in doublings of
+        compute, known near its observed models and the less so the farther from them;
+        ``"none"``.
     lower, upper
         Asymptotes: ``lower`` fixed at ``"chance"`` or ``"estimated"``; ``upper`` fixed at
         ``"one"`` or ``"estimated"``.
@@ -214,6 +223,7 @@ class Spec:
     loadings: str = "free"
     residual: str = "family"
     model_effect: str = "none"
+    walk: str = "none"
     lower: str = "estimated"
     upper: str = "estimated"
     link: str = "richards"

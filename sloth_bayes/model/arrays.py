@@ -62,6 +62,7 @@ class Arrays(NamedTuple):
     rounding: Any  # (J,) step of the published scores, 0 if not rounded
     anchor: Any  # (J, J) orthogonal: the coordinates that skills are sampled in (scores.py)
     information: Any  # (J,) how much a score tells of a residual, its prior being 1 (scores.py)
+    reach: Any = None  # (M, K) by term: those whose coefficients of models follow from steps
     unknown: Unknown | None = None  # None if every input is a number: nothing is added
     extra: Any = None  # what a law of another layer reads besides (infer.compiled.Target)
 
@@ -131,6 +132,7 @@ def design(
     released = frame.assign(released=frame["family"].map(data.releases))
     columns = {"instruct": frame["instruct"].to_numpy(bool)}
     where = f"table {data.name!r}"
+    reading = tuple(reading)
     columns |= {term.reads: terms.filled(term, released, where) for term in reading}
     size = np.log(frame["params_b"].to_numpy(float))
     tokens = np.log(frame["tokens_t"].to_numpy(float))
@@ -175,6 +177,7 @@ def design(
         rounding=np.array([b.rounding for b in meta]),
         anchor=np.eye(len(meta)),
         information=np.ones(len(meta)),
+        reach={t.name: r for t in reading if (r := t.reach(columns, family_of_model)) is not None},
     )
     models = frame["model"].to_numpy(str)
     of_unknown = ((), ()) if unknown is None else (unknown.size, unknown.tokens)

@@ -59,11 +59,12 @@ class Sites:
 
     # -- independent -----------------------------------------------------------------------
 
-    def sample(self, site: str, law: dist.Distribution, *dims: str) -> Any:
-        """Sample independently along the dimensions."""
+    def sample(self, site: str, law: dist.Distribution, *dims: str | tuple[str, int]) -> Any:
+        """Sample independently along the dimensions; of others than the posterior's, with size."""
         with contextlib.ExitStack() as plates:
-            for place, name in zip(range(-len(dims), 0), dims):
-                plates.enter_context(numpyro.plate(name, self._size(name), dim=place))
+            for place, dim in zip(range(-len(dims), 0), dims):
+                name, size = (dim, self._size(dim)) if isinstance(dim, str) else dim
+                plates.enter_context(numpyro.plate(name, size, dim=place))
             return numpyro.sample(site, law)
 
     def _size(self, dim: str) -> int:
@@ -91,7 +92,9 @@ class Sites:
         """A share of one."""
         return self.sample(site, Share(a, b))
 
-    def rows(self, site: str, *dims: str, spread: Any = 1.0, scale: float = 1.0) -> Any:
+    def rows(
+        self, site: str, *dims: str | tuple[str, int], spread: Any = 1.0, scale: float = 1.0
+    ) -> Any:
         """Normal effects on the skills, in anchor units, of a common `scale`.
 
         `spread` broadcasts over the dimensions.

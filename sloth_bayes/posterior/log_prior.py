@@ -73,7 +73,10 @@ def log_prior(post: Draws) -> xr.Dataset:
     spec = post.spec
     v = {name: array.astype(float) for name, array in post.merged.items()}
     members = np.searchsorted(post.lineages, post.constant("lineage_of_family").astype(str))
-    given = terms.Given(v, spec, members, post.constant("chance").astype(float), _level(post))
+    columns = {name: post.constant(name).astype(float) for name in terms.columns_of(spec)}
+    family = post.constant("family_of_model").astype(str)
+    chance = post.constant("chance").astype(float)
+    given = terms.Given(v, spec, members, chance, _level(post), family, columns)
     out: dict[str, np.ndarray] = {}
     if spec.loadings == "free":
         out["loading"] = densities.total(densities.normal(v["loading"], spec.priors.loading))

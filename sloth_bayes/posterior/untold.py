@@ -39,7 +39,14 @@ def told(tree: xr.DataTree, spec: Spec) -> dict[str, np.ndarray]:
     known = _known(tree, data)
     nothing = np.zeros((data.sizes.get("lineage", 0), known.shape[1]), bool)
     terms_here = list(_drawn_anew(spec, data))
-    return {t.name: known for t in terms_here} | {t.lineage: nothing for t in terms_here}
+    out = {t.name: known for t in terms_here} | {t.lineage: nothing for t in terms_here}
+    constant = tree["constant_data"].to_dataset()
+    columns = {name: constant[name].values for name in terms.columns_of(spec)}
+    for term in terms.of(spec):  # where no step leads, the coefficient is 0
+        reach = term.reach(columns, constant["family_of_model"].values.astype(str))
+        if reach is not None:
+            out[term.name] = np.repeat(reach.any(1)[:, None], known.shape[1], 1)
+    return out
 
 
 def left_out(tree: xr.DataTree, spec: Spec) -> xr.Dataset:

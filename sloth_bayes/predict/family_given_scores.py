@@ -47,7 +47,7 @@ class Block(NamedTuple):
     """A coefficient of a term that is drawn for the family, or for each of its models."""
 
     term: str
-    shape: tuple[int, ...]  # (..., d); with the models first where each has its own
+    shape: tuple[int, ...]  # (..., d); with the models, or steps, first where each has its own
 
     @property
     def common(self) -> bool:
@@ -94,6 +94,7 @@ class Scores(NamedTuple):
     score: Any  # (M, J)
     observed: Any  # (M, J) 0 or 1
     columns: dict[str, Any]  # (M,) each: what terms read
+    reach: dict[str, Any]  # (M, K) of blocks whose coefficients follow from K steps
     inverse_n: Any  # (J,)
     rounding: Any  # (J,)
     centre: Any  # (2,)
@@ -184,10 +185,11 @@ def _lengths(kind: Kind) -> list[int]:
 def _parts(kind: Kind, z: Any, draws: Draws, scores: Scores) -> tuple[dict[str, Any], Any, Any]:
     """Standardised ``z`` as named quantities: coefficients of blocks, log sizes, log tokens."""
     *blocks, size, tokens = jnp.split(z, np.cumsum(_lengths(kind))[:-1])
-    found = {
-        name: draws.mean[name] + draws.scale[name] * values.reshape(shape)
-        for (name, shape), values in zip(kind.blocks, blocks)
-    }
+    found = {}
+    for (name, shape), values in zip(kind.blocks, blocks):
+        steps = values.reshape(shape)
+        own = scores.reach[name] @ steps if name in scores.reach else steps
+        found[name] = draws.mean[name] + draws.scale[name] * own
 
     def filled(known: Any, rows: tuple[int, ...], values: Any, prior: Any) -> Any:
         return known.at[np.array(rows)].set(prior[0] + prior[1] * values) if rows else known
@@ -365,25 +367,34 @@ def _one(kind: Kind, key: Any, draws: Draws, scores: Scores, points: Any) -> Own
         apart = own - average if len(own) > 1 else jnp.zeros(own.shape)
         return _log_likelihood(kind, grid.nodes + apart[..., None], draws, scores).sum(0)
 
+    latent = bool(kind.sizes or kind.tokens)
+    family, _, average = _predictors(kind, zero, draws, scores)
+    at_zero = family + average + draws.residual_mean
+
     def expected(z: Any) -> Any:
         """Mean of the average predictor, (J,)."""
+        if not latent:  # linear
+            return at_zero + averaged @ z
         family, _, average = _predictors(kind, z, draws, scores)
         return family + average + draws.residual_mean
 
+    # Where models differ by the same whatever z, the integral is a function of the mean alone.
+    by_mean = kind.residual and (
+        len(scores.score) == 1 or not (latent or any(not b.common for b in kind.blocks))
+    )
+    if by_mean:
+        known = table(zero)
+        centre = expected(mean)
+        unit = jnp.sqrt(jnp.einsum("jd,de,je->j", averaged, covariance, averaged) + 1e-6)
+        reach = jnp.abs(centre - at_zero) + 9 * sd
+        integral = _integrals(
+            known + grid.log_weight, grid, centre, unit, reach, draws.residual_scale
+        )
+
     def integrand(z: Any) -> Any:
         """Log likelihood times prior of the residual at the nodes, (J, G)."""
-        return table(z) + _residual_prior(grid, expected(z), draws.residual_scale)
-
-    # Where models differ by the same whatever z, the integral is a function of the mean alone.
-    by_mean = len(scores.score) == 1 or not (
-        kind.sizes or kind.tokens or any(not block.common for block in kind.blocks)
-    )
-    if kind.residual and by_mean:
-        unit = jnp.sqrt(jnp.einsum("jd,de,je->j", averaged, covariance, averaged) + 1e-6)
-        reach = jnp.abs(expected(mean) - expected(zero)) + 9 * sd
-        integral = _integrals(
-            table(mean) + grid.log_weight, grid, expected(mean), unit, reach, draws.residual_scale
-        )
+        prior = _residual_prior(grid, expected(z), draws.residual_scale)
+        return (known if by_mean else table(z)) + prior
 
     def log_density(z: Any) -> Any:
         """Log of likelihood times standard normal prior of ``z``, up to a constant."""
@@ -413,8 +424,7 @@ def _one(kind: Kind, key: Any, draws: Draws, scores: Scores, points: Any) -> Own
         noise = jax.random.normal(free, draws.bias.shape)
         residual = draws.residual_mean + draws.residual_scale * noise
         drawn = _inverse_cdf(inside, grid.nodes, integrand(z))
-        part, _, average = _predictors(kind, z, draws, scores)
-        residual = jnp.where(some, drawn - (part + average), residual)
+        residual = jnp.where(some, drawn - expected(z) + draws.residual_mean, residual)
     return Own(log_likelihood, effective, found, residual, log_size, log_tokens)
 
 

@@ -72,7 +72,9 @@ def effects_of(
         rng = rng_of(key_of(seed, *owner))
         return rng.standard_normal((post.n_draws, *shape), np.float32)
 
-    population = Population(v, spec, normal)
+    family = post.constant("family_of_model").astype(str)
+    kept = {name: post.constant(name) for name in columns_of(spec)}
+    population = Population(v, spec, normal, family, kept)
 
     def coefficient(term: Term, owner: Owner) -> np.ndarray:
         place = owner.places[term.of]
@@ -87,7 +89,7 @@ def effects_of(
                 found[name] = coefficient(term, owner)
         return draws_together(np.stack([found[name] for name in names], axis=1))
 
-    owners = [_owner(row, known) for row in rows.itertuples()]
+    owners = [_owner(row, known, columns_of(spec)) for row in rows.itertuples()]
     size, tokens = np.log(rows[["params_b", "tokens_t"]].to_numpy(float)).T
     columns = {name: rows[name].to_numpy(np.float32) for name in columns_of(spec)}
     size, tokens = np.broadcast_arrays(effective(size, v, columns), tokens)
@@ -98,7 +100,7 @@ def effects_of(
     )
 
 
-def _owner(row: Any, known: Known) -> Owner:
+def _owner(row: Any, known: Known, columns: list[str]) -> Owner:
     """Whose coefficients a candidate has."""
     return Owner(
         {"family": (row.family,), "lineage": (row.lineage,), "model": identity(row)},
@@ -107,4 +109,5 @@ def _owner(row: Any, known: Known) -> Owner:
             "lineage": known.lineage.get(row.lineage),
             "model": known.place(row),
         },
+        {name: float(getattr(row, name)) for name in columns},
     )

@@ -243,6 +243,9 @@ class State:
             if t not in of_lineage
         }
         skills = [t for t in TERMS.values() if t in own and t.adds_to == "skill"]
+        columns = {c: models[c].values.astype(float) for c in columns_of(spec)}
+        reach = {t.name: t.reach(columns, np.repeat(family, len(names))) for t in skills}
+        reach = {name: found for name, found in reach.items() if found is not None}
         priors = {t.name: self._prior(t, family, len(names)) for t in skills}
         residual_mean, residual_scale = np.zeros((2, n, v.sizes["benchmark"]))
         residual = next((t for t in own if t.adds_to == "benchmark"), None)
@@ -277,7 +280,8 @@ class State:
         scores = family_given_scores.Scores(
             score=np.where(seen, table, 0.5),
             observed=seen.astype(float),
-            columns={c: models[c].values.astype(float) for c in columns_of(spec)},
+            columns=columns,
+            reach=reach,
             **{name: self.constant[name].values for name in ("inverse_n", "rounding", "centre")},
             size_prior=self._prior_of_inputs("params_b"),
             tokens_prior=self._prior_of_inputs("tokens_t"),
@@ -289,7 +293,11 @@ class State:
             observation=spec.observation,
             entries=spec.entries,
             blocks=tuple(
-                family_given_scores.Block(t.name, self._shape(t, len(names))) for t in skills
+                family_given_scores.Block(
+                    t.name,
+                    self._shape(t, reach[t.name].shape[1] if t.name in reach else len(names)),
+                )
+                for t in skills
             ),
             residual=residual is not None,
             sizes=unknown["params_b"],

@@ -76,6 +76,7 @@ def problem(df: float, models: int = 2, **changes) -> tuple:
         score=np.array([[0.62, 0.15, 0.3], [0.7, 0.5, 0.55]])[:models],
         observed=np.array([[1, 1, 0], [1, 0, 1]])[:models],
         columns={"instruct": np.array([0, 1])[:models]},
+        reach={},
         inverse_n=np.array([0.001, 0.0, 0.002]),
         rounding=np.array([0.0, 0.01, 0.0]),
         centre=np.zeros(2),
@@ -180,6 +181,40 @@ def test_small_effects_and_normal_noise_are_the_conjugate_normal_model():
     family = own.of["family_effect"]
     assert family.mean() == pytest.approx(mean, abs=0.05)
     assert family.std() == pytest.approx(precision**-0.5, rel=0.05)
+
+
+@pytest.mark.long
+def test_a_walk_of_skills_is_drawn_with_the_family():
+    """Where link and noise are flat, effect and walk of two models are a linear regression."""
+    loading = np.array([[0.08], [0.05], [0.1]])
+    kind, draws, scores = problem(
+        math.inf, models=2, loading=loading, bias=np.zeros(3), slope=np.zeros((3, 1)),
+        instruct=np.zeros(1), lower=np.zeros(3), upper=np.ones(3), link_shape=np.ones(3),
+        mean=np.zeros(1), scale=np.array(1.0), residual_mean=np.zeros(3),
+        residual_scale=np.full(3, 0.04), sampling_fraction=np.array(1e-9),
+    )  # fmt: skip
+    stray, root = 0.8, np.sqrt(2.0)  # over two doublings
+    n = len(draws.bias)
+    draws.mean["walk"], draws.scale["walk"] = np.zeros((n, 1, 1)), np.full((n, 1, 1), stray)
+    blocks = (*kind.blocks, marginal.Block("walk", (1, 1)))
+    kind = kind._replace(link="logistic", noise="constant", blocks=blocks)
+    y = np.array([[0.52, 0.51, 0.505], [0.49, 0.5, 0.52]])
+    scores = scores._replace(score=y, observed=np.ones((2, 3)), rounding=np.zeros(3),
+                             reach={"walk": np.array([[0.0], [root]])})  # fmt: skip
+    own = marginal.condition(kind, draws, scores, seed=1)
+    x = np.zeros((6, 5))  # alpha, the step, three residuals; two models, three benchmarks
+    x[:, 0] = np.tile(loading[:, 0], 2)
+    x[3:, 1] = stray * root * loading[:, 0]
+    x[:, 2:] = 0.04 * np.tile(np.eye(3), (2, 1))
+    noise = np.tile([0.02, 0.03, 0.01], 2)
+    covariance = np.linalg.inv(np.eye(5) + (x / 4).T @ (x / 4 / noise[:, None] ** 2))
+    mean = covariance @ (x / 4).T @ ((y.ravel() - 0.5) / noise**2)
+    found = {"alpha": own.of["family_effect"][:, 0], "walk": own.of["walk"][:, 1, 0]}
+    assert not own.of["walk"][:, 0].any()
+    for values, k, unit in ((found["alpha"], 0, 1.0), (found["walk"], 1, stray * root)):
+        sd = unit * np.sqrt(covariance[k, k])
+        assert values.mean() == pytest.approx(unit * mean[k], abs=5 * sd / math.sqrt(n))
+        assert values.std() == pytest.approx(sd, rel=0.08)
 
 
 # -- whole posteriors --------------------------------------------------------------------------

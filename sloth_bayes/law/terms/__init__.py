@@ -24,6 +24,7 @@ from .slope import Slope
 from .slope_family import SlopeOfFamily
 from .slope_lineage import SlopeOfLineage
 from .unknown_inputs import UnknownInputs
+from .walk import Walk
 
 __all__ = [
     "TERMS",
@@ -58,6 +59,7 @@ TERMS: dict[str, Term] = {
         Instruct(),
         Reasoning(),
         ModelEffect(),
+        Walk(),
         Residual(),
         Drift(),
         MixtureWeight(),

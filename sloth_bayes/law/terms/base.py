@@ -53,6 +53,7 @@ class Owner(NamedTuple):
 
     names: Mapping[str, tuple[str, ...]]  # of family, lineage and model
     places: Mapping[str, int | None]
+    columns: Mapping[str, float]  # what terms read of the model
 
 
 class Population(NamedTuple):
@@ -61,6 +62,8 @@ class Population(NamedTuple):
     values: Mapping[str, np.ndarray]  # draws (S, ...) of every quantity
     spec: Any
     normal: Callable[..., np.ndarray]  # standard normals of a shape, keyed by whose they are
+    family: np.ndarray  # (M,) of the posterior's models
+    columns: Mapping[str, np.ndarray]  # (M,) each: what terms read of these
 
 
 class Given(NamedTuple):
@@ -71,6 +74,8 @@ class Given(NamedTuple):
     members: np.ndarray  # (F,) place of each family's lineage
     chance: np.ndarray  # (J,)
     level: np.ndarray  # (S, J) average predictor of a benchmark's observed scores
+    family: np.ndarray  # (M,) of each model
+    columns: Mapping[str, np.ndarray]  # (M,) each: what terms read of a model
 
 
 class Term:
@@ -95,6 +100,9 @@ class Term:
         The sample site of the coefficient, which must follow when skills are turned.
     key : str
         What draws for the unseen are keyed by, beside the owner; the name by default.
+    guesses : bool
+        Whether a cell of its column that is unknown counts as the mean of its family or, where
+        all of these are unknown, of all models. Otherwise every cell has to be known.
     """
 
     name: ClassVar[str]
@@ -104,6 +112,7 @@ class Term:
     times: ClassVar[str] = ""
     site: ClassVar[str] = ""
     key: ClassVar[str] = ""
+    guesses: ClassVar[bool] = False
 
     def used(self, spec: Any) -> bool:
         """Whether a specification has the term; by default, if its ``terms`` name it."""
@@ -126,6 +135,21 @@ class Term:
     def column(self, frame: pd.DataFrame) -> np.ndarray:
         """That column of a table of models, as numbers ``(M,)``, NaN where unknown."""
         return frame[self.times].to_numpy(float)
+
+    def reach(self, columns: Mapping[str, np.ndarray], family: np.ndarray) -> np.ndarray | None:
+        """How coefficients of models follow from independent steps, ``(M, K)``.
+
+        None where each is independent of the others by itself. A coefficient is :meth:`scale`
+        times this times standard normal steps.
+
+        Parameters
+        ----------
+        columns
+            What terms read of the models, ``(M,)`` each.
+        family
+            The family of each, ``(M,)``.
+        """
+        return None
 
     def added(self, coefficient: Array, who: Effects) -> Array:
         """What the term adds, ``(..., M, d)`` to skills or ``(..., M, J)`` to predictors."""
@@ -170,7 +194,7 @@ class Term:
 
     def unseen(self, population: Population, owner: Owner) -> np.ndarray:
         """Coefficient ``(S, ...)`` of an owner that the posterior does not have."""
-        v, spec, normal = population
+        v, spec, normal, *_ = population
         shape = v[self.name].shape[2:]
         return self.scale(v, spec) * normal(shape, self.key or self.name, *owner.names[self.of])
 
@@ -206,7 +230,7 @@ class Nested(Term):
 
     def unseen(self, population: Population, owner: Owner) -> np.ndarray:
         """Around the lineage's part, which is drawn too where it is not known."""
-        v, spec, normal = population
+        v, spec, normal, *_ = population
         shape, scale = v[self.name].shape[2:], self.scale(v, spec)
         share = self.share_of(v, len(v[self.name]))
         own = (
@@ -264,6 +288,13 @@ def read(term: Term, frame: pd.DataFrame, name: str) -> np.ndarray | None:
         ) from None
 
 
+def guessed(column: np.ndarray, family: np.ndarray) -> np.ndarray:
+    """A column with the mean of the family, or of all, where it is NaN."""
+    cells = pd.Series(column)
+    mean = cells.groupby(family).transform("mean")
+    return cells.fillna(mean).fillna(cells.mean()).to_numpy(float)
+
+
 def filled(term: Term, frame: pd.DataFrame, name: str) -> np.ndarray:
     """A term's column of a table, every cell known; for the layers above.
 
@@ -273,6 +304,8 @@ def filled(term: Term, frame: pd.DataFrame, name: str) -> np.ndarray:
         If a cell is missing, naming the model and the column.
     """
     column = read(term, frame, name)
+    if column is not None and term.guesses:
+        column = guessed(column, frame["family"].to_numpy(str))
     if column is None:
         raise DataError(
             f"{name} lacks the column that the term {term.name!r} reads: add it, or leave the "

@@ -1,0 +1,132 @@
+"""How the skills of a family leave the law: a random walk in doublings of compute."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from ..equations import doublings_of_compute
+from . import densities
+from .base import Array, Given, Owner, Population, Term
+
+
+class Walk(Term):
+    """``w_m``: 0 at a family's smallest model, ``Normal(0, walk_scale^2)`` more a doubling.
+
+    Increments between models next to each other in compute (active parameters times tokens)
+    are independent. Near an observed model it is known, far away it is not, and since it is of
+    skills, averages over benchmarks are as uncertain as that.
+    """
+
+    name = "walk"
+    dims: ClassVar = {"walk_scale": (), "walk": ("model", "skill")}
+    adds_to, of = "skill", "model"
+    site = "walk_raw"
+    guesses = True
+
+    def used(self, spec: Any) -> bool:
+        """If it is pooled."""
+        return bool(spec.walk == "pooled")
+
+    @property
+    def reads(self) -> str:
+        """Doublings of compute, by which models are ordered."""
+        return "compute"
+
+    def column(self, frame: pd.DataFrame) -> np.ndarray:
+        """Doublings of a billion parameters times a trillion tokens."""
+        return doublings_of_compute(frame["params_b"], frame["tokens_t"])
+
+    def reach(self, columns: Mapping[str, np.ndarray], family: np.ndarray) -> np.ndarray:
+        """Roots of the doublings of the steps that lead to each model."""
+        after, before, doublings = _steps(np.asarray(columns["compute"]), np.asarray(family))
+        found = np.zeros((len(family), int((doublings > 0).sum())), np.float32)
+        number = 0
+        for model, previous, length in zip(after, before, doublings):
+            found[model] = found[previous]
+            if length > 0:
+                found[model, number] = math.sqrt(length)
+                number += 1
+        return found
+
+    def prior(self, at: Any) -> dict[str, Array]:
+        """Steps are independent of their scale."""
+        scale = at.half_normal("walk_scale", at.spec.priors.walk)
+        reach = at.arrays.reach[self.name]
+        steps = reach.shape[1]
+        if not steps:  # no family has two models
+            return {"walk_scale": scale, self.name: at.xp.zeros((at.n.models, at.n.skills))}
+        raw = at.rows(self.site, ("step", steps), spread=at.xp.ones(steps))
+        return {"walk_scale": scale, self.name: scale * (reach @ raw)}
+
+    def scale(self, values: Mapping[str, Array], spec: Any) -> Array:
+        """``(S, 1)``, of a doubling."""
+        return values["walk_scale"][:, None]
+
+    def log_prior(self, given: Given) -> dict[str, np.ndarray]:
+        """Of the scale, and of each increment."""
+        v, prior = given.values, given.spec.priors.walk
+        after, before, doublings = _steps(given.columns["compute"], given.family)
+        moved = doublings > 0
+        step = v[self.name][:, after[moved]] - v[self.name][:, before[moved]]
+        scale = v["walk_scale"][:, None, None] * np.sqrt(doublings[moved])[:, None]
+        return {
+            "walk_scale": densities.half_normal(v["walk_scale"], prior),
+            self.name: densities.total(densities.normal(step, scale)),
+        }
+
+    def unseen(self, population: Population, owner: Owner) -> np.ndarray:
+        """On from the nearest model of the family, or between two of them.
+
+        Models of one family that are drawn lie on one path, whatever else is asked. That of a
+        family without any model begins at the compute of the typical model.
+        """
+        v, spec, normal, family, columns = population
+        (name,), here = owner.names["family"], owner.columns["compute"]
+        scale, width = self.scale(v, spec), v[self.name].shape[2:]
+
+        def drawn(*key: str) -> np.ndarray:
+            return scale * normal(width, self.name, name, *key)
+
+        def between(left: np.ndarray, right: np.ndarray, share: float, length: float) -> np.ndarray:
+            noise = drawn("between", repr(round(here, 6)))
+            return left + share * (right - left) + math.sqrt(share * (1 - share) * length) * noise
+
+        def away(start: np.ndarray, doublings: float, side: str) -> np.ndarray:
+            whole = int(doublings)
+            for k in range(whole):
+                start = start + drawn(side, str(k))
+            if doublings == whole:
+                return start
+            return between(start, start + drawn(side, str(whole)), doublings - whole, 1.0)
+
+        at = np.flatnonzero(family == name)
+        at = at[np.argsort(columns["compute"][at], kind="stable")]
+        known = columns["compute"][at].astype(float)
+        start = np.zeros((len(v[self.name]), *width), np.float32)
+        if not at.size:
+            typical = float(np.mean(columns["compute"]))
+            return away(start, abs(here - typical), "up" if here >= typical else "down")
+        if here <= known[0]:
+            return away(start, known[0] - here, "down")
+        if here >= known[-1]:
+            return away(v[self.name][:, at[-1]], here - known[-1], "up")
+        right = int(np.searchsorted(known, here, side="right"))
+        ends = (v[self.name][:, at[k]] for k in (right - 1, right))
+        length = known[right] - known[right - 1]
+        return between(*ends, (here - known[right - 1]) / length, length)
+
+
+def _steps(compute: np.ndarray, family: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Models with a smaller one in their family, that one, and the doublings between them.
+
+    In the order in which walks go; of models of equal compute the first is the smaller.
+    """
+    order = np.lexsort((np.arange(len(compute)), compute, family))
+    later = np.flatnonzero(family[order][1:] == family[order][:-1]) + 1
+    after, before = order[later], order[later - 1]
+    return after, before, (compute[after] - compute[before]).astype(float)
