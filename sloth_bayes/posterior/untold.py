@@ -45,7 +45,8 @@ def told(tree: xr.DataTree, spec: Spec) -> dict[str, np.ndarray]:
     for term in terms.of(spec):  # where no step leads, the coefficient is 0
         reach = term.reach(columns, constant["family_of_model"].values.astype(str))
         if reach is not None:
-            out[term.name] = np.repeat(reach.any(1)[:, None], known.shape[1], 1)
+            led_to = np.count_nonzero(reach, axis=1) > 0
+            out[term.name] = np.repeat(led_to[:, None], known.shape[1], 1)
     return out
 
 
