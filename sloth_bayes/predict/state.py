@@ -244,8 +244,8 @@ class State:
         }
         skills = [t for t in TERMS.values() if t in own and t.adds_to == "skill"]
         columns = {c: models[c].values.astype(float) for c in columns_of(spec)}
-        reach = {t.name: t.reach(columns, np.repeat(family, len(names))) for t in skills}
-        reach = {name: found for name, found in reach.items() if found is not None}
+        alike = np.repeat(family, len(names))
+        reach = {t.name: r for t in skills if (r := t.reach(columns, alike)) is not None}
         priors = {t.name: self._prior(t, family, len(names)) for t in skills}
         residual_mean, residual_scale = np.zeros((2, n, v.sizes["benchmark"]))
         residual = next((t for t in own if t.adds_to == "benchmark"), None)

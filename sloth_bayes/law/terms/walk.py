@@ -116,9 +116,9 @@ class Walk(Term):
         if here >= known[-1]:
             return away(v[self.name][:, at[-1]], here - known[-1], "up")
         right = int(np.searchsorted(known, here, side="right"))
-        ends = (v[self.name][:, at[k]] for k in (right - 1, right))
+        smaller, larger = (v[self.name][:, at[k]] for k in (right - 1, right))
         length = known[right] - known[right - 1]
-        return between(*ends, (here - known[right - 1]) / length, length)
+        return between(smaller, larger, (here - known[right - 1]) / length, length)
 
 
 def _steps(compute: np.ndarray, family: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
