@@ -7,6 +7,7 @@ import pickle
 import platform
 from collections.abc import Callable
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -138,6 +139,7 @@ def once(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """Makes a thing once for all processes and runs on the same code; the others read its file."""
     package = Path(sb.__file__).parent
     parts = [platform.python_version(), version("jax"), Path(__file__).read_text("utf-8")]
+    parts.append(str(find_spec("pyarrow")))  # which frames that are pickled need
     parts += [path.read_text("utf-8") for path in sorted(package.rglob("*.py"))]
     digest = hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
     root = request.config.cache.mkdir(f"fits-{digest}")
