@@ -7,8 +7,8 @@ What would a model score that nobody has trained, and how sure are we? See
 >>> import sloth_bayes as sb
 >>> post = sb.load("leaderboard")
 >>> fc = post.forecast(sb.candidates(family="meta-llama-3", params_b=300, tokens_t=15))
->>> list(fc.frame.columns[-6:])
-['mean', 'median', 'sd', 'lower', 'upper', 'prob']
+>>> list(fc.frame.columns[5:])
+['mean', 'median', 'sd', 'lower', 'upper', 'prob', 'doublings']
 """
 
 from __future__ import annotations
