@@ -17,8 +17,8 @@ figures are printed and kept, those that lose too.
 What had been seen before the rule: four laws on newer models of leaderboard v2, outside the
 repository (a random walk with a fan of slopes was the best), and forecasts of Llama 3.1, Qwen2.5
 and Gemma 2 by ``models/open`` (``python -m studies.open_models --only lineages``), whose intervals
-were far too narrow. Seen after the rule and before any of its runs: the same forecasts with the walk,
-by chains that had not converged, of which 88% instead of 60% were inside.
+were far too narrow. Seen after the rule and before any of its runs: the same forecasts with the
+walk, by chains that had not converged, of which 88% instead of 60% were inside.
 
 Each law's folds are kept in the folder, and a study goes on where it was cut off.
 """
