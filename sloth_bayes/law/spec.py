@@ -59,7 +59,8 @@ class Priors:
         Half-normal scale of the model-level effect on each skill, in units of skill.
     walk
         Half-normal scale of how far the skills of a family stray from the law in a doubling
-        of compute, in units of skill.
+        of compute, in units of skill. Not among what those checks were made of: the default
+        law has no walk.
     loading
         Standard deviation of a loading, in logits per unit of skill. With identity
         loadings a unit of skill is a logit, and this is not used.

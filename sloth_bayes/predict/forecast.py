@@ -146,9 +146,11 @@ class Forecast:
         return cells.assign(**statistics, prob=prob, doublings=away)
 
     def average(
-        self, weights: Mapping[str, float] | None = None, of: str = "score",
+        self,
+        weights: Mapping[str, float] | None = None,
+        of: str = "score",
         prob: float | None = None,
-    ) -> pd.DataFrame:  # fmt: skip
+    ) -> pd.DataFrame:
         """The average score of each model over benchmarks, with its central interval.
 
         Of draws of all benchmarks together: what they have in common does not average out.

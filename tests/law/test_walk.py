@@ -13,6 +13,7 @@ from scipy import stats
 import sloth_bayes as sb
 from sloth_bayes.law.terms import TERMS, Owner, Population
 from sloth_bayes.posterior.log_prior import log_prior
+from sloth_bayes.predict.new_effects import effects_of
 from tests.conftest import layout, leaderboard
 
 WALK = TERMS["walk"]
@@ -116,8 +117,6 @@ def test_intervals_of_skills_widen_with_the_distance(prior):
         warnings.simplefilter("ignore")
         effects = prior.forecast(asked, seed=1).summary("expected")
     assert len(effects) == 4 * len(sizes)
-    from sloth_bayes.predict.new_effects import effects_of
-
     rows = pd.DataFrame(
         {"model": list("abcd"), "family": "cedar", "lineage": "cedar", "instruct": 0.0,
          "params_b": sizes, "tokens_t": 6.0, "compute": np.log2(np.array(sizes) * 6.0)}

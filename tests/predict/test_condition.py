@@ -159,16 +159,19 @@ def test_a_score_below_the_floor_agrees_with_a_dense_grid():
     np.testing.assert_array_equal(few.of["family_effect"], family[:70])
 
 
+FLAT: dict[str, np.ndarray] = {
+    "bias": np.zeros(3), "slope": np.zeros((3, 1)), "instruct": np.zeros(1), "lower": np.zeros(3),
+    "upper": np.ones(3), "link_shape": np.ones(3), "mean": np.zeros(1), "scale": np.array(1.0),
+    "residual_mean": np.zeros(3), "residual_scale": np.full(3, 0.04),
+    "sampling_fraction": np.array(1e-9),
+}  # fmt: skip
+
+
 @pytest.mark.long
 def test_small_effects_and_normal_noise_are_the_conjugate_normal_model():
     """Where link and noise are flat, alpha and u are a linear regression."""
     loading = np.array([[0.08], [0.05], [0.1]])
-    kind, draws, scores = problem(
-        math.inf, models=1, loading=loading, bias=np.zeros(3), slope=np.zeros((3, 1)),
-        lower=np.zeros(3), upper=np.ones(3), link_shape=np.ones(3), mean=np.zeros(1),
-        scale=np.array(1.0), residual_mean=np.zeros(3), residual_scale=np.full(3, 0.04),
-        sampling_fraction=np.array(1e-9),
-    )  # fmt: skip
+    kind, draws, scores = problem(math.inf, models=1, loading=loading, **FLAT)
     kind = kind._replace(link="logistic", noise="constant")
     y = np.array([[0.52, 0.51, 0.505]])
     scores = scores._replace(score=y, observed=np.ones((1, 3)), rounding=np.zeros(3))
@@ -187,12 +190,7 @@ def test_small_effects_and_normal_noise_are_the_conjugate_normal_model():
 def test_a_walk_of_skills_is_drawn_with_the_family():
     """Where link and noise are flat, effect and walk of two models are a linear regression."""
     loading = np.array([[0.08], [0.05], [0.1]])
-    kind, draws, scores = problem(
-        math.inf, models=2, loading=loading, bias=np.zeros(3), slope=np.zeros((3, 1)),
-        instruct=np.zeros(1), lower=np.zeros(3), upper=np.ones(3), link_shape=np.ones(3),
-        mean=np.zeros(1), scale=np.array(1.0), residual_mean=np.zeros(3),
-        residual_scale=np.full(3, 0.04), sampling_fraction=np.array(1e-9),
-    )  # fmt: skip
+    kind, draws, scores = problem(math.inf, models=2, loading=loading, **FLAT)
     stray, root = 0.8, np.sqrt(2.0)  # over two doublings
     n = len(draws.bias)
     draws.mean["walk"], draws.scale["walk"] = np.zeros((n, 1, 1)), np.full((n, 1, 1), stray)
