@@ -608,7 +608,7 @@ def few(tmp_path_factory) -> list[str | Path]:
     return ["--posterior", sb.load("leaderboard").slim(250).save(path)]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_an_evaluation_file_becomes_a_forecast(tmp_path, few):
     file = results(tmp_path / "results.json")
     asked = ("forecast", *few, "--observed", file, "--params", 1.1, "--tokens", 0.3, *TARGET)
@@ -624,7 +624,7 @@ def test_an_evaluation_file_becomes_a_forecast(tmp_path, few):
     assert json.loads(run(*asked, "--json").stdout)["forecast"] == found["forecast"]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_mismatches_are_listed_and_none_left_is_an_error(tmp_path, few):
     results(tmp_path / "a.json", shots=0)
     asked = ("forecast", *few, "--observed", tmp_path, "--params", 1.1, "--tokens", 0.3, *TARGET)

@@ -123,7 +123,7 @@ def test_it_goes_on_where_it_was_interrupted(
         sb.cross_validate(tiny_spec, tiny_table, folds, **options, seed=1)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_draws_of_a_fold_can_be_carried_on(found, tiny_spec, tiny_table, folds, tmp_path):
     kept = {**QUICK, "moves": 2, "out": tmp_path / "kept"}
     moved = sb.cross_validate(tiny_spec, tiny_table, folds, **kept)

@@ -105,7 +105,7 @@ def test_a_killed_dask_worker_is_survived(serial, tiny_spec, tiny_table, folds, 
     same(found, sb.cross_validate(tiny_spec, tiny_table, folds, seed=7, **QUICK))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_processes_give_the_same_numbers_and_a_dead_one_says_what_to_do(
     serial, tiny_spec, tiny_table, folds, tmp_path, monkeypatch
 ):
@@ -248,6 +248,7 @@ def test_several_devices_change_no_fit():
         np.testing.assert_array_equal(seen[0], other)
 
 
+@pytest.mark.slow
 def test_chains_take_turns_on_accelerators_and_share_a_processor(monkeypatch):
     device = collections.namedtuple("device", ["platform", "id"])
     gpus, cores = ([device(kind, i) for i in range(2)] for kind in ("gpu", "cpu"))

@@ -48,7 +48,7 @@ def test_a_seed_settles_every_number(tiny_spec, tiny_table, tiny_svi):
     assert np.isclose(mine, yours).mean() < 0.05
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_seed_settles_nuts_too(tiny_spec, tiny_table):
     short = {**FIT, "warmup": 60, "draws": 20, "max_tree_depth": 5}
     mine, yours, other = (tiny_spec.fit(tiny_table, seed=seed, **short) for seed in (1, 1, 2))

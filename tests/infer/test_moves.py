@@ -57,7 +57,7 @@ def test_no_draw_goes_where_there_is_no_density():
     assert (x[:, 0] >= 0.5).mean() > 0.99  # the others began below, and found no way
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_fit_says_that_its_draws_were_moved(tiny_spec, tiny_table):
     quick = {**QUICK, "draws": 20}
     still, once, again = (

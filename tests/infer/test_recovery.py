@@ -11,7 +11,7 @@ from studies import calibration, recovery, simulation, stability
 SMALL = {"warmup": 100, "draws": 100, "steps": 400, "max_tree_depth": 5}
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_truth_is_the_draw_behind_the_table():
     """Its expected scores are near the table's, and its own skills are a rotation of the draw."""
     tables = list(simulation.from_prior(2))

@@ -112,7 +112,7 @@ def test_compute_counts_active_parameters():
 # -- the law -----------------------------------------------------------------------------
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_mixture_is_a_dense_model_of_its_effective_size(prior):
     """Of one draw: active^(1 - w) total^w parameters, all of them active."""
     post, at = prior, 7

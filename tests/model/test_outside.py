@@ -62,7 +62,7 @@ def test_the_graph_of_the_model_can_be_read(table):
     assert "level_raw" in relations["plate_sample"]["benchmark"]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_predictive_draws_from_the_prior_and_given_parameters(table):
     model, (arrays, score) = SPEC.model(table)
     prior = Predictive(model, num_samples=50)(jax.random.PRNGKey(0), arrays)

@@ -177,9 +177,11 @@ def test_prior_of_a_table_without_usable_rows_is_refused():
 )
 def test_asymptotes_have_the_derivatives_of_their_values(of):
     z, step = jnp.linspace(-4.0, 4.0, 33), 0.02
-    numeric = (of(z + step) - of(z - step)) / (2 * step)
-    np.testing.assert_allclose(jax.vmap(jax.grad(of))(z), numeric, rtol=2e-2, atol=1e-4)
-    assert np.isfinite(jax.vmap(jax.grad(of))(jnp.array([-30.0, 9.0]))).all()
+    value, slope = jax.jit(of), jax.jit(jax.vmap(jax.grad(of)))
+    numeric = (value(z + step) - value(z - step)) / (2 * step)
+    np.testing.assert_allclose(slope(z), numeric, rtol=2e-2, atol=1e-4)
+    ends = z.at[:2].set(jnp.array([-30.0, 9.0]))
+    assert np.isfinite(slope(ends)).all()
 
 
 def test_asymptotes_follow_their_priors():

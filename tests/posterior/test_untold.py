@@ -21,7 +21,7 @@ def post() -> sb.Posterior:
     return sb.Sloth(n_skills=1, link="logistic").prior(leaderboard(scores), draws=4000, seed=3)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_file_has_zeros_there_and_all_else(post):
     data, out = post.tree["posterior"].to_dataset(), untold.left_out(post.tree, post.spec)
     assert float(abs(out["residual_lineage"]).max()) == 0

@@ -127,7 +127,7 @@ def brute(kind, draws, scores):
     return evidence, moments
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("df", [4.0, math.inf])
 def test_a_family_given_one_draw_agrees_with_a_dense_grid(df):
     kind, draws, scores = problem(df)
@@ -284,7 +284,7 @@ def test_a_missing_score_is_an_absent_column_and_an_empty_row_no_row(tiny_poster
     pd.testing.assert_frame_equal(draws_of(same, **asked), draws_of(mine, **asked))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_rows_in_any_order_and_the_seed(shipped):
     three = rows(
         {"model": "mine-1b", "family": "mine", "ARC": 0.35, "HellaSwag": 0.6},
@@ -337,7 +337,7 @@ def test_redrawing_a_known_family_keeps_its_distribution(shipped):
     assert (np.abs(np.log(new.std(0) / old.std(0))) < 0.12).all()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_unknown_sizes_are_latent(shipped):
     """The scores say something of the size: a strong model is probably a large one."""
     sizes, few = [], shipped.slim(100)
@@ -353,7 +353,7 @@ def test_unknown_sizes_are_latent(shipped):
     assert all(np.log(s).std() < 1.1 * prior for s in sizes)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_what_is_unknown_stays_so_and_has_some_spread(tiny_posterior):
     frame = MINE.assign(tokens_t=np.nan)
     found = tiny_posterior.condition(frame)

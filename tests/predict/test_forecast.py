@@ -162,7 +162,7 @@ def test_candidates_of_one_new_family_share_its_draw(tiny_posterior):
     assert (one != two).any()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_without_effects_of_models_a_new_family_is_all_that_its_models_share(tiny_table):
     post = sb.Sloth(n_skills=2).fit(tiny_table, **QUICK)
     frame = sb.candidates(family="dogwood", params_b=[6, 7], tokens_t=2)

@@ -146,7 +146,7 @@ def test_errors_of_the_command(tmp_path):
     assert "cannot be read as a posterior" in message
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_the_command_says_what_it_made(tiny_posterior, tmp_path):
     path = unjudged(tiny_posterior).save(tmp_path / "tiny.nc")
     out = tmp_path / "out"

@@ -132,7 +132,7 @@ def test_one_cell_a_row_in_turn():
 # -- a replication -------------------------------------------------------------------------
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_the_truth_stands_beside_its_own_draws():
     """Its forecasts are those of the simulator, and its expected scores those of its draw."""
     k = 4
@@ -235,7 +235,7 @@ def test_a_resumed_study_equals_an_uninterrupted_one(tmp_path, monkeypatch):
         calibration.study("prior", 8, tmp_path / "part", number=19, draws=41)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_fit_that_fails_is_counted(tmp_path, monkeypatch):
     fit = calibration.fit
 

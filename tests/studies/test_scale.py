@@ -26,7 +26,7 @@ def test_families_and_lineages_have_their_sizes(models):
     assert rows["params_b"].between(0.1, 100).all()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_simulated_table_has_the_size_and_the_holes_asked_for():
     data = scale.simulate(60, 5, skills=2)
     score = data.frame[list(data.benchmark_names)].to_numpy()

@@ -20,7 +20,7 @@ def stacked(data: sb.Leaderboard) -> pd.Series:
     return data.frame.set_index("model")[list(data.benchmark_names)].stack().dropna()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_errors_are_as_many_and_as_large_as_asked(table, seed):
     spoilt, wrong = study.with_errors(table, 12, seed)

@@ -177,7 +177,7 @@ def test_too_few_scores_and_unknown_models_to_forecast(tiny_posterior, found):
 # -- the command -----------------------------------------------------------------------------
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_the_command(tmp_path, tiny_posterior):
     path, file = tmp_path / "tiny.nc", tmp_path / "mine.csv"
     tiny_posterior.save(path)
