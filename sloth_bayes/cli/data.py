@@ -18,7 +18,7 @@ from .output import (
     plain,
     plain_table,
     rests_on,
-    unconverged,
+    warnings_of,
 )
 from .output import as_csv as table_as_csv
 from .request import read_observed, reading
@@ -235,7 +235,7 @@ def surprises(
         "level": level,
         "scores": found.frame,
         "models": found.models,
-        "warnings": [*unconverged(post, post.known_verdict, posterior), *found.messages],
+        "warnings": warnings_of(post, posterior, found.messages),
     }
     output.end(
         found.frame,

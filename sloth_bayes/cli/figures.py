@@ -9,7 +9,7 @@ import typer
 
 from ..errors import DataError
 from .options import Names, PosteriorName, Seed, command, split
-from .output import leave, no_window, say, unconverged
+from .output import leave, no_window, say, warnings_of
 
 
 @command
@@ -50,5 +50,5 @@ def figures(
         typer.echo(f"{row.name:{width}}  {row.status:8}  {row.paper}")
     if contact_sheet:
         typer.echo(f"wrote {module.contact_sheet(out)}", err=True)
-    say("warning", *unconverged(post, post.known_verdict, posterior))
+    say("warning", *warnings_of(post, posterior))
     leave(post.known_verdict)

@@ -210,14 +210,20 @@ def rests_on(post: PosteriorDraws, name: str, draws: str | None = None) -> str:
     )
 
 
-def unconverged(post: PosteriorDraws, fitted: bool | None, name: str) -> list[str]:
-    """The warning that an answer needs; `fitted`: the verdict before any conditioning."""
+def warnings_of(
+    post: PosteriorDraws, name: str, said: Iterable[str] = (), fitted: bool | None = False
+) -> list[str]:
+    """The warnings of an answer: of the fit, in the words of commands, and what else is `said`.
+
+    `fitted` is the verdict before any conditioning, where there was some.
+    """
+    rest = [note for note in said if note not in post.cautions]
     if post.known_verdict is not False:
-        return []
+        return [*post.cautions, *rest]
     if fitted is not False:
-        return [post.diagnostics().messages[0]]
+        return [post.diagnostics().messages[0], *rest]
     ask = "" if name == POSTERIOR else f" --posterior {name}"
-    return [f"posterior {name!r} has not converged: see sloth-bayes diagnose{ask}"]
+    return [f"posterior {name!r} has not converged: see sloth-bayes diagnose{ask}", *rest]
 
 
 # -- tables ------------------------------------------------------------------------------

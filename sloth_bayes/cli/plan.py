@@ -29,7 +29,7 @@ from .options import (
     sizes,
     split,
 )
-from .output import PosteriorOutput, Section, cells, facts, print_tables
+from .output import PosteriorOutput, Section, cells, facts, print_tables, warnings_of
 from .request import Candidates
 
 if TYPE_CHECKING:
@@ -252,7 +252,11 @@ def finish(found: Answer, output: PosteriorOutput, tables: list[Section]) -> Non
     """Print an answer, as the user wants it."""
     post, name = found.posterior, output.posterior
     meta = facts(_META, post, name, prob=found.prob, seed=output.seed)
-    answer = {"plan": found.frame, "meta": meta, "warnings": found.messages}
+    answer = {
+        "plan": found.frame,
+        "meta": meta,
+        "warnings": warnings_of(post, name, found.messages),
+    }
     plot = found.plot  # type: ignore[attr-defined]  # each kind of answer has its own
     output.end(
         found.frame, answer, lambda: print_tables(tables, post, name), plot, post.known_verdict

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from ..errors import DataError
 from .options import Names, Probs, Span, Strings, command, ends, named, numbers, split
-from .output import PosteriorOutput, Section, cells, facts, print_tables, unconverged
+from .output import PosteriorOutput, Section, cells, facts, print_tables, warnings_of
 from .plan import Range, Who, finish, interval
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _paper(post: PosteriorDraws, output: PosteriorOutput, prob: float) -> None:
         skill = part["paper_skill"].iloc[0]
         tables.append((f"{objective}; in the paper: {skill}", *both))
     meta = facts("posterior method draws converged data prob version", post, name, prob=prob)
-    answer = {"plan": frame, "meta": meta, "warnings": unconverged(post, post.known_verdict, name)}
+    answer = {"plan": frame, "meta": meta, "warnings": warnings_of(post, name)}
     output.end(
         frame, answer, lambda: print_tables(tables, post, name), converged=post.known_verdict
     )

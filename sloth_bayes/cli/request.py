@@ -32,7 +32,7 @@ from .options import (
     sizes,
     split,
 )
-from .output import say, unconverged
+from .output import say, warnings_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,7 +165,7 @@ def made(
             rows, prob=request.prob, seed=seed, new_family=request.new_family,
             benchmarks=list(dict.fromkeys(split(request.benchmarks))) or None,
         )  # fmt: skip
-    return fc, [*fc.warnings, *unconverged(fc.posterior, fitted, posterior)]
+    return fc, warnings_of(fc.posterior, posterior, fc.warnings, fitted)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from .output import (
     facts,
     plain_table,
     rests_on,
-    unconverged,
+    warnings_of,
 )
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def skills(
         raise DataError(f"a target is a matrix: use Posterior.skills. Here: {by_name}.")
     post = load(posterior)
     found = post.skills(rotation, names=split(names) or None, prob=prob, seed=seed)
-    notes = [*found.messages, *unconverged(post, post.known_verdict, posterior)]
+    notes = warnings_of(post, posterior, found.messages)
 
     def made(name: str) -> pd.DataFrame:
         if name == "families":

@@ -39,7 +39,7 @@ from . import nuts, variational
 from .compiled import BATCH, BLOCK, COMPILING, SCORES, Functions, Target, functions_of, places
 from .metric import Metric
 from .settings import RANK, Settings
-from .variational import Guide, Rng, moved, refined, watched
+from .variational import Guide, Rng, moved, refined, to_gain, watched
 
 _WEIGHED = 1000  # draws of a guide whose importance weights are kept, for k-hat
 _PRIOR_BLOCK = 50  # draws from the prior that one call of a compiled function takes
@@ -212,10 +212,12 @@ def _svi(
         [(guide, elbo)] = watched(advance, [refine])
     x, log_density = guide.draw(rng, o.chains * o.draws)
     few = x[:_WEIGHED]
-    log_weight = -f.over("potential", few, arrays)[0].astype(float) - log_density[: len(few)]
+    value, slope = f.over("potential", few, arrays)
+    log_weight = -value.astype(float) - log_density[: len(few)]
     stats: dict[str, Any] = {
         "elbo": ("step", elbo.astype(np.float32)),
         "log_weight": ("weighed", log_weight),
+        "to_gain": ((), to_gain(guide, few, slope) if len(few) > 1 else np.nan),
     }
     if o.moves:
         with progress_bar(o.moves, "moves", progress) as advance:

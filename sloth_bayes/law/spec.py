@@ -133,7 +133,7 @@ _CHOICES: dict[str, Collection[str]] = {
     "model_effect": ("pooled", "none"),
     "walk": ("pooled", "none"),
     "lower": ("estimated", "chance"),
-    "upper": ("estimated", "one"),
+    "upper": ("estimated", "sourced", "one"),
     "link": equations.LINKS,
     "noise": likelihood.NOISE,
     "likelihood": likelihood.LIKELIHOODS,
@@ -187,7 +187,9 @@ class Spec:
         ``"none"``.
     lower, upper
         Asymptotes: ``lower`` fixed at ``"chance"`` or ``"estimated"``; ``upper`` fixed at
-        ``"one"`` or ``"estimated"``.
+        ``"one"``, ``"estimated"`` with one prior for all benchmarks, or ``"sourced"``: with that
+        which the table expects of a benchmark, where it says so
+        (:class:`~sloth_bayes.Benchmark`).
     link
         ``"logistic"``, or ``"richards"``: monotone with a trained asymmetry per benchmark.
     noise

@@ -129,8 +129,6 @@ def who_of(
             f"{rows['family'][0]} are mixtures of experts, and sizes of a plan are those of dense "
             "models: ask a forecast with total_params_b (--total) for both sizes"
         )
-    if post.known_verdict is False:
-        notes.append("the posterior has not converged: see its diagnostics()")
     return Who(str(rows["family"][0]), effects, notes)
 
 

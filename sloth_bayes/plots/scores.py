@@ -108,7 +108,23 @@ def forecast(
         outer_labels(axes, None if figure is None else ncols, "parameters (B)", "score (%)")
         handles = _legend(fc, lines, observed, chance_seen)
         legend(figure, handles, _legend_columns(handles, size[0]), inside=axes[-1])
+        cautions = _cautions(fc)
+        if cautions and figure is not None:
+            figure.suptitle("\n".join(cautions), color="firebrick", fontsize="small")
+        elif cautions:
+            axes[0].set_title(
+                "; ".join(cautions), color="firebrick", fontsize="x-small", loc="left"
+            )
     return axes
+
+
+def _cautions(fc: Any) -> list[str]:
+    """What has to stand on the figure itself: it is passed on without the table."""
+    standing, away = fc.posterior.standing, fc.doublings
+    said = [standing.upper()] if standing in ("not converged", "first look") else []
+    if (away >= 1).any():
+        said.append(f"up to {np.nanmax(away):.1f} doublings of compute from the models observed")
+    return said
 
 
 def calibration(

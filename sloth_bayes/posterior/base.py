@@ -16,7 +16,7 @@ import xarray as xr
 from ..errors import DataError, FileFormatError
 from ..support.files import POINTER_WORDS, check_plain, check_writable, is_pointer, new_file
 from .netcdf import read_tree
-from .verdict import Diagnostics
+from .verdict import CAUTIONS, Diagnostics
 
 _TEXT = ("data", "spec")  # attributes that are text, whatever it looks like
 STORED = ("posterior", "sample_stats", "observed_data", "constant_data", "convergence")
@@ -78,6 +78,28 @@ class Drawn:
             return None
         return bool(self.tree["convergence"].attrs["ok"])
 
+    @property
+    def standing(self) -> str:
+        """What is known of the fit, which every answer carries.
+
+        ``"converged"``; ``"first look"`` (variational inference, however it ended);
+        ``"not converged"``; ``"unknown"``, if its diagnostics were never asked for; or ``"prior"``.
+        """
+        if self.method == "prior":
+            return "prior"
+        known = self.known_verdict
+        if known is False:
+            return "not converged"
+        if self.method == "svi":
+            return "first look"
+        return "unknown" if known is None else "converged"
+
+    @property
+    def cautions(self) -> list[str]:
+        """What an answer has to say of the fit behind it: nothing, or a sentence."""
+        said = CAUTIONS.get(self.standing)
+        return [] if said is None else [said]
+
     def thinned(self, draws: int) -> np.ndarray:
         """Positions within a chain of `draws` of all chains, evenly. For the layers above."""
         if not 1 <= draws <= self.n_draws:
@@ -108,8 +130,9 @@ class Drawn:
     def save(self, path: str | Path) -> Path:
         """Write the posterior to a netCDF file, atomically.
 
-        Derived groups are not written: they are recomputed exactly. An existing file is
-        replaced only once the new one is complete.
+        Derived groups are not written: they are recomputed exactly. A fit that nobody has judged
+        is judged first, and the file says how. An existing file is replaced only once the new one
+        is complete.
 
         Returns
         -------
@@ -122,6 +145,8 @@ class Drawn:
             If the file cannot be written.
         """
         path = check_writable(path)
+        if self.method != "prior" and "sample_stats" in self.tree.children:
+            self.diagnostics()  # a file says how the fit went, whether or not anybody asked
         groups = {k: v.to_dataset() for k, v in self.tree.children.items() if k in STORED}
         groups["posterior"] = self._written()
         tree = xr.DataTree.from_dict(groups)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ..support.words import counted
 from .base import Drawn
 from .pareto import smoothed
 from .verdict import (
@@ -19,6 +20,8 @@ from .verdict import (
     K_HAT_MOST,
     R_HAT_ALL,
     R_HAT_MOST,
+    STEPS_LEAST,
+    TO_GAIN_MOST,
     Diagnostics,
 )
 
@@ -225,20 +228,35 @@ def _verdict_svi(post: Drawn) -> tuple[bool, list[str]]:
     last, before = elbo[-tenth:], elbo[-2 * tenth : -tenth]
     change = last.mean() - before.mean()
     error = np.sqrt(last.var() / tenth + before.var() / tenth)
-    rising = change > max(1.0, 3 * error)
+    steps = int(post.attrs.get("steps", len(elbo)))
+    more = f"Do: steps={2 * max(steps, STEPS_LEAST)}."
+    to_gain = float(stats["to_gain"]) if "to_gain" in stats else 0.0  # of files that had none
     _, k = smoothed(stats["log_weight"].values)
-    messages = []
+    wrong = ""
     if not np.isfinite(change):
-        messages.append(
-            "NOT converged. The ELBO is not finite. Do: another seed, or tighter priors."
+        wrong = "The ELBO is not finite. Do: another seed, or tighter priors."
+    elif change > max(1.0, 3 * error):
+        wrong = (
+            f"The ELBO was still rising by {change:.1f} over the last tenth of the steps. {more}"
         )
-    elif rising:
-        messages.append(
-            f"NOT converged. The ELBO was still rising by {change:.1f} over the last tenth of the "
-            f"steps. Do: steps={2 * post.attrs.get('steps', len(elbo))}."
+    elif change < -max(1.0, 3 * error):
+        wrong = f"The ELBO fell by {-change:.1f} over the last tenth of the steps. {more}"
+    elif steps < STEPS_LEAST:
+        wrong = f"{counted(steps, 'step')} are too few for its ELBO to say anything. {more}"
+    elif not np.isfinite(to_gain):
+        wrong = "A single draw does not tell how near the optimum the guide is. Do: more draws."
+    elif to_gain > TO_GAIN_MOST:
+        wrong = (
+            f"The optimisation was stopped: where it is, a step would gain {to_gain:.1f} nats of "
+            f"ELBO, and several times that are within reach. {more}"
         )
+    if wrong:
+        messages = [f"NOT converged. {wrong}"]
     else:
-        messages.append(f"The ELBO has converged (last tenth: {change:+.1f}, noise {error:.1f}).")
+        messages = [
+            f"A first look. The ELBO has converged (last tenth: {change:+.1f}, noise {error:.1f}; "
+            f"a step would gain {to_gain:.1f})."
+        ]
     if np.isnan(k):
         messages.append("PSIS k-hat of the guide cannot be told from so few draws. Do: more draws.")
     elif not k <= K_HAT_MOST:
@@ -256,4 +274,4 @@ def _verdict_svi(post: Drawn) -> tuple[bool, list[str]]:
             f"(acceptance {float(stats['acceptance_rate']):.2f}): closer than the guide, by how "
             "much these draws cannot tell."
         )
-    return bool(np.isfinite(change)) and not rising, messages
+    return not wrong, messages

@@ -81,6 +81,7 @@ def build(
             "chance": ("benchmark", np.asarray(a.chance)),
             "inverse_n": ("benchmark", np.asarray(a.inverse_n)),
             "rounding": ("benchmark", np.asarray(a.rounding)),
+            "shortfall": ("benchmark", np.asarray(a.shortfall)),
             "centre": ("centre_of", np.asarray(design.centre, float)),
         },
         coords={

@@ -76,7 +76,11 @@ def log_prior(post: Draws) -> xr.Dataset:
     columns = {name: post.constant(name).astype(float) for name in terms.columns_of(spec)}
     family = post.constant("family_of_model").astype(str)
     chance = post.constant("chance").astype(float)
-    given = terms.Given(v, spec, members, chance, _level(post), family, columns)
+    try:
+        shortfall = post.constant("shortfall").astype(float)
+    except KeyError:  # of a version that had none
+        shortfall = np.zeros_like(chance)
+    given = terms.Given(v, spec, members, chance, shortfall, _level(post), family, columns)
     out: dict[str, np.ndarray] = {}
     if spec.loadings == "free":
         out["loading"] = densities.total(densities.normal(v["loading"], spec.priors.loading))

@@ -14,6 +14,16 @@ ESS_LEAST = 400  # bulk and tail, over all chains (Vehtari et al., 2021)
 E_BFMI_LEAST = 0.3
 ANOTHER_MODE = 10.0  # nats of ELBO below the best start
 K_HAT_MOST = 0.7
+TO_GAIN_MOST = 3.0  # nats of ELBO that the guide of a finished fit may still gain
+STEPS_LEAST = 100  # of an optimisation, below which its ELBO says nothing
+# What answers say of the fit behind them, by its standing
+CAUTIONS = {
+    "not converged": "the posterior has not converged: see its diagnostics()",
+    "first look": (
+        "a first look: fitted by variational inference, whose intervals tend to be too narrow; "
+        "fit by NUTS for numbers that matter"
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -49,7 +49,8 @@ class Answer:
     prob : float
         Mass of the central intervals in :attr:`frame`.
     messages : tuple of str
-        What to keep in mind: extrapolation, families never seen, curves that fall.
+        What to keep in mind: a fit that has not converged, or is a first look; extrapolation,
+        families never seen, curves that fall. Attributes of :attr:`frame` have it too.
     """
 
     posterior: PosteriorDraws
@@ -60,7 +61,8 @@ class Answer:
     skill_names: Sequence[str] = ()  # what was asked about that is a skill
 
     def __post_init__(self) -> None:
-        self.messages = tuple(dict.fromkeys(self.messages))
+        self.messages = tuple(dict.fromkeys([*self.posterior.cautions, *self.messages]))
+        self.frame.attrs.update(fit=self.posterior.standing, warnings=list(self.messages))
 
     @property
     def is_skill(self) -> bool:

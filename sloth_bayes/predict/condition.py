@@ -101,7 +101,7 @@ def condition(
     -----
     ConvergenceWarning
         If k-hat exceeds 0.7: the new scores move the shared parameters further than the
-        draws reach, and a refit is needed.
+        draws reach, and a refit is needed; or if the fit itself has not converged.
 
     Examples
     --------
@@ -261,8 +261,8 @@ def _marked(post: P, tree: xr.DataTree, rows: pd.DataFrame, found: dict[str, Any
     }
     of_fit = post.diagnostics()
     messages, ok = _verdict(note)
-    if not ok:
-        warnings.warn(messages[0], ConvergenceWarning, stacklevel=4)
+    for said in [*(() if ok else messages[:1]), *(() if of_fit.ok else post.cautions)]:
+        warnings.warn(said, ConvergenceWarning, stacklevel=4)
     verdict = dataclasses.replace(
         of_fit, ok=of_fit.ok and ok, messages=(*messages, *of_fit.messages)
     )

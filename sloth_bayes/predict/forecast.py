@@ -47,7 +47,8 @@ class Forecast:
     prob : float
         Mass of the central interval in :attr:`frame`.
     warnings : list of str
-        What to keep in mind: extrapolation, families never seen.
+        What to keep in mind: a fit that has not converged, or is a first look; extrapolation;
+        families never seen. Attributes of the frames have it too, with the fit's standing.
     """
 
     posterior: PosteriorDraws
@@ -143,7 +144,7 @@ class Forecast:
         models = self._models()
         cells = models.merge(pd.DataFrame({"benchmark": self.benchmarks}), how="cross")
         away = cells.pop("doublings")
-        return cells.assign(**statistics, prob=prob, doublings=away)
+        return self._told(cells.assign(**statistics, prob=prob, doublings=away))
 
     def average(
         self,
@@ -198,12 +199,25 @@ class Forecast:
         statistics, prob = self._statistics(of, prob, (each / each.sum()).astype(np.float32))
         models = self._models()
         away = models.pop("doublings")
-        return models.assign(**statistics, prob=prob, doublings=away)
+        return self._told(models.assign(**statistics, prob=prob, doublings=away))
+
+    def _told(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame, whose attributes say what it rests on."""
+        frame.attrs.update(fit=self.posterior.standing, warnings=list(self.warnings))
+        return frame
+
+    @cached_property
+    def doublings(self) -> np.ndarray:
+        """Of compute between each candidate and the nearest of its family in the fit, ``(M,)``.
+
+        NaN of a family without one.
+        """
+        return doublings(self.posterior, self.candidates)
 
     def _models(self) -> pd.DataFrame:
         """The candidates and how far they are."""
         models = self.candidates[["model", "family", "params_b", "tokens_t"]]
-        return models.reset_index(drop=True).assign(doublings=doublings(self.posterior, models))
+        return models.reset_index(drop=True).assign(doublings=self.doublings)
 
     def _statistics(
         self, of: str, prob: float | None, weights: np.ndarray | None = None
@@ -322,12 +336,9 @@ def forecast(
     for note in notes:
         warnings.warn(note, ExtrapolationWarning, stacklevel=3)
     if post.known_verdict is False:
-        warnings.warn(
-            "the posterior has not converged: see its diagnostics()",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
-    return Forecast(post, rows, benchmarks, prob, seed, [*notes, *never_seen(post, rows)])
+        warnings.warn(post.cautions[0], ConvergenceWarning, stacklevel=3)
+    notes = [*post.cautions, *notes, *never_seen(post, rows)]
+    return Forecast(post, rows, benchmarks, prob, seed, notes)
 
 
 def _in_threads(task: Callable[[slice], Any], blocks: list[slice]) -> Iterator[Any]:

@@ -173,7 +173,7 @@ def _thinned(post: PosteriorDraws, draws: int) -> PosteriorDraws:
 
 def _messages(post: PosteriorDraws, frame: pd.DataFrame, cut: bool) -> tuple[str, ...]:
     """What to keep in mind."""
-    out = []
+    out = post.cautions
     if rough := int((~frame["exact"]).sum()):
         out.append(
             f"{rough} of {len(frame)} rows are rough (k-hat above {K_HAT_MOST}): the draws do not "

@@ -160,7 +160,7 @@ def skills(
     out = Skills(
         data, post, rotation=method, quality=quality, ambiguous=ambiguous,
         optima=optima.astype({"starts": int}), prob=prob,
-        messages=(*messages, *_warnings(quality, ambiguous, found.converged)),
+        messages=(*post.cautions, *messages, *_warnings(quality, ambiguous, found.converged)),
         reference=found.reference, kept=kept, over=chosen,
     )  # fmt: skip
     return out if names is None else out.rename(names)

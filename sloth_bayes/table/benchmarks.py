@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -39,6 +40,10 @@ class Benchmark:
         The leaderboard it belongs to, or None.
     rounding
         Step that published scores are rounded to, in [0, 0.5); 0 if they are not rounded.
+    shortfall
+        Share of the range above chance that no model is expected to reach, for known reasons
+        (questions with wrong answers, a metric that understates), in (0, 1); None if nothing is
+        known. A law with ``upper="sourced"`` takes it for the prior mean.
 
     Raises
     ------
@@ -47,8 +52,8 @@ class Benchmark:
 
     Examples
     --------
-    >>> Benchmark("MyEval", chance=0.25, n_questions=500)
-    Benchmark(name='MyEval', chance=0.25, n_questions=500, leaderboard=None, rounding=0.0)
+    >>> Benchmark("MyEval", chance=0.25, n_questions=500).chance
+    0.25
     """
 
     name: str
@@ -56,6 +61,7 @@ class Benchmark:
     n_questions: int | None = None
     leaderboard: str | None = None
     rounding: float = 0.0
+    shortfall: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
@@ -68,6 +74,9 @@ class Benchmark:
             self._check("n_questions", int, lambda v: 0 < v == int(v), count)
         step = "the step of the scores, in [0, 0.5)"
         self._check("rounding", float, lambda v: 0 <= v < 0.5, step)
+        if self.shortfall is not None:
+            share = "a share of the range above chance, in (0, 1), or None if unknown"
+            self._check("shortfall", float, lambda v: 0 < v < 1, share)
 
     def _check(
         self, name: str, kind: type, in_range: Callable[[float], bool], meaning: str
@@ -84,8 +93,11 @@ def read_benchmarks(name: str) -> tuple[Benchmark, ...]:
     """The benchmarks of a data set that ships."""
     table = read_cells(dataset_folder(name) / "benchmarks.csv")
     table = table.astype({"chance": float, "n_questions": int, "rounding": float})
-    columns = [field.name for field in fields(Benchmark)]
-    return tuple(Benchmark(*row) for row in table[columns].itertuples(index=False))
+    columns = [field.name for field in fields(Benchmark) if field.name in table]
+    rows = table[columns].to_dict("records")
+    short = [float(row.pop("shortfall", "") or "nan") for row in rows]
+    known = [None if math.isnan(value) else value for value in short]
+    return tuple(Benchmark(**row, shortfall=value) for row, value in zip(rows, known))
 
 
 def settings(name: str) -> dict[str, str]:

@@ -261,7 +261,7 @@ class Leaderboard:
         """16 hexadecimal digits that change with any content, not with the order of rows."""
         rows = self._frame.sort_values("model", kind="stable").itertuples(index=False, name=None)
         canonical = {
-            "benchmarks": [astuple(b) for b in self._benchmarks],
+            "benchmarks": [_described(b) for b in self._benchmarks],
             "rows": [[_canonical(value) for value in row] for row in rows],
         }
         return hashlib.sha256(json.dumps(canonical).encode()).hexdigest()[:16]
@@ -604,6 +604,12 @@ def _asked(kind: str, wanted: str | Iterable[str], known: Sequence[str]) -> list
     if not names:
         raise DataError(f"the list of {kind} names is empty.")
     return names
+
+
+def _described(benchmark: Benchmark) -> tuple[Any, ...]:
+    """Its metadata; without a shortfall as before there was one, so that fingerprints stay."""
+    *rest, shortfall = astuple(benchmark)
+    return tuple(rest) if shortfall is None else (*rest, shortfall)
 
 
 def _canonical(value: Any) -> object:

@@ -370,7 +370,7 @@ def downstream(
     check_known("shrinkage", [shrinkage], SHRINKAGE)
     out = [hold_out] if isinstance(hold_out, str) else [str(m) for m in hold_out]
     check_known("model to hold out", out, given.index)
-    messages: list[str] = []
+    messages = post.cautions
     if table is not None:
         new = table[~table["model"].astype(str).isin(post.models)]
         post = condition(post, new, seed=seed, reweight=False)

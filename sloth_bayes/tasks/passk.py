@@ -74,6 +74,7 @@ class PassAtK:
     k: tuple[int, ...]
     sample_stats: xr.Dataset
     _seed: int
+    cautions: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         seen = self.counts["model"].nunique()
@@ -272,6 +273,7 @@ class PassAtK:
         if diverging:
             problems.append(f"{diverging} divergent transitions. Do: target_accept=0.95.")
         size = self.fit.sizes
+        problems += self.cautions
         verdict = "NOT converged." if problems else "Converged."
         summary = (
             f"{verdict} NUTS, {size['chain']} chains x {size['draw']} draws: R-hat at most "
@@ -404,7 +406,8 @@ def pass_at_k(
     found, stats = item_response.sample(data, seed=seed, **options)
     fit = _labelled(found, mean, component, names, problems, seed)
     sample_stats = xr.Dataset({name: (("chain", "draw"), a) for name, a in stats.items()})
-    result = PassAtK(rows, names, fit, prob, tuple(tries.astype(int)), sample_stats, seed)
+    ks, cautions = tuple(tries.astype(int)), tuple(post.cautions)
+    result = PassAtK(rows, names, fit, prob, ks, sample_stats, seed, cautions)
     if not result.diagnostics().ok:
         warnings.warn(" ".join(result.diagnostics().messages), ConvergenceWarning, stacklevel=3)
     return result

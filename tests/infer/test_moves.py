@@ -9,7 +9,7 @@ import pytest
 
 import sloth_bayes as sb
 from sloth_bayes.infer.metric import Metric
-from sloth_bayes.infer.variational import Guide, moved
+from sloth_bayes.infer.variational import Guide, moved, to_gain
 from tests.conftest import QUICK
 
 COVARIANCE = np.array([[1.0, 0.6, 0.0], [0.6, 2.0, -0.5], [0.0, -0.5, 0.5]])
@@ -55,6 +55,15 @@ def test_no_draw_goes_where_there_is_no_density():
     x, _ = after(20, Normal(least=0.5))
     assert np.isfinite(x).all()
     assert (x[:, 0] >= 0.5).mean() > 0.99  # the others began below, and found no way
+
+
+@pytest.mark.parametrize(("off", "wide"), [(0.0, 1.0), (2.0, 1.0), (0.0, 1.5), (-3.0, 0.8)])
+def test_what_a_guide_may_gain_is_half_its_squared_distance(off, wide):
+    """Of a standard normal: (off^2 + a quarter of the squared slope of the scale) in nats."""
+    guide = Guide(Metric.identity(2), np.array([off, 0.0]), np.log([1.0, wide]))
+    x, _ = guide.draw(np.random.default_rng(0), 20_000)
+    want = off**2 / 2 + (wide**2 - 1) ** 2 / 4
+    assert to_gain(guide, x, x) == pytest.approx(want, abs=0.02 + 0.05 * want)
 
 
 @pytest.mark.slow

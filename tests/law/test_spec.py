@@ -25,7 +25,7 @@ CHOICES = {
     "residual": st.sampled_from(["family", "none"]),
     "model_effect": st.sampled_from(["pooled", "none"]),
     "lower": st.sampled_from(["estimated", "chance"]),
-    "upper": st.sampled_from(["estimated", "one"]),
+    "upper": st.sampled_from(["estimated", "sourced", "one"]),
     "link": st.sampled_from(sorted(equations.LINKS)),
     "noise": st.sampled_from(["proportional", "constant"]),
     "df": st.sampled_from([*likelihood.STUDENT_T_DF, math.inf]),

@@ -115,14 +115,15 @@ def test_rotating_skills_and_loadings_leaves_every_known_model_alone(tiny_poster
 
 @pytest.fixture(scope="module")
 def turned_prior(tiny_spec, tiny_table) -> Posterior:
-    """The prior once more, sampled in another coordinate system of the skills."""
+    """The prior once more, in other coordinates of the skills and, data telling, of residuals."""
     rng = np.random.default_rng(4)
     anchor, _ = np.linalg.qr(rng.normal(size=(len(NAMES), len(NAMES))))
     plain = inference.design_of
 
     def design_of(spec, data):
         laid_out = plain(spec, data)
-        arrays = laid_out.arrays._replace(anchor=anchor.astype("f4"))
+        told = np.array([0.0, 1.0, 50.0, 1e4], "f4")
+        arrays = laid_out.arrays._replace(anchor=anchor.astype("f4"), information=told)
         return dataclasses.replace(laid_out, arrays=arrays)
 
     with pytest.MonkeyPatch.context() as patch:

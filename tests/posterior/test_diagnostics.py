@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import warnings
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 
+import sloth_bayes as sb
 from sloth_bayes.api import Posterior
 from sloth_bayes.posterior import diagnostics
 from tests.conftest import NAMES, QUICK
@@ -202,13 +205,93 @@ def test_an_elbo_that_still_rises_is_no_convergence(tiny_svi):
         if "elbo" not in data:
             return data
         noise = np.random.default_rng(0).normal(size=data.sizes["step"])
-        return data.assign(elbo=("step", -100 + noise))
+        return data.assign(elbo=("step", -100 + noise), to_gain=((), 0.5))
 
     bad, good = rebuilt(tiny_svi, rising).diagnostics(), rebuilt(tiny_svi, flat).diagnostics()
     assert not bad.ok
     assert f"steps={2 * QUICK['steps']}" in bad.messages[0]
     assert "Do: " in bad.messages[0]
     assert good.ok
+
+
+@pytest.mark.parametrize(
+    ("elbo", "to_gain", "steps", "words"),
+    [
+        (np.zeros(100), 0.5, 400, "A first look"),
+        (np.zeros(100), 7.0, 400, "stopped: where it is, a step would gain 7.0"),
+        (np.zeros(100), 0.5, 60, "60 steps are too few"),
+        (np.linspace(0, -500, 100), 0.5, 400, "fell by"),
+        (np.zeros(100), np.nan, 400, "A single draw"),
+    ],
+)
+def test_an_elbo_that_is_flat_is_not_all_there_is_to_it(elbo, to_gain, steps, words, tiny_svi):
+    """A learning rate that decays makes any ELBO flat."""
+
+    def ended(data: xr.Dataset) -> xr.Dataset:
+        if "elbo" not in data:
+            return data
+        return data.drop_dims("step").assign(elbo=("step", elbo), to_gain=((), to_gain))
+
+    post = rebuilt(tiny_svi, ended)
+    post.tree.attrs["steps"] = steps
+    found = post.diagnostics()
+    assert words in found.messages[0]
+    assert found.ok == words.startswith("A first")
+    assert found.ok or found.messages[0].startswith("NOT converged.")
+
+
+@pytest.mark.parametrize("steps", [1, 30])
+def test_a_short_optimisation_has_not_converged(steps, tiny_spec, tiny_table):
+    post = tiny_spec.fit(tiny_table, **(QUICK | {"steps": steps}))
+    assert not post.diagnostics().ok
+    assert post.standing == "not converged"
+
+
+def test_what_is_saved_has_been_judged(tiny_svi, tmp_path):
+    groups = {k: v for k, v in tiny_svi.tree.children.items() if k != "convergence"}
+    tree = xr.DataTree.from_dict({k: v.to_dataset() for k, v in groups.items()})
+    tree.attrs = dict(tiny_svi.tree.attrs)
+    post = Posterior(tree, tiny_svi.spec)
+    assert post.known_verdict is None
+    read = sb.load(post.save(tmp_path / "a.nc"))
+    assert read.known_verdict is tiny_svi.diagnostics().ok
+
+
+@pytest.mark.parametrize(
+    ("method", "ok", "standing", "said"),
+    [
+        ("nuts", True, "converged", ""),
+        ("nuts", False, "not converged", "has not converged"),
+        ("svi", True, "first look", "a first look"),
+        ("svi", False, "not converged", "has not converged"),
+    ],
+)
+def test_every_answer_says_how_the_fit_stands(method, ok, standing, said):
+    shipped = sb.load("leaderboard")
+    tree = shipped.tree.copy()
+    tree.attrs = {**tree.attrs, "method": method}
+    verdict = tree["convergence"].to_dataset()
+    tree["convergence"] = xr.DataTree(verdict.assign_attrs(ok=int(ok)))
+    post = Posterior(tree, shipped.spec)
+    assert post.standing == standing
+    who, rival = sb.candidates("qwen2", 20, 7), sb.candidates("yi", 30, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fc = post.forecast(who, benchmarks="MMLU")
+        answers = [post.compare(who, rival), post.required_size("MMLU", 0.7, tokens=7)]
+        skills = post.skills(draws=50)
+    for frame, messages in [
+        (fc.frame, fc.warnings), *((a.frame, a.messages) for a in answers),
+        (fc.average(), fc.warnings),
+    ]:  # fmt: skip
+        assert frame.attrs["fit"] == standing
+        assert frame.attrs["warnings"] == list(messages)
+        assert any(said in note for note in (*messages, ""))
+        assert any("converged" in m or "first look" in m for m in messages) == bool(said)
+    assert any(said in note for note in (*skills.messages, ""))
+    title = fc.plot()[0].figure.get_suptitle()
+    assert (standing.upper() in title) == bool(said)
+    plt.close("all")
 
 
 def test_a_guide_that_is_the_posterior_has_a_small_k_hat(tiny_svi):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import integrate, stats
@@ -67,6 +69,23 @@ def test_densities_average_to_their_negative_entropy_under_the_prior(drawn):
         values = found[name].values.ravel()
         error = values.std() / np.sqrt(values.size)
         assert abs(values.mean() - wanted) < 5 * error + 1e-6, name
+
+
+def test_ceilings_are_where_the_table_expects_them(tiny_table):
+    """Where it says so, and the law asks; and their density is that of what was drawn."""
+    first, *rest = tiny_table.benchmarks
+    told = sb.Leaderboard.from_frame(tiny_table.frame, [replace(first, shortfall=0.4), *rest])
+    assert told.fingerprint != tiny_table.fingerprint
+    for upper, want in (("sourced", [0.4, 0.05, 0.05, 0.05]), ("estimated", [0.05] * 4)):
+        post = sb.Sloth(n_skills=2, upper=upper).prior(told, draws=2000, seed=1)
+        v, want = post.merged, np.array(want)
+        room = 1 - v["lower"].astype(float)
+        shortfall = (1 - v["upper"]) / room
+        error = shortfall.std(0) / np.sqrt(len(room))
+        assert (np.abs(shortfall.mean(0) - want) < 5 * error).all()
+        density = log_prior(post)["upper"].values.ravel() + np.log(room).sum(1)
+        entropy = sum(stats.beta(1, 1 / m - 1).entropy() for m in want)
+        assert abs(density.mean() + entropy) < 5 * density.std() / np.sqrt(len(room))
 
 
 def test_marginal_densities_of_scales_integrate_to_one():

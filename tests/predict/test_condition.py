@@ -13,7 +13,7 @@ import xarray as xr
 from scipy.special import logsumexp
 
 import sloth_bayes as sb
-from sloth_bayes.cli.output import unconverged
+from sloth_bayes.cli.output import warnings_of
 from sloth_bayes.law import equations, likelihood
 from sloth_bayes.predict import family_given_scores as marginal
 from sloth_bayes.predict.condition import _rows
@@ -389,9 +389,9 @@ def test_contradictory_scores_fail_loudly(shipped):
     assert "refit" in found.messages[0]
     assert bad.known_verdict is False
     # the command line blames what failed: the conditioning here, not the fit
-    assert unconverged(bad, True, "leaderboard") == [found.messages[0]]
-    assert "'leaderboard' has not converged" in unconverged(bad, False, "leaderboard")[0]
-    assert unconverged(shipped, True, "leaderboard") == []
+    assert warnings_of(bad, "leaderboard", fitted=True) == [found.messages[0]]
+    assert "'leaderboard' has not converged" in warnings_of(bad, "leaderboard", bad.cautions)[0]
+    assert warnings_of(shipped, "leaderboard", ["else"], fitted=True) == ["else"]
 
 
 @pytest.mark.parametrize(

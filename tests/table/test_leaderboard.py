@@ -180,6 +180,8 @@ def test_absent_benchmark_names_the_near_ones():
         ({"n_questions": 1.5}, "n_questions"),
         ({"rounding": 0.5}, "rounding"),
         ({"rounding": "0.01"}, "rounding"),
+        ({"shortfall": 0.0}, "shortfall"),
+        ({"shortfall": 1.0}, "shortfall"),
     ],
 )
 def test_benchmark_refuses(options, word):

@@ -52,6 +52,8 @@ __all__ = [
 TERMS: dict[str, Term] = {
     term.name: term
     for term in (
+        MixtureWeight(),
+        UnknownInputs(),
         Family(),
         Slope(),
         SlopeOfLineage(),
@@ -62,8 +64,6 @@ TERMS: dict[str, Term] = {
         Walk(),
         Residual(),
         Drift(),
-        MixtureWeight(),
-        UnknownInputs(),
         Response(),
         Noise(),
     )
@@ -72,8 +72,8 @@ TERMS: dict[str, Term] = {
 
 _RESERVED = frozenset(
     ("params_b", "tokens_t", "inputs", "family_of_model", "lineage_of_model", "chance",
-     "inverse_n", "rounding", "centre", "instruct", "kind", "total_params_b", "compute",
-     "model", "family", "lineage", "benchmark")
+     "inverse_n", "rounding", "shortfall", "centre", "instruct", "kind", "total_params_b",
+     "compute", "model", "family", "lineage", "benchmark")
 )  # fmt: skip
 
 

@@ -73,6 +73,7 @@ class Given(NamedTuple):
     spec: Any
     members: np.ndarray  # (F,) place of each family's lineage
     chance: np.ndarray  # (J,)
+    shortfall: np.ndarray  # (J,) as the table expects it; 0 where it does not say
     level: np.ndarray  # (S, J) average predictor of a benchmark's observed scores
     family: np.ndarray  # (M,) of each model
     columns: Mapping[str, np.ndarray]  # (M,) each: what terms read of a model

@@ -39,11 +39,17 @@ class Response(Term):
         if spec.lower == "estimated":
             lower = at.above_zero("lower_raw", lower, p.lower, "benchmark")
         upper = shape = at.xp.ones(at.n.benchmarks)
-        if spec.upper == "estimated":
-            upper = 1 - (1 - lower) * at.shortfall("ceiling_raw", p.ceiling, "benchmark")
+        if spec.upper != "one":
+            mean = self.shortfall(spec, at.arrays.shortfall, at.xp)
+            upper = 1 - (1 - lower) * at.shortfall("ceiling_raw", mean, "benchmark")
         if LINKS[spec.link].trained:
             shape = at.xp.exp(p.link_shape * at.normal("link_shape_raw", "benchmark"))
         return {"level": level, "lower": lower, "upper": upper, "link_shape": shape}
+
+    def shortfall(self, spec: Any, expected: Array, xp: Any) -> Array:
+        """Prior means of what ceilings fall short by: the table's where it says, and asked."""
+        common = spec.priors.ceiling
+        return xp.where(expected > 0, expected, common) if spec.upper == "sourced" else common
 
     def log_prior(self, given: Given) -> dict[str, np.ndarray]:
         """``bias`` stands for the level, from which it follows."""
@@ -52,10 +58,10 @@ class Response(Term):
         if spec.lower == "estimated":
             above = densities.normal(v["lower"], p.lower, given.chance)
             out["lower"] = densities.total(above - log_ndtr(given.chance / p.lower))
-        if spec.upper == "estimated":
-            room = 1 - v["lower"]
+        if spec.upper != "one":
+            room, mean = 1 - v["lower"], self.shortfall(spec, given.shortfall, np)
             shortfall = np.clip((1 - v["upper"]) / room, 0.0, 1 - 1e-6)
-            density = densities.beta(shortfall, 1, 1 / p.ceiling - 1)
+            density = densities.beta(shortfall, 1, 1 / mean - 1)
             out["upper"] = densities.total(density - np.log(room))
         if LINKS[spec.link].trained:
             shape = np.log(v["link_shape"])
