@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import pickle
 import platform
@@ -96,10 +97,18 @@ def layout() -> pd.DataFrame:
 
 
 def unjudged(post: sb.Posterior) -> sb.Posterior:
-    """The posterior without a verdict, which decides over exit statuses, whoever asked for it."""
+    """The posterior as a fit leaves it: nobody has asked whether it has converged."""
     groups = {k: v.to_dataset() for k, v in post.tree.children.items() if k != "convergence"}
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = post.tree.attrs
+    return sb.Posterior(tree, post.spec)
+
+
+def converged(post: sb.Posterior) -> sb.Posterior:
+    """The posterior with a good verdict, which decides over exit statuses and warnings."""
+    tree = post.tree.copy()
+    verdict = dataclasses.replace(post.diagnostics(), ok=True)
+    tree["convergence"] = xr.DataTree(verdict.to_dataset())
     return sb.Posterior(tree, post.spec)
 
 
@@ -173,7 +182,9 @@ def tiny_posterior(
 ) -> sb.Posterior:
     """NUTS, long enough for sensible numbers, not for convergence."""
     return once(
-        "nuts.nc", lambda path: tiny_spec.fit(tiny_table, seed=1, **FIT).save(path), sb.load
+        "nuts.nc",
+        lambda path: tiny_spec.fit(tiny_table, seed=1, **FIT).save(path),
+        lambda path: unjudged(sb.load(path)),
     )
 
 
@@ -181,7 +192,11 @@ def tiny_posterior(
 def tiny_svi(
     tiny_spec: sb.Sloth, tiny_table: sb.Leaderboard, once: Callable[..., Any]
 ) -> sb.Posterior:
-    return once("svi.nc", lambda path: tiny_spec.fit(tiny_table, **QUICK).save(path), sb.load)
+    return once(
+        "svi.nc",
+        lambda path: tiny_spec.fit(tiny_table, **QUICK).save(path),
+        lambda path: unjudged(sb.load(path)),
+    )
 
 
 @pytest.fixture(scope="session")

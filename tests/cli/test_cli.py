@@ -22,7 +22,7 @@ import sloth_bayes as sb
 from sloth_bayes.cli import app
 from sloth_bayes.cli.options import command
 from sloth_bayes.support.shipped import shipped
-from tests.conftest import unjudged
+from tests.conftest import converged
 
 
 def run(*arguments):
@@ -41,7 +41,7 @@ def fails(*arguments) -> str:
 
 @pytest.fixture(scope="session")
 def saved(tiny_posterior, tmp_path_factory) -> Path:
-    return unjudged(tiny_posterior).save(tmp_path_factory.mktemp("posterior") / "tiny.nc")
+    return converged(tiny_posterior).save(tmp_path_factory.mktemp("posterior") / "tiny.nc")
 
 
 @pytest.fixture

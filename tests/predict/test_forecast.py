@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 import sloth_bayes as sb
 from sloth_bayes.support.intervals import quantiles
-from tests.conftest import NAMES, QUICK
+from tests.conftest import NAMES, QUICK, converged
 
 COLUMNS = [
     *("model", "family", "params_b", "tokens_t", "benchmark"),
@@ -345,7 +345,7 @@ def test_a_shuffled_index_and_extra_columns_are_no_matter(tiny_posterior, mixed)
 def test_extrapolation_is_announced_with_its_extent(params_b, tokens_t, words, tiny_posterior):
     frame = sb.candidates(family="cedar", params_b=params_b, tokens_t=tokens_t)
     with pytest.warns(sb.ExtrapolationWarning) as recorded:
-        fc = tiny_posterior.forecast(frame)
+        fc = converged(tiny_posterior).forecast(frame)
     caught = [w for w in recorded if w.category is sb.ExtrapolationWarning]
     assert len(caught) == 1
     assert caught[0].filename == __file__
@@ -357,9 +357,7 @@ def test_extrapolation_is_announced_with_its_extent(params_b, tokens_t, words, t
 def test_inside_the_data_there_is_nothing_to_warn_of(tiny_posterior):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        # The tiny fit is short, and says so once its diagnostics have been asked for
-        warnings.simplefilter("ignore", sb.ConvergenceWarning)
-        fc = tiny_posterior.forecast(
+        fc = converged(tiny_posterior).forecast(
             sb.candidates(family="cedar", params_b=[0.5, 40], tokens_t=[1, 6])
         )
     assert fc.warnings == []

@@ -16,7 +16,7 @@ import sloth_bayes as sb
 from sloth_bayes.plots.style import COLUMN, PAGE
 from sloth_bayes.publish.figures import FIGURES
 from tests.cli.test_cli import fails, run
-from tests.conftest import unjudged
+from tests.conftest import converged
 
 STUDIES = ["downstream", "downstream_weights", "pass_at_k"]
 SOME = ["skill_correlations", "saturation"]
@@ -148,7 +148,7 @@ def test_errors_of_the_command(tmp_path):
 
 @pytest.mark.slow
 def test_the_command_says_what_it_made(tiny_posterior, tmp_path):
-    path = unjudged(tiny_posterior).save(tmp_path / "tiny.nc")
+    path = converged(tiny_posterior).save(tmp_path / "tiny.nc")
     out = tmp_path / "out"
     result = run("figures", "--out", out, "--posterior", path, "--only", "skill_correlations")
     assert result.exit_code == 0, result.output

@@ -25,7 +25,7 @@ from sloth_bayes.predict.candidates import completed
 from sloth_bayes.predict.new_effects import effects_of
 from sloth_bayes.skills.find import suggest_names
 from tests.cli.test_cli import fails, run
-from tests.conftest import NAMES, layout, unjudged
+from tests.conftest import NAMES, converged, layout
 
 ROTATIONS = ("geomin", "quartimin", "oblimin", "promax", "varimax", "none")
 
@@ -663,7 +663,7 @@ def test_how_many_goes_on_where_it_was(tiny_table, tmp_path):
 
 @pytest.fixture(scope="module")
 def saved(tiny_posterior, tmp_path_factory):
-    return unjudged(tiny_posterior).save(tmp_path_factory.mktemp("skills") / "tiny.nc")
+    return converged(tiny_posterior).save(tmp_path_factory.mktemp("skills") / "tiny.nc")
 
 
 def test_the_verb_prints_loadings_and_a_ranking(saved, skills):
