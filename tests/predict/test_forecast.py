@@ -344,8 +344,9 @@ def test_a_shuffled_index_and_extra_columns_are_no_matter(tiny_posterior, mixed)
 )
 def test_extrapolation_is_announced_with_its_extent(params_b, tokens_t, words, tiny_posterior):
     frame = sb.candidates(family="cedar", params_b=params_b, tokens_t=tokens_t)
+    post = converged(tiny_posterior)
     with pytest.warns(sb.ExtrapolationWarning) as recorded:
-        fc = converged(tiny_posterior).forecast(frame)
+        fc = post.forecast(frame)
     caught = [w for w in recorded if w.category is sb.ExtrapolationWarning]
     assert len(caught) == 1
     assert caught[0].filename == __file__
