@@ -189,17 +189,15 @@ class NestedResiduals(dist.Distribution):
 
     Each is sampled between its own value and its standardised deviation: divided by its
     scale to the power of how far data inform it (Papaspiliopoulos, Roberts and Skoeld,
-    2003); `log_spread` is the logarithm of that, and `shift` what it is sampled around, beside it.
-    An effect that data pin down must not be a
+    2003); `log_spread` is the logarithm of that. An effect that data pin down must not be a
     product of two unknowns: mean-field guides then shrink the scale to nothing, and NUTS
     follows a ridge. One without data must not be tied to its scale: that is a funnel.
     """
 
     support = dist.constraints.real_vector
 
-    def __init__(self, log_spread: Any, shift: Any, known: Any, share: Any, arrays: Arrays) -> None:
-        self.log_spread, self.shift, self.known = log_spread, shift, known
-        self.share, self.arrays = share, arrays
+    def __init__(self, log_spread: Any, known: Any, share: Any, arrays: Arrays) -> None:
+        self.log_spread, self.known, self.share, self.arrays = log_spread, known, share, arrays
         super().__init__(batch_shape=(), event_shape=(arrays.cell_family.shape[0],))
 
     @_many
@@ -207,14 +205,13 @@ class NestedResiduals(dist.Distribution):
         """Draw residuals."""
         a = self.arrays
         w = nested_draw(key, self.share, a.members, self.known.shape[1])
-        w = jnp.where(self.known > 0, self.shift + w * jnp.exp(self.log_spread), w)
+        w = jnp.where(self.known > 0, w * jnp.exp(self.log_spread), w)
         return w[a.cell_family, a.cell_benchmark]
 
     def standardise(self, value: Any) -> Any:
         """Residuals (F, J) of unit variance; 0 in cells that have no scores in the table."""
         dense = jnp.concatenate([value, jnp.zeros(1)])[self.arrays.cell_position]
-        away = (dense - self.shift) * jnp.exp(-self.log_spread)
-        return jnp.where(self.known > 0, away, dense)
+        return jnp.where(self.known > 0, dense * jnp.exp(-self.log_spread), dense)
 
     def log_prob(self, value: Any) -> Any:
         """Joint log density."""

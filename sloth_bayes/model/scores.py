@@ -68,7 +68,7 @@ def parameters(spec: Spec, n: Sizes, arrays: Arrays, key: Any = None) -> dict[st
     With a `key` they are drawn, given the rest; without one they are absent, or 0.
     """
     loading, unit = sample_loadings(spec, n, jnp.asarray(arrays.anchor))
-    at = Sites(spec, n, arrays, loading, unit, key)
+    at = Sites(spec, n, arrays, unit, key)
     for term in terms.of(spec):
         at.values |= term.prior(at)
         if term.adds_to and term.name not in at.values:

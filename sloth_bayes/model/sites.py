@@ -14,7 +14,6 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
-from ..law import terms
 from ..law.spec import Spec
 from .arrays import Arrays
 from .distributions import (
@@ -43,8 +42,6 @@ class Sites:
         The namespace of arrays, ``jax.numpy``.
     spec, n, arrays
         The specification, static sizes and the table's arrays.
-    loading : jax.Array
-        Loadings per anchor unit, ``(J, d)``.
     unit : Triangle
         Anchor units per unit of skill.
     values : dict
@@ -54,10 +51,9 @@ class Sites:
     xp = jnp
 
     def __init__(
-        self, spec: Spec, n: Sizes, arrays: Arrays, loading: Any, unit: Triangle, key: Any = None
+        self, spec: Spec, n: Sizes, arrays: Arrays, unit: Triangle, key: Any = None
     ) -> None:
-        self.spec, self.n, self.arrays = spec, n, arrays
-        self.loading, self.unit = loading, unit
+        self.spec, self.n, self.arrays, self.unit = spec, n, arrays, unit
         self.values: dict[str, Any] = {}
         self._key = key
 
@@ -154,31 +150,15 @@ class Sites:
         lineage, w = nested_complete(key, w, wide, share, self.arrays.members)
         return None if lineage is None else lineage @ triangle.tril.T, w @ triangle.tril.T
 
-    def _family_predictors(self) -> Any:
-        """What skills say of each family, (F, J), less what they say of the average score."""
-        arrays = self.arrays
-        owners = {"family": arrays.family_of_model, "lineage": arrays.lineage_of_model}
-        inputs = self.values.get("inputs", arrays.inputs)
-        who = terms.effects_of_table(self.values, inputs, arrays.columns, owners)
-        seen, count = jnp.asarray(arrays.observed).sum(1), jnp.asarray(arrays.count)
-        total = jnp.zeros((self.n.families, self.n.skills)).at[arrays.family_of_model]
-        theta = total.add(seen[:, None] * terms.skills(self.values, who))
-        eta = theta / jnp.maximum(count.sum(1), 1.0)[:, None] @ self.loading.T
-        return eta - (count * eta).sum(0) / jnp.maximum(count.sum(0), 1.0)
-
     def nested_residuals(self, site: str, log_scale: Any, share: Any) -> tuple[Any, Any]:
         """Standardised effects of lineages and families on the benchmarks, likewise.
 
-        Centred as far as data inform them: what is sampled then is the family's whole predictor
-        rather than what skills leave of it, and no change of skills or loadings has to be made up
-        for by hundreds of residuals.
+        Centred as far as data inform them.
         """
         arrays = self.arrays
         known = (arrays.count > 0).astype(float)
         told = arrays.count * arrays.information
-        centring = told / (told + 1.0)
-        shift = centring * self._family_predictors()
-        prior = NestedResiduals(centring * log_scale, shift, known, share, arrays)
+        prior = NestedResiduals(told / (told + 1.0) * log_scale, known, share, arrays)
         w = prior.standardise(numpyro.sample(site, prior))
         key = self._key_of(site)
         if key is None:

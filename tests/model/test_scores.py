@@ -115,7 +115,7 @@ def test_rotating_skills_and_loadings_leaves_every_known_model_alone(tiny_poster
 
 @pytest.fixture(scope="module")
 def turned_prior(tiny_spec, tiny_table) -> Posterior:
-    """The prior once more, in other coordinates of the skills and, data telling, of residuals."""
+    """The prior once more, in other coordinates of the skills and of residuals."""
     rng = np.random.default_rng(4)
     anchor, _ = np.linalg.qr(rng.normal(size=(len(NAMES), len(NAMES))))
     plain = inference.design_of

@@ -52,8 +52,6 @@ __all__ = [
 TERMS: dict[str, Term] = {
     term.name: term
     for term in (
-        MixtureWeight(),
-        UnknownInputs(),
         Family(),
         Slope(),
         SlopeOfLineage(),
@@ -64,6 +62,8 @@ TERMS: dict[str, Term] = {
         Walk(),
         Residual(),
         Drift(),
+        MixtureWeight(),
+        UnknownInputs(),
         Response(),
         Noise(),
     )
