@@ -39,9 +39,7 @@ def test_a_posterior_of_the_last_version(tmp_path):
         np.testing.assert_allclose(new.frame["median"], NEW, atol=1e-6)
         found = post.diagnostics()
         assert (found.ok, len(found.table)) == (True, 343)
-        assert found.messages[0].startswith(
-            "A first look. The ELBO has converged (last tenth: -1.3"
-        )
+        assert found.messages[0].startswith("The ELBO has converged (last tenth: -1.3")
         log_likelihood = post.data_tree["log_likelihood"]["score"].values
         assert log_likelihood.mean() == pytest.approx(1.2627966, abs=1e-5)
         assert post.slim(20).n_draws == 20
