@@ -313,7 +313,7 @@ def run_cli(args: list[str], capsys) -> tuple[int, str, str]:
     return int(stop.value.code or 0), out, err
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_cli_evaluates_a_baseline(capsys, tmp_path):
     name = "PCA+FLOPs d=2 (Ruan)"
     status, out, _ = run_cli(["evaluate", name, "--out", str(tmp_path / "e")], capsys)

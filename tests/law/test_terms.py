@@ -132,7 +132,7 @@ def test_relatives_that_nobody_has_seen_share_their_draw(post):
     assert abs(np.corrcoef(own[:, 0, 0], post.merged["own"][:, 0, 0])[0, 1]) < 0.2
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_conditioning_draws_a_new_lineages_term_and_refuses_what_it_cannot(post, registry):
     mine = pd.DataFrame({"model": ["mine-1b"], "family": "mine", "params_b": 1.4, "tokens_t": 4.0,
                          "Reading": 0.45, "Maths": 0.2})  # fmt: skip

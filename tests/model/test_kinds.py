@@ -158,7 +158,7 @@ def test_a_kind_adds_its_effect_to_the_skills(prior):
         np.testing.assert_allclose((eta[kind] - eta[before])[close], shift[close], atol=2e-2)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_the_truth_is_found_and_forecasts_follow(truth):
     data, drawn = truth
     post = SPEC.fit(data, **{**QUICK, "draws": 300})

@@ -49,7 +49,7 @@ def parameters(found: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name not in follow}
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_the_graph_of_the_model_can_be_read(table):
     model, arguments = SPEC.model(table)
     relations = get_model_relations(model, arguments)
@@ -77,7 +77,7 @@ def test_predictive_draws_from_the_prior_and_given_parameters(table):
     assert same < 0.5 * np.abs(np.roll(drawn, 1, 0) - drawn).mean()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_log_likelihoods_are_ours(table):
     model, (arrays, score) = SPEC.model(table)
     sites = parameters(Predictive(model, num_samples=5)(jax.random.PRNGKey(0), arrays))

@@ -46,7 +46,7 @@ def test_by_default_such_rows_are_left_out(tiny_table):
     assert laid_out.arrays.unknown is None
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_without_anything_unknown_the_numbers_are_the_same(tiny_spec, tiny_table, tiny_svi):
     again = tiny_spec.replace(unknown_inputs="latent").fit(tiny_table, **QUICK)
     first, second = (p.data_tree["posterior"].to_dataset() for p in (tiny_svi, again))

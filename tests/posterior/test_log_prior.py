@@ -96,7 +96,7 @@ def test_marginal_densities_of_scales_integrate_to_one():
     assert total == pytest.approx(1, abs=2e-3)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spec",
     [

@@ -167,7 +167,7 @@ FLAT: dict[str, np.ndarray] = {
 }  # fmt: skip
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_small_effects_and_normal_noise_are_the_conjugate_normal_model():
     """Where link and noise are flat, alpha and u are a linear regression."""
     loading = np.array([[0.08], [0.05], [0.1]])
@@ -315,7 +315,7 @@ def test_a_family_of_a_known_lineage_learns_from_it(tiny_posterior):
     assert not np.array_equal(at, before)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_redrawing_a_known_family_keeps_its_distribution(shipped):
     """Its conditional given the rest leaves the joint posterior as NUTS found it."""
     new = rows({"model": "x", "family": "olmo", "ARC": 0.5})

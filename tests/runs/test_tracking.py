@@ -68,7 +68,7 @@ def test_a_drifting_residual_needs_tokens():
 # -- what enters, and what comes out -----------------------------------------------------
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_later_checkpoints_of_the_run_are_held_out_and_shown_as_truth(found):
     curves = made_curves()
     late = (curves["run"] == "large") & (curves["tokens_t"] > 0.11 * FINAL)

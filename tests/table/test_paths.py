@@ -116,7 +116,7 @@ def test_the_verdict_is_what_a_notebook_shows():
     assert repr(found).startswith("Converged.")
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_platform_that_jax_lacks_is_one_line(tmp_path):
     path = tmp_path / "r.json"
     path.write_text(

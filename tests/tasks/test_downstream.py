@@ -36,7 +36,7 @@ def found(tiny_posterior):
 # -- what comes out ------------------------------------------------------------------------
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_the_table_says_who_trains(found):
     frame = found.frame
     assert (frame["role"] == "held out").sum() == len(range(0, 23, 6))
