@@ -27,7 +27,7 @@ from ..errors import ConvergenceWarning, DataError, check_known, unknown
 from ..posterior.base import in_chains, merge_chains
 from ..posterior.core import PosteriorDraws
 from ..posterior.diagnostics import table_of
-from ..posterior.verdict import ESS_LEAST, R_HAT_ALL, R_HAT_MOST, Diagnostics
+from ..posterior.verdict import CAUTIONS, ESS_LEAST, R_HAT_ALL, R_HAT_MOST, Diagnostics
 from ..predict.candidates import completed
 from ..predict.new_effects import effects_of, key_of, rng_of
 from ..skills.rotated_draws import skill_draws
@@ -65,6 +65,8 @@ class PassAtK:
         ``discrimination`` of problems...
     prob : float
         Mass of the central intervals.
+    cautions : tuple of str
+        What the posterior of the skills has to say of its own fit.
     """
 
     counts: pd.DataFrame
@@ -273,14 +275,15 @@ class PassAtK:
         if diverging:
             problems.append(f"{diverging} divergent transitions. Do: target_accept=0.95.")
         size = self.fit.sizes
-        problems += self.cautions
-        verdict = "NOT converged." if problems else "Converged."
+        # a first look at the skills is said, and is no failure of these chains
+        ok = not problems and CAUTIONS["not converged"] not in self.cautions
+        verdict = "Converged." if ok else "NOT converged."
         summary = (
             f"{verdict} NUTS, {size['chain']} chains x {size['draw']} draws: R-hat at most "
             f"{r_hat.max():.3f}, ESS at least {ess.min():.0f} over {len(table)} quantities; "
             f"{diverging} divergences."
         )
-        return Diagnostics(table, not problems, (summary, *problems))
+        return Diagnostics(table, ok, (summary, *problems, *self.cautions))
 
     def plot(self, **options: Any) -> np.ndarray:
         """Curves on log axes; see :func:`sloth_bayes.plots.passk.pass_at_k`."""
