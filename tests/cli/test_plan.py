@@ -36,6 +36,7 @@ def answers() -> dict[str, pd.DataFrame]:
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ask", [SIZE, ALLOCATE, SATURATION, COMPARE, NEXT], ids=lambda a: a[1])
 def test_json_and_csv_are_the_answer(ask, answers):
     frame = answers[ask[1]]
@@ -47,6 +48,7 @@ def test_json_and_csv_are_the_answer(ask, answers):
     assert answer["meta"]["posterior"] == "leaderboard"
 
 
+@pytest.mark.long
 def test_tables_for_people(answers):
     text = run(*SIZE).stdout
     assert text.startswith("yi, 15T tokens: MMLU of at least 70%")
@@ -82,6 +84,7 @@ def test_weights_and_serving():
     assert found["params_b"][0] < plain["params_b"][0]
 
 
+@pytest.mark.long
 def test_the_table_of_the_paper():
     result = run("plan", "allocate", "--paper")
     assert result.exit_code == 0

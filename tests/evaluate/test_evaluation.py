@@ -38,6 +38,7 @@ def same(a: sb.Evaluation, b: sb.Evaluation) -> None:
     pd.testing.assert_frame_equal(a.means, b.means)
 
 
+@pytest.mark.long
 def test_every_hidden_score_is_forecast_once(found, tiny_table, folds):
     frame = tiny_table.frame.set_index("model")
     wanted = {

@@ -35,12 +35,14 @@ def same_draws(a: sb.Posterior, b: sb.Posterior) -> bool:
 # -- what does not matter ----------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_order_of_rows_does_not_matter(tiny_spec, tiny_table, tiny_svi):
     shuffled = table_of(tiny_table.frame.sample(frac=1, random_state=0))
     assert shuffled.models != tiny_table.models
     assert same_draws(tiny_spec.fit(shuffled, **QUICK), tiny_svi)
 
 
+@pytest.mark.long
 def test_a_seed_settles_every_number(tiny_spec, tiny_table, tiny_svi):
     assert same_draws(tiny_spec.fit(tiny_table, seed=0, **QUICK), tiny_svi)
     other = tiny_spec.fit(tiny_table, seed=1, **QUICK)
@@ -247,7 +249,7 @@ def test_the_fit_learns_from_the_table(tiny_truth, tiny_posterior, tiny_prior):
     assert errors[0] < 0.5 * errors[1]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_one_family_one_benchmark_and_more_skills_than_that_can_be_fitted():
     rows = pd.DataFrame(
         {

@@ -97,7 +97,7 @@ def test_hiding_scores_counts_them_out(tiny_table):
 # -- the metric and its coordinates -------------------------------------------------------
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_another_anchor_is_the_same_draw():
     """Scores do not change, the way back is exact, and densities differ by the Jacobian."""
     data = sb.load_dataset("open_llm_leaderboard").select(

@@ -82,6 +82,7 @@ def test_names_of_terms_are_checked_and_in_order(registry):
         sb.Sloth(terms=["own"], inputs="size")
 
 
+@pytest.mark.long
 def test_a_process_without_the_entry_does_not_go_on_without_the_term(registry, tmp_path):
     file = tmp_path / "spec.pickle"
     file.write_bytes(pickle.dumps(sb.Sloth(terms=["own"])))
@@ -148,7 +149,7 @@ def test_conditioning_draws_a_new_lineages_term_and_refuses_what_it_cannot(post,
         sb.Posterior(post.tree, post.spec.replace(terms=["own", "extra"])).condition(mine)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_nested_term_of_ones_own_keeps_its_lineages_part(registry, tiny_table):
     from sloth_bayes.law.terms import Nested
 

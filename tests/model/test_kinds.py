@@ -172,7 +172,7 @@ def test_the_truth_is_found_and_forecasts_follow(truth):
     assert {"mixture_weight", "reasoning"} <= set(told.data_vars)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_conditioning_takes_mixtures_of_unknown_tokens(truth):
     data, _ = truth
     post = SPEC.replace(unknown_inputs="latent").fit(data, **QUICK)

@@ -29,6 +29,7 @@ def exact(df: float):
     return stats.norm if math.isinf(df) else stats.t(df)
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=40)
 @given(df=DF, mu=MU, sd=SD, y=st.floats(0.001, 0.999))
 def test_inside_the_density_is_scipys_and_the_ends_hold_the_rest(df, mu, sd, y):
@@ -39,6 +40,7 @@ def test_inside_the_density_is_scipys_and_the_ends_hold_the_rest(df, mu, sd, y):
     np.testing.assert_allclose(np.exp(ends), want, rtol=2e-3, atol=1e-6)
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=40)
 @given(df=DF, mu=MU, sd=SD, step=st.sampled_from([0.01, 0.05, 0.1]))
 def test_probabilities_of_a_rounded_score_sum_to_one(df, mu, sd, step):
@@ -47,6 +49,7 @@ def test_probabilities_of_a_rounded_score_sum_to_one(df, mu, sd, step):
     assert found[: round(1 / step) + 1].sum() * step == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("df", [2, 4, math.inf])
 @pytest.mark.parametrize("step", [0.0, 0.01])
 def test_draws_have_the_mean_and_the_probabilities(df, step):

@@ -167,6 +167,7 @@ def test_prior_of_a_table_without_usable_rows_is_refused():
 # -- pieces of the density -----------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "of",
     [

@@ -84,6 +84,7 @@ def test_the_table_lists_every_identified_quantity_worst_first(ideal, tiny_table
     assert first["r_hat"] == table["r_hat"].max() or least.iloc[0] == least.min()
 
 
+@pytest.mark.long
 def test_rotating_the_skills_of_a_chain_changes_no_diagnostic(ideal):
     """Chains may settle in different rotations: that is no lack of convergence."""
     rotation, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(2, 2)))
@@ -119,6 +120,7 @@ def test_one_chain_cannot_show_convergence(tiny_posterior):
     assert any("at least two" in m for m in found.messages)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "words"),
     [

@@ -30,6 +30,7 @@ def drawn():
     return post, log_prior(post)
 
 
+@pytest.mark.long
 def test_every_quantity_has_a_density(drawn):
     post, found = drawn
     assert set(found.data_vars) == set(post.tree["posterior"].to_dataset().data_vars)

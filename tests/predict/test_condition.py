@@ -218,6 +218,7 @@ def test_a_walk_of_skills_is_drawn_with_the_family():
 # -- whole posteriors --------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_new_family_is_part_of_the_posterior(tiny_posterior, mine, tmp_path):
     assert "mine" in mine.families
     assert "mine" in mine.lineages
@@ -303,7 +304,7 @@ def test_rows_in_any_order_and_the_seed(shipped):
     assert (first["median"] - other["median"]).abs().max() < 0.04
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_family_of_a_known_lineage_learns_from_it(tiny_posterior):
     """An observed variant narrows what is not observed more if its lineage is known."""
     frame = MINE.assign(lineage=["cedar"])
@@ -375,7 +376,7 @@ def test_curves_are_not_conditioned_on_or_planned_with(tiny_posterior):
         curves.condition(MINE)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_contradictory_scores_fail_loudly(shipped):
     absurd = rows(*(
         {"model": f"absurd-{i}", "family": f"absurd-{i}", "params_b": 30.0, "MMLU": 0.9,

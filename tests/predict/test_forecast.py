@@ -301,6 +301,7 @@ def test_nothing_is_drawn_for_expected_scores(tiny_posterior, mixed, monkeypatch
     np.testing.assert_allclose(expected["mean"], whole.mean(0, dtype=float), rtol=1e-6)
 
 
+@pytest.mark.long
 def test_summaries_keep_no_draws(tiny_prior):
     """200 candidates x 4 benchmarks x 4,000 draws: 12.8 MB a copy, of which none is kept."""
     frame = sb.candidates("cedar", params_b=np.geomspace(1, 40, 200).tolist(), tokens_t=6)

@@ -55,6 +55,7 @@ def test_the_same_posterior_and_seed_give_the_same_bytes(made, tiny_posterior, t
     assert b"/Type3" not in pdf  # text stays text
 
 
+@pytest.mark.long
 def test_finished_figures_are_kept_until_something_changes(made, tiny_posterior, monkeypatch):
     out, _ = made
     before = (out / "skill_correlations.pdf").stat().st_mtime_ns

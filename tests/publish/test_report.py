@@ -88,6 +88,7 @@ def test_warnings_stand_at_the_top(tiny_posterior):
     assert "a family nobody has seen" in text
 
 
+@pytest.mark.long
 def test_the_command_takes_flags_or_a_table(tmp_path):
     table = tmp_path / "c.csv"
     table.write_text("family,params_b,tokens_t\nqwen2,72,7\n")

@@ -422,6 +422,7 @@ def test_names_can_be_given(tiny_posterior, skills):
     assert merged(renamed, "loading") is not None
 
 
+@pytest.mark.long
 def test_a_target_names_and_orders_the_skills(tiny_posterior):
     target = pd.DataFrame(
         {"facts": [np.nan, 0.0, np.nan], "sums": [0.0, np.nan, np.nan]},

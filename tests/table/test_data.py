@@ -193,6 +193,7 @@ def test_datasets_and_unknown_names():
 # --- rebuilding ---------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_rebuild_is_byte_identical(tmp_path):
     written = rebuild.build(tmp_path)
     assert len(written) == 6

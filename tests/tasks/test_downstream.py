@@ -57,6 +57,7 @@ def test_diagnostics_follow_the_sampler_and_the_posterior(found, monkeypatch):
     assert any("posterior of the skills" in line for line in found.diagnostics().messages)
 
 
+@pytest.mark.long
 def test_held_out_scores_change_nothing(tiny_posterior, found):
     y = made(tiny_posterior)
     y.iloc[::6] = 0.5
@@ -79,6 +80,7 @@ def test_candidates_are_forecast_and_larger_is_not_certain(found):
     assert frame["sd"].gt(0).all()
 
 
+@pytest.mark.long
 def test_forecasts_do_not_depend_on_the_skills_coordinates(tiny_posterior, found):
     """Skills turned, loadings turned with them: the same posterior."""
     angle = 0.7

@@ -76,6 +76,7 @@ def run(page: str, **names: object) -> dict:
     return names
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_code_of_readme_runs(at_work, skip_fits):
     df = pd.DataFrame({"model": ["a-1b", "a-7b"], "family": "a", "params_b": [1.0, 7.0],
@@ -129,7 +130,7 @@ def test_the_link_of_the_recipe_is_a_link():
     np.testing.assert_allclose(back, eta, atol=1e-5)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_term_of_the_recipe_is_a_term_everywhere(own_entries, tmp_path):
     """One file and one line: it is fitted, forecast, observed, kept and judged."""
