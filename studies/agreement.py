@@ -8,7 +8,7 @@ fit without any model of its lineage; *conditioned* is base, conditioned on the 
 three, base not having seen the family. With ``--together`` one base fit leaves out the lineages
 of all families, and each refit adds one model: half the fits.
 
-One row a family is appended to DIR/families.csv and one a forecast score to DIR/cells.csv, so
+DIR/families.csv keeps one row a family, and DIR/cells.csv one a forecast score, so
 that a study goes on where it was cut off. Differences, widths and errors are in percentage
 points; ``noise`` is what the same differences are between the two halves of the refit's chains,
 divided by the square root of 2, as two fits would have them.
@@ -29,6 +29,7 @@ import numpy as np
 import pandas as pd
 
 import sloth_bayes as sb
+from sloth_bayes.support.kept import keep, kept
 
 Fit = Callable[[sb.Leaderboard], sb.Posterior]
 _BASE = "base.nc"
@@ -155,30 +156,36 @@ def study(
     """Study the families that `out` does not hold yet."""
     out.mkdir(parents=True, exist_ok=True)
     path, base = out / "families.csv", None
-    done = set(pd.read_csv(path)["family"]) if path.exists() else set()
+    table = kept(path, ["family"])
+    done = set() if table is None else set(table["family"])
     if together and set(families) - done:
-        kept, table = out / _BASE, without(data, families)
+        base_path, rest = out / _BASE, without(data, families)
         begun = time.perf_counter()
-        if kept.exists():
-            post = sb.load(kept)
+        if base_path.exists():
+            post = sb.load(base_path)
             if set(post.lineages) & set(
                 data.frame.loc[data.frame["family"].isin(families), "lineage"]
             ):
-                raise SystemExit(f"{kept} was fitted for other families: choose another folder")
+                raise SystemExit(
+                    f"{base_path} was fitted for other families: choose another folder"
+                )
         else:
-            post = fit(table)
+            post = fit(rest)
             post.diagnostics()
-            post.save(kept)
+            post.save(base_path)
         base = post, time.perf_counter() - begun
     for family in families:
         if family in done:
             continue
         row, cells = one(data, family, fit, base)
-        cells.to_csv(out / "cells.csv", mode="a", header=not (out / "cells.csv").exists(),
-                     index=False)  # fmt: skip
-        pd.DataFrame([row]).to_csv(path, mode="a", header=not path.exists(), index=False)
+        earlier = kept(out / "cells.csv", ["family", "model"])
+        if earlier is not None:  # one that was cut off may have left this family's
+            cells = pd.concat([earlier[earlier["family"] != family], cells])
+        keep(out / "cells.csv", cells)
+        table = pd.concat([table, pd.DataFrame([row])], ignore_index=True)
+        keep(path, table)
         print(row, file=sys.stderr, flush=True)
-    return pd.read_csv(path)
+    return table
 
 
 def summary(table: pd.DataFrame) -> str:

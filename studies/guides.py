@@ -4,7 +4,7 @@
 
 Each fit, of 1,000 draws, is in a process of its own. Its forecasts of models twice as large as
 the largest of each family are set beside those of the posterior that ships
-(:func:`sloth_bayes.recipes.apart`). One row a fit is appended to the file; a study that was cut
+(:func:`sloth_bayes.recipes.apart`). The file keeps one row a fit; a study that was cut
 off goes on where it was.
 """
 
@@ -17,12 +17,21 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 import sloth_bayes as sb
 from sloth_bayes.publish.card import apart
+
+from . import resumed
+
+
+class Asked(NamedTuple):
+    """What one row is of."""
+
+    moves: int
+    seed: int
 
 
 def one(moves: int, seed: int) -> dict[str, Any]:
@@ -41,19 +50,15 @@ def one(moves: int, seed: int) -> dict[str, Any]:
 
 def study(out: Path, moves: list[int], seeds: int) -> pd.DataFrame:
     """All fits that the file does not hold yet."""
-    rows = pd.read_csv(out).to_dict("records") if out.exists() else []
-    done = {(row["moves"], row["seed"]) for row in rows}
-    for seed in range(seeds):
-        for number in moves:
-            if (number, seed) in done:
-                continue
-            asked = json.dumps([number, seed])
-            command = [sys.executable, "-m", "studies.guides", "--out", str(out), "--one", asked]
-            ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            rows.append(json.loads(ended.stdout.strip().splitlines()[-1]))
-            print(rows[-1], file=sys.stderr)
-            pd.DataFrame(rows).to_csv(out, index=False)
-    return pd.DataFrame(rows)
+
+    def fitted(asked: Asked) -> dict[str, Any]:
+        command = [sys.executable, "-m", "studies.guides", "--out", str(out)]
+        command += ["--one", json.dumps(asked)]
+        ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        return json.loads(ended.stdout.strip().splitlines()[-1])
+
+    asked = [Asked(number, seed) for seed in range(seeds) for number in moves]
+    return resumed.rows(asked, fitted, out, str, ("moves", "seed"))
 
 
 def main() -> None:

@@ -1,13 +1,16 @@
-"""Studies that go on where they were cut off: a row a table, appended to a CSV file."""
+"""Studies that go on where they were cut off: a row a table, kept in a CSV file."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from sloth_bayes.support.kept import keep, kept, only_writer
 
 
 def rows(
@@ -30,15 +33,18 @@ def rows(
     said
         What to write to standard error of a row.
     """
-    done = pd.read_csv(out) if out is not None and out.exists() else pd.DataFrame()
-    seen = {tuple(row) for row in done[list(by)].to_numpy(object)} if len(done) else set()
-    found = []
-    for table in tables:
-        if tuple(getattr(table, name) for name in by) in seen:
-            continue
-        row = evaluate(table)
-        found.append(row)
-        if out is not None:
-            pd.DataFrame([row]).to_csv(out, mode="a", header=not out.exists(), index=False)
-        print(said(row), file=sys.stderr)
-    return pd.concat([done, pd.DataFrame(found)], ignore_index=True)
+    found: list[dict[str, Any]] = []
+    with only_writer(out) if out is not None else contextlib.nullcontext():
+        done = None if out is None else kept(out)
+        if done is not None:
+            found = done.to_dict("records")
+        # a number may come back as another type of number, or be read where text was written
+        seen = {tuple(str(row[name]) for name in by) for row in found}
+        for table in tables:
+            if tuple(str(getattr(table, name)) for name in by) in seen:
+                continue
+            found.append(evaluate(table))
+            if out is not None:
+                keep(out, pd.DataFrame(found))
+            print(said(found[-1]), file=sys.stderr, flush=True)
+    return pd.DataFrame(found)

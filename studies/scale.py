@@ -33,6 +33,7 @@ import numpy as np
 import pandas as pd
 
 import sloth_bayes as sb
+from sloth_bayes.support.kept import keep, kept
 
 CENTRE = {"models": 300, "benchmarks": 12, "skills": 3, "draws": 1000}
 VARIED: dict[str, dict[str, tuple[int, ...]]] = {
@@ -193,9 +194,8 @@ def study(
     environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
     with tempfile.TemporaryDirectory() as tables:
         for point in points(only, quick):
-            done = (
-                pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["method", "status"])
-            )
+            done = kept(path)
+            done = pd.DataFrame(columns=["method", "status"]) if done is None else done
             if "predicted_s" in done:  # not run, for want of time
                 done = done[~(done["predicted_s"] <= longest)]
             if len(done) and (done[list(point)] == pd.Series(point)).all(axis=1).any():
@@ -207,9 +207,9 @@ def study(
             else:
                 row |= _in_processes(point, environment, Path(tables))
             done = pd.concat([done, pd.DataFrame([row])], ignore_index=True)
-            done.to_csv(path, index=False)
+            keep(path, done)
             print({k: v for k, v in row.items() if v == v}, file=sys.stderr, flush=True)
-    return pd.read_csv(path)
+    return kept(path)
 
 
 def _in_processes(

@@ -3,7 +3,7 @@
     python -m studies.seeds --seeds 10 --out seeds.csv [--keep FOLDER] [--method svi]
 
 Each seed is a fit of the default specification to the whole table that ships, in a fresh process
-with an empty compilation cache. One row a seed is appended to the file, so that a study goes on
+with an empty compilation cache. The file keeps one row a seed, so that a study goes on
 where it was cut off: wall time of the fit (compilation, starts, warm-up and sampling), its
 diagnostics (of SVI the ELBO and k-hat), the peak memory, and two calibrations made in the same
 process, with which times can be compared between machines: a product of two float64 matrices of
@@ -21,10 +21,19 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+
+from . import resumed
+
+
+class Asked(NamedTuple):
+    """What one row is of."""
+
+    method: str
+    seed: int
 
 
 def calibration() -> dict[str, float]:
@@ -101,20 +110,17 @@ def one(seed: int, method: str, keep: Path | None) -> dict[str, Any]:
 def study(seeds: int, out: Path, method: str, keep: Path | None, first: int = 0) -> pd.DataFrame:
     """Fit the seeds that `out` does not hold yet, each in a process of its own."""
     environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
-    for seed in range(first, first + seeds):
-        if out.exists():
-            done = pd.read_csv(out)
-            if ((done["seed"] == seed) & (done["method"] == method)).any():
-                continue
-        command = [sys.executable, "-m", "studies.seeds", "--one", str(seed), "--method", method]
-        command += ["--keep", str(keep)] if keep else []
+
+    def fitted(asked: Asked) -> dict[str, Any]:
+        command = [sys.executable, "-m", "studies.seeds", "--one", str(asked.seed)]
+        command += ["--method", method, *(["--keep", str(keep)] if keep else [])]
         printed = subprocess.run(
             command, env=environment, capture_output=True, text=True, check=True
         ).stdout
-        row = json.loads(printed.splitlines()[-1])
-        pd.DataFrame([row]).to_csv(out, mode="a", header=not out.exists(), index=False)
-        print(row, file=sys.stderr, flush=True)
-    return pd.read_csv(out)
+        return json.loads(printed.splitlines()[-1])
+
+    asked = [Asked(method, seed) for seed in range(first, first + seeds)]
+    return resumed.rows(asked, fitted, out, str, ("method", "seed"))
 
 
 def main() -> None:

@@ -11,19 +11,29 @@ default must be.
 from __future__ import annotations
 
 import argparse
+import functools
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 import sloth_bayes as sb
 
-from . import simulation
+from . import resumed, simulation
 
 STEPS = (1, 3, 10, 30, 60, 100, 150, 200, 250, 300)
 DEFAULT = 1000
 
 
+class Asked(NamedTuple):
+    """What one row is of."""
+
+    table: str
+    steps: int
+    seed: int
+
+
+@functools.cache
 def tables() -> dict[str, sb.Leaderboard]:
     """By name."""
     whole = sb.load_dataset("open_llm_leaderboard")
@@ -34,13 +44,14 @@ def tables() -> dict[str, sb.Leaderboard]:
     }
 
 
-def fitted(table: sb.Leaderboard, steps: int, seed: int) -> dict[str, float]:
+def fitted(asked: Asked) -> dict[str, Any]:
     """What a fit of some steps says of itself."""
-    post = sb.Sloth().fit(table, method="svi", steps=steps, draws=500, seed=seed, progress=False)
+    post = sb.Sloth().fit(
+        tables()[asked.table], method="svi", steps=asked.steps, draws=500, seed=asked.seed,
+        progress=False,
+    )  # fmt: skip
     stats = post.data_tree["sample_stats"]
-    return {
-        "steps": steps,
-        "seed": seed,
+    return asked._asdict() | {
         "elbo": float(stats["log_weight"].mean()),
         "to_gain": float(stats["to_gain"]),
         "converged": post.diagnostics().ok,
@@ -53,16 +64,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tables", nargs="*", choices=list(tables()), default=list(tables()))
     options = parser.parse_args()
-    parts = []
-    for name in options.tables:
-        data = tables()[name]
-        rows = [fitted(data, steps, seed) for steps in (DEFAULT, *STEPS) for seed in (0, 1)]
-        frame = pd.DataFrame(rows)
-        best = frame.loc[frame["steps"] == DEFAULT, "elbo"].max()
-        parts.append(frame.assign(table=name, below=best - frame["elbo"]))
-        print(parts[-1].round(2).to_string(index=False), flush=True)
-    found = pd.concat(parts)
-    found.to_csv(options.out, index=False, float_format="%.4f")
+    asked = [
+        Asked(name, steps, seed)
+        for name in options.tables
+        for steps in (DEFAULT, *STEPS)
+        for seed in (0, 1)
+    ]
+    found = resumed.rows(asked, fitted, options.out, str, ("table", "steps", "seed"))
+    best = found["elbo"].where(found["steps"] == DEFAULT).groupby(found["table"]).transform("max")
+    found["below"] = best - found["elbo"]
+    print(found.round(2).to_string(index=False))
     short = found[found["steps"] < DEFAULT]
     wrong = short["converged"] & (short["below"] > 5)
     defaults = found.loc[found["steps"] == DEFAULT, "converged"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -24,6 +25,7 @@ from ..model.loadings import Sizes, sizes
 from ..support import interrupt
 from ..support.checks import whole
 from ..support.files import user_path
+from ..support.kept import only_writer
 from ..support.threads import progress_bar, side_by_side
 from ..table.leaderboard import Leaderboard
 from . import scores
@@ -120,7 +122,7 @@ def cross_validate(
     SpecError
         If the method or an option is unknown.
     FileFormatError
-        If `out` holds another evaluation.
+        If `out` holds another evaluation or a damaged one, or another run is writing it.
     WorkerError
         If the executor forks, is shut down, or lost its workers for good.
     UnknownNameError
@@ -151,6 +153,24 @@ def cross_validate(
         "data": data.name,
         "data_fingerprint": data.fingerprint,
     }
+    rest = spec, laid_out, folds, about, executor, progress
+    if out is None:
+        return _go_on(None, *rest)
+    with only_writer(user_path(out) / CELLS):
+        return _go_on(user_path(out), *rest)
+
+
+def _go_on(
+    out: Path | None,
+    spec: Spec,
+    laid_out: Design,
+    folds: Sequence[Fold],
+    about: dict[str, Any],
+    executor: Executor | None,
+    progress: bool | None,
+) -> Evaluation:
+    """Do what `out` does not hold yet, and answer with all of it."""
+    method, seed, options = about["method"], about["seed"], about["options"]
     done, spent = _resume(out, about)
     row_of = {m: i for i, m in enumerate(laid_out.models)}
     groups: dict[frozenset[str], list[Fold]] = {}  # one fit each
@@ -190,7 +210,9 @@ def cross_validate(
                 if out is not None:
                     found().save(out)
     about.setdefault("seconds", spent)
-    return found()
+    if out is None:
+        return found()
+    return dataclasses.replace(load_evaluation(out), about=about)
 
 
 def _folds(protocol: str | Iterable[Fold], data: Leaderboard, hide: Hide) -> tuple[Fold, ...]:
@@ -225,7 +247,7 @@ def _fold_seed(seed: int, hidden: frozenset[str]) -> int:
 
 
 def _run(
-    tasks: Sequence[Task], executor: Executor | None, out: str | Path | None
+    tasks: Sequence[Task], executor: Executor | None, out: Path | None
 ) -> Iterable[tuple[int, Any]]:
     """Results of the tasks as they come, with the task's number."""
     if executor is None:
@@ -307,14 +329,14 @@ def _scored(
     return score_fold(fold, table, forecast, rounding, rng).assign(**notes)
 
 
-def _resume(out: str | Path | None, about: dict[str, Any]) -> tuple[dict[str, pd.DataFrame], float]:
+def _resume(out: Path | None, about: dict[str, Any]) -> tuple[dict[str, pd.DataFrame], float]:
     """Folds that `out` holds already, by key, and the seconds that they took.
 
     An error if they are of something else.
     """
-    if out is None or not (user_path(out) / CELLS).exists():
+    if out is None or not (out / CELLS).exists():
         return {}, 0.0
-    found, plain = load_evaluation(user_path(out)), json.loads(json.dumps(about))
+    found, plain = load_evaluation(out), json.loads(json.dumps(about))
     # What an evaluation of an earlier version does not name had its default.
     found.about["options"] = defaults(plain["method"]) | found.about.get("options", {})
     for name in ("spec", "method", "folds", "seed", "options", "data_fingerprint"):

@@ -18,6 +18,7 @@ import pandas as pd
 
 from ..errors import DataError, FileFormatError, check_known, unknown
 from ..support.files import atomic_path, user_path
+from ..support.kept import keep, kept
 from ..support.shipped import shipped
 from . import scores
 from .scored import MEAN
@@ -25,6 +26,7 @@ from .scored import MEAN
 CELLS, ABOUT = "cells.csv", "about.json"
 _SETTING = ["setting", "n_observed"]
 KEY = [*_SETTING, "fold"]
+NAMES = ["setting", "fold", "model", "family", "benchmark"]  # columns of text
 _SCORES = ["error", "crps", "log_score", "interval_score"]
 LEAST_RELATIVE = 0.01  # score below which an error relative to it says little
 
@@ -255,13 +257,11 @@ class Evaluation:
         folder = user_path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            both = pd.concat([self.frame, self.means], ignore_index=True)
-            with atomic_path(folder / CELLS) as path:
-                both.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
-            with atomic_path(folder / ABOUT) as path:
+            with atomic_path(folder / ABOUT) as path:  # first, as no cells are of nothing
                 path.write_text(json.dumps(self.about, indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             raise FileFormatError(f"cannot write {folder}: {error.strerror or error}") from None
+        keep(folder / CELLS, pd.concat([self.frame, self.means], ignore_index=True))
         return folder
 
 
@@ -339,10 +339,22 @@ def load_evaluation(name: str | Path = "leaderboard", part: str = "strict") -> E
             raise unknown("evaluation", f"{name} {part}", listed, "A folder has a separator.")
         folder = root / name / "evaluation" / part
     try:
-        rows = pd.read_csv(folder / CELLS)
-        return of_rows(rows, json.loads((folder / ABOUT).read_text(encoding="utf-8")))
+        rows = kept(folder / CELLS, NAMES)
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        if rows is None:
+            raise FileNotFoundError
+        return of_rows(rows, about)
     except FileNotFoundError:
+        if (folder / CELLS).exists():
+            raise FileFormatError(
+                f"{folder} has {CELLS} and no {ABOUT}, which says what it is of: copy that too, "
+                f"or delete {CELLS} and evaluate again"
+            ) from None
         raise FileFormatError(f"{folder} holds no evaluation: {CELLS} and {ABOUT}") from None
+    except FileFormatError:
+        raise
+    except OSError as error:
+        raise FileFormatError(f"cannot read {folder}: {error.strerror or error}") from None
     except (ValueError, KeyError) as error:
         raise FileFormatError(
             f"{folder} holds a damaged evaluation ({error}): delete it and evaluate again"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import warnings
 from collections.abc import Iterable, Sequence
@@ -14,10 +13,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
 
-from ..errors import DataError, FileFormatError, SpecError
+from ..errors import DataError, SpecError
 from ..law.spec import Spec
 from ..posterior.base import merge_chains
-from ..support.files import atomic_path, user_path
+from ..support.files import user_path
+from ..support.kept import keep, kept, only_writer
 from ..support.shipped import PUBLISHED
 from ..table.leaderboard import Leaderboard, load_dataset
 from . import protocols
@@ -189,9 +189,18 @@ def _leave_one_out(
 
     `about` says what they depend on, method, seed and options of the fit among it.
     """
-    done = _kept(folder, about)
-    if done is not None:
-        return done
+    if folder is None:
+        return _fitted(spec, data, progress, about)
+    with only_writer(folder / _LOO):
+        head = "# " + json.dumps(about)
+        if kept(folder / _LOO, ["family"], head) is None:
+            keep(folder / _LOO, _fitted(spec, data, progress, about), head)
+        return kept(folder / _LOO, ["family"], head)
+
+
+def _fitted(
+    spec: Spec, data: Leaderboard, progress: bool | None, about: dict[str, Any]
+) -> pd.DataFrame:
     from arviz_stats import loo
 
     from ..infer.fit import fit
@@ -204,7 +213,7 @@ def _leave_one_out(
     models = tree["observed_data"]["obs_model"].values
     family_of = tree["constant_data"].to_dataset()["family_of_model"]
     inside = merge_chains(tree["log_likelihood"].to_dataset()["score"]).astype(float)
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
             "family": family_of.sel(model=models).values.astype(str),
             "value": np.asarray(found.elpd_i),
@@ -212,27 +221,6 @@ def _leave_one_out(
             "k_hat": np.asarray(found.pareto_k),
         }
     )
-    if folder is not None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with atomic_path(folder / _LOO) as path:
-                text = "# " + json.dumps(about) + "\n" + frame.to_csv(index=False)
-                path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise FileFormatError(f"cannot write {folder}: {error.strerror or error}") from None
-    return frame
-
-
-def _kept(folder: Path | None, about: dict[str, Any]) -> pd.DataFrame | None:
-    """Leave-one-out scores that `folder` holds, or an error if they are of something else."""
-    if folder is None or not (folder / _LOO).exists():
-        return None
-    first, rest = (folder / _LOO).read_text(encoding="utf-8").split("\n", 1)
-    if first != "# " + json.dumps(about):
-        raise FileFormatError(
-            f"{folder} holds the result of another comparison: give another folder, or delete it"
-        )
-    return pd.read_csv(io.StringIO(rest))
 
 
 def _against_best(scores: dict[int, pd.Series], family: pd.Series) -> pd.DataFrame:

@@ -16,10 +16,11 @@ import pandas as pd
 from ..law.spec import Spec
 from ..support.files import new_file, user_path
 from ..support.frames import listed
+from ..support.kept import keep, kept, only_writer
 from ..support.shipped import PUBLISHED
 from ..table.leaderboard import load_dataset
 from . import baselines
-from .evaluation import KEY, Evaluation, fold_errors, paired, published_errors
+from .evaluation import KEY, NAMES, Evaluation, fold_errors, paired, published_errors
 from .protocols import Hide
 
 BEST_PUBLISHED = "Sloth d=4, family intercept, trained link"
@@ -174,14 +175,17 @@ def _each(
     path: Path, methods: Sequence[str], errors: Callable[[int, str], pd.DataFrame]
 ) -> list[pd.DataFrame]:
     """Errors of each method; a file keeps them as they come, and an earlier run's are read."""
-    kept: dict[str, pd.DataFrame] = {}
-    if path.exists():
-        kept = {str(k): v for k, v in pd.read_csv(path).groupby("method", sort=False)}
-    for i, name in enumerate(methods):
-        if name not in kept:
-            kept[name] = errors(i, name)
-            _write(pd.concat(kept.values(), ignore_index=True), path)
-    return [kept[name] for name in methods]
+    with only_writer(path):
+        found = kept(path, (*NAMES, "method"))
+        done: dict[str, pd.DataFrame] = {}
+        if found is not None:
+            done = {str(name): part for name, part in found.groupby("method", sort=False)}
+        for i, name in enumerate(methods):
+            if name not in done:
+                done[name] = errors(i, name)
+                keep(path, pd.concat(done.values(), ignore_index=True))
+        found = kept(path, (*NAMES, "method"))
+    return [] if found is None else [found[found["method"] == name] for name in methods]
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 import sloth_bayes as sb
 from sloth_bayes.evaluate import baselines, cross_validate, protocols, scoreboard, scored
+from sloth_bayes.support.kept import only_writer
 from tests.conftest import BENCHMARKS
 
 QUICK = {"steps": 600, "draws": 200, "progress": False}
@@ -109,6 +110,12 @@ def test_it_goes_on_where_it_was_interrupted(
     kept = sb.load_evaluation(tmp_path / "kept").frame
     assert 0 < len(kept) < len(found.frame)
     calls.clear()
+    with (
+        only_writer(tmp_path / "kept" / "cells.csv"),
+        concurrent.futures.ThreadPoolExecutor() as threads,
+        pytest.raises(sb.FileFormatError, match="another run is writing"),
+    ):
+        threads.submit(sb.cross_validate, tiny_spec, tiny_table, folds, **options).result()
     again = sb.cross_validate(tiny_spec, tiny_table, folds, **options)
     assert len(calls) == 1
     for column in ("median", "crps", "log_score", "pit"):
@@ -161,6 +168,22 @@ def test_it_is_saved_and_read_back(found, tmp_path):
         sb.load_evaluation(folder)
     with pytest.raises(sb.FileFormatError, match="no evaluation"):
         sb.load_evaluation(tmp_path)
+    found.save(folder)
+    (folder / "about.json").unlink()
+    with pytest.raises(sb.FileFormatError, match=r"no about\.json.* delete cells\.csv"):
+        sb.load_evaluation(folder)
+
+
+def test_half_an_evaluation_is_not_taken_for_one(found, tiny_spec, tiny_table, folds, tmp_path):
+    folder = found.save(tmp_path / "e")
+    lines = (folder / "cells.csv").read_text().splitlines(keepends=True)
+    (folder / "cells.csv").write_text("".join(lines[: len(lines) // 2]))
+    for again in (
+        lambda: sb.load_evaluation(folder),
+        lambda: sb.cross_validate(tiny_spec, tiny_table, folds, out=folder, **QUICK),
+    ):
+        with pytest.raises(sb.FileFormatError, match="were written; copy it again"):
+            again()
 
 
 def test_the_protocol_averages_within_folds_first():
