@@ -1,5 +1,18 @@
-"""``python -m sloth_bayes`` is ``sloth-bayes``."""
+"""The program: ``sloth-bayes``, and ``python -m sloth_bayes``."""
 
-from .cli import main
+from .support import files, interrupt
 
-main()
+
+def main() -> None:
+    """Run the command line, which Ctrl-C ends at any moment from here on."""
+    interrupt.end_the_process("sloth-bayes: interrupted", files.remove_unfinished)
+    from .cli import main
+
+    try:
+        main()
+    finally:
+        interrupt.leave_alone()
+
+
+if __name__ == "__main__":
+    main()

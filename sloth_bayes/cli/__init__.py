@@ -22,6 +22,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import DataWarning, SlothBayesError
+from ..support.interrupt import INTERRUPTED
 from .data import build, list_, read, show, surprises
 from .diagnose import diagnose
 from .downstream import downstream
@@ -38,7 +39,7 @@ from .ratings import ratings
 from .report import report
 from .skills import skills
 
-_BAD_INPUT, _INTERRUPTED, _CLOSED_PIPE = 2, 130, 141
+_BAD_INPUT, _CLOSED_PIPE = 2, 141
 # typer bundles click, or depends on it: reached through what it exports
 _ClickException = cast("type[Exception]", typer.BadParameter.__mro__[2])
 
@@ -68,7 +69,7 @@ class Group(TyperGroup):
             raise typer.Exit(_CLOSED_PIPE) from None
         except KeyboardInterrupt:
             typer.echo("sloth-bayes: interrupted", err=True)
-            raise typer.Exit(_INTERRUPTED) from None
+            raise typer.Exit(INTERRUPTED) from None
         except SlothBayesError as error:
             say("error", str(error))
             raise typer.Exit(_BAD_INPUT) from None

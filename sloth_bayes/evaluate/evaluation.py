@@ -343,6 +343,8 @@ def load_evaluation(name: str | Path = "leaderboard", part: str = "strict") -> E
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         if rows is None:
             raise FileNotFoundError
+        if not isinstance(about, dict):
+            raise ValueError(f"{ABOUT} is no JSON object")
         return of_rows(rows, about)
     except FileNotFoundError:
         if (folder / CELLS).exists():

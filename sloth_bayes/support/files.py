@@ -84,11 +84,24 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(os.path.realpath(target))
     # the name of a temporary folder may be no longer than a name may be
     with tempfile.TemporaryDirectory(prefix=f".{target.stem[:40]}-", dir=target.parent) as folder:
-        temporary = Path(folder) / target.name
-        yield temporary
-        if target.is_file():
-            shutil.copymode(target, temporary)
-        temporary.replace(target)
+        _unfinished.add(folder)
+        try:
+            temporary = Path(folder) / target.name
+            yield temporary
+            if target.is_file():
+                shutil.copymode(target, temporary)
+            temporary.replace(target)
+        finally:
+            _unfinished.discard(folder)
+
+
+_unfinished: set[str] = set()  # folders that hold the temporary files of this process
+
+
+def remove_unfinished() -> None:
+    """Remove what :func:`atomic_path` has begun: the process ends without its blocks ending."""
+    for folder in tuple(_unfinished):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_writable(target: str | os.PathLike[str]) -> Path:

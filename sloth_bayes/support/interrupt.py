@@ -1,19 +1,68 @@
-"""Ctrl-C that is heard at safe points.
+"""Ctrl-C that is heard.
 
 Python raises ``KeyboardInterrupt`` wherever the main thread happens to be: inside a callback
-of the compiler it is swallowed, or leaves the compiler broken. Long work holds the signal
-back and asks between its steps.
+of the compiler it is swallowed, or leaves the compiler broken; and nowhere before the compiler
+returns. As a library, long work holds the signal back and asks between its steps
+(:func:`held`, :func:`check`). A program has nothing to go on with, and ends at once
+(:func:`end_the_process`): files are written whole or not at all, and what resumes keeps what it
+has.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 _pending = False
+INTERRUPTED = 130  # exit status: 128 and the number of the signal
+
+
+def end_the_process(words: str, clean: Callable[[], None]) -> None:
+    """Let Ctrl-C end this process at any moment: one line on standard error, status 130.
+
+    The system tells a thread, which works while the main thread is in the compiler. Does nothing
+    where the signal is ignored (a background job of a shell) or someone else handles it.
+
+    Parameters
+    ----------
+    words
+        What to say.
+    clean
+        Removes what would be left behind; the main thread stands still then, if it runs Python.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+
+    def wait() -> None:
+        while ours.recv(1) != bytes([signal.SIGINT]):  # other signals are told of, too
+            pass
+        with contextlib.suppress(OSError):
+            os.write(2, f"{words}\n".encode())
+        with contextlib.suppress(Exception):
+            clean()
+        os._exit(INTERRUPTED)
+
+    threading.Thread(target=wait, daemon=True).start()
+    signal.signal(signal.SIGINT, lambda number, frame: threading.Event().wait())
+    signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    _open.append(theirs)
+
+
+_open: list[socket.socket] = []  # or it would be closed
+
+
+def leave_alone() -> None:
+    """Ignore Ctrl-C from now on, all being done: Python gives up its handlers as it ends."""
+    if _open:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def check() -> None:
