@@ -21,6 +21,9 @@ from .evaluate.evaluation import Evaluation as Evaluation
 from .evaluate.evaluation import load_evaluation as load_evaluation
 from .evaluate.how_many_skills import SkillCount as SkillCount
 from .evaluate.how_many_skills import how_many_skills as how_many_skills
+from .evaluate.laws import Stack as Stack
+from .evaluate.laws import compare_laws as compare_laws
+from .evaluate.laws import stack as stack
 from .evaluate.protocols import Fold as Fold
 from .law.spec import Priors as Priors
 from .plan.budget import Allocation as Allocation

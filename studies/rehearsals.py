@@ -28,11 +28,9 @@ Each law's folds are kept in the folder, and a study goes on where it was cut of
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 import sloth_bayes as sb
@@ -77,27 +75,11 @@ def distances(frame: pd.DataFrame) -> pd.DataFrame:
     return sb.Evaluation(frame, frame.iloc[:0], {}).by("doublings")
 
 
-def row_of(name: str, frame: pd.DataFrame, first: pd.DataFrame, seconds: float) -> dict[str, Any]:
-    """The figures of a law, and its log score against that of the first."""
-    keys = ["fold", "model", "benchmark"]
-    gain = frame.set_index(keys)["log_score"] - first.set_index(keys)["log_score"]
-    family = frame.set_index(keys)["family"]
-    each = gain.groupby([gain.index.get_level_values("fold"), family]).mean()
-    bins = distances(frame)["cover_90"].round(3)
-    return {
-        "law": name,
-        "log_score": frame.groupby("fold")["log_score"].mean().mean(),
-        "gain": gain.groupby(level="fold").mean().mean(),
-        "se": each.std(ddof=1) / np.sqrt(len(each)),
-        "crps": 100 * frame["crps"].mean(),
-        "mae": 100 * frame["error"].mean(),
-        "cover_90": frame["covered_90"].mean(),
-        **{f"cover {label}": value for label, value in bins.items()},
-        "width": 100 * frame["width_90"].mean(),
-        "r_hat": frame["r_hat"].max(),
-        "cells": len(frame),
-        "seconds": round(seconds),
-    }
+def compared(found: dict[str, sb.Evaluation]) -> pd.DataFrame:
+    """The figures of all laws, with coverage by distance."""
+    by = pd.DataFrame({name: distances(one.frame)["cover_90"] for name, one in found.items()}).T
+    table = sb.compare_laws(found) if len(found) > 1 else next(iter(found.values())).summary()[-1:]
+    return table.join(by.add_prefix("cover ")) if len(found) > 1 else table
 
 
 def main() -> None:
@@ -110,19 +92,22 @@ def main() -> None:
     data = dated(sb.load_dataset("open_models"))
     folds = [fold_of(data, month) for month in options.months]
     spec = sb.Sloth.from_toml(recipes.load("open").spec.to_toml())
-    rows: list[dict[str, Any]] = []
-    first: pd.DataFrame | None = None
+    found: dict[str, sb.Evaluation] = {}
     for name in options.laws:
-        begun = time.perf_counter()
-        found = sb.cross_validate(
+        found[name] = sb.cross_validate(
             spec.replace(**LAWS[name]), data, folds, method="nuts", label=name,
             out=options.out / name.replace(", ", "-").replace(" ", "-"), **FIT,
         )  # fmt: skip
-        first = found.frame if first is None else first
-        rows.append(row_of(name, found.frame, first, time.perf_counter() - begun))
-        print(pd.DataFrame(rows).round(3).to_string(index=False), flush=True)
-        print(distances(found.frame).round(2).to_string(), flush=True)
-        pd.DataFrame(rows).to_csv(options.out / "laws.csv", index=False, float_format="%.4f")
+        table = compared(found)
+        print(f"\n{name}: {found[name].about['seconds']:.0f} s")
+        print(table.round(3).to_string(), flush=True)
+        print(distances(found[name].frame).round(2).to_string(), flush=True)
+        table.to_csv(options.out / "laws.csv", float_format="%.4f")
+    if len(found) > 1:
+        stacked = sb.stack(found)
+        gain = f"{stacked.gain:+.3f} nats a score (standard error {stacked.se:.3f})"
+        print(f"\nstacked by distance, against {stacked.best}: {gain}; weights at doublings:")
+        print(stacked.weights([0, 1, 2, 4, 8]).round(2).to_string())
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ GROUPS = {
         "load_ratings_posterior", "load_claims", "load_distilled", "read_reviews", "Reviews",
     ],
     "Evaluation": [
-        "cross_validate", "Evaluation", "load_evaluation", "Fold",
+        "cross_validate", "Evaluation", "load_evaluation", "Fold", "compare_laws", "stack", "Stack",
         "evaluation", "baselines", "protocols",
     ],
     "Figures": ["plots", "figures", "report"],
@@ -44,6 +44,7 @@ GROUPS = {
 METHODS = (
     "Leaderboard", "Sloth", "Posterior", "Diagnostics", "Forecast", "Tracking", "Skills",
     "Downstream", "PassAtK", "SkillRatings", "RatingsPosterior", "Evaluation", "Fold",
+    "Stack",
 )  # fmt: skip
 FUNCTIONS = {
     "protocols": ("named", "published", "leave_group_out", "time_split", "never_tested"),

@@ -177,7 +177,7 @@ class Evaluation:
         for (setting, n), g in (groups | {("all", 0): frame}).items():
             for level in scores.LEVELS:
                 hit = g[f"covered_{level * 100:.0f}"].to_numpy(float)
-                _, low, high = scores.bootstrap_interval(hit, _clusters(g), replicates=replicates)
+                _, low, high = scores.bootstrap_interval(hit, clusters(g), replicates=replicates)
                 width = 100 * g[f"width_{level * 100:.0f}"].mean()
                 holds = low <= level <= high
                 rows.append((setting, n, level, hit.mean(), low, high, holds, width, len(g)))
@@ -272,11 +272,17 @@ def _bins(doublings: pd.Series) -> pd.Series:
     return found.cat.add_categories("no model shown").fillna("no model shown")
 
 
-def _clusters(rows: pd.DataFrame) -> np.ndarray:
-    """What shares its luck: a fold, by its first family, so that settings share it too."""
-    if "family" in rows and rows["fold"].nunique() == 1:
-        return rows["family"].to_numpy(str)
-    return rows["fold"].str.split("+").str[0].to_numpy(str)
+def clusters(rows: pd.DataFrame) -> np.ndarray:
+    """What shares its luck: a fold, by its first family, so that settings share it too.
+
+    Or a family, where there is but one fold, or folds overlap (as time splits do).
+    """
+    first = rows["fold"].str.split("+").str[0]
+    if "family" in rows:
+        apart = first.groupby(rows["family"]).nunique().max() == 1
+        if not apart or first.nunique() == 1:
+            return rows["family"].to_numpy(str)
+    return first.to_numpy(str)
 
 
 def paired(difference: pd.Series, replicates: int = 4000, seed: int = 0) -> pd.DataFrame:
@@ -286,9 +292,9 @@ def paired(difference: pd.Series, replicates: int = 4000, seed: int = 0) -> pd.D
     fold's first family names its cluster, and a cluster is drawn in all settings at once.
     """
     table = difference.rename("d").reset_index()
-    clusters, place = np.unique(_clusters(table), return_inverse=True)
-    draw = np.random.default_rng(seed).integers(0, len(clusters), (replicates, len(clusters)))
-    weight = np.stack([np.bincount(d, minlength=len(clusters)) for d in draw])  # (R, clusters)
+    each, place = np.unique(clusters(table), return_inverse=True)
+    draw = np.random.default_rng(seed).integers(0, len(each), (replicates, len(each)))
+    weight = np.stack([np.bincount(d, minlength=len(each)) for d in draw])  # (R, clusters)
     means, replicated = {}, {}
     for key, part in table.groupby(_SETTING, sort=False):
         w, d = weight[:, place[part.index]], part["d"].to_numpy(float)
