@@ -121,11 +121,19 @@ def test_other_laws(spec):
 
 
 def test_psense_and_what_the_shipped_posterior_has():
-    from arviz_stats import psense, psense_summary
+    from arviz_stats import bfmi, psense, psense_summary, rhat
 
     tree = sb.load("leaderboard").data_tree
-    assert {"log_prior", "log_likelihood"} < set(tree.children)
+    assert {"log_prior", "log_likelihood", "sample_stats"} < set(tree.children)
+    assert bfmi(tree)["energy"].min() > 0.3
+    assert max(float(value.max()) for value in rhat(tree).data_vars.values()) < 1.01
     found = psense(tree, var_names=["sampling_fraction"])
     assert float(found["sampling_fraction"]) > 0
     table = psense_summary(tree, var_names=["instruct"], prior_var_names=["instruct"])
     assert table["prior"].between(0, 0.5).all()
+
+
+def test_arviz_diagnoses_the_shipped_posterior_without_a_complaint(capsys):
+    az = pytest.importorskip("arviz", minversion="1.0", reason="ArviZ 1 needs Python 3.12")
+    az.diagnose(sb.load("leaderboard").data_tree)
+    assert "no problems detected" in capsys.readouterr().out
