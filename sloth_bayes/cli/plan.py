@@ -26,6 +26,7 @@ from .options import (
     amounts,
     command,
     ends,
+    named,
     sizes,
     split,
 )
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
 
 Family = Annotated[str | None, "Family of the model (by default one that nobody has seen)."]
 Benchmarks = Annotated[Names, "Benchmarks to consider (by default all)."]
-Of = Annotated[str, "NAME", "A benchmark, average, or a skill (sloth-bayes skills)."]
+Of = Annotated[
+    str, "NAME", "A benchmark, average, NAME=WEIGHT,... of a mean, or a skill (sloth-bayes skills)."
+]
 TokensPerParam = Annotated[float | None, "Instead of --tokens: tokens for each parameter."]
 Range = Annotated[Span, "Sizes to consider, in billions of parameters."]
 
@@ -75,8 +78,9 @@ def size(
     """
     post = output.load()
     found = post.required_size(
-        of, target, tokens=tokens, tokens_per_param=tokens_per_param, probability=probability,
-        noisy=noisy, sizes=ends("--sizes", sizes), prob=prob, seed=output.seed, **vars(who),
+        _goal(of), target, tokens=tokens, tokens_per_param=tokens_per_param,
+        probability=probability, noisy=noisy, sizes=ends("--sizes", sizes), prob=prob,
+        seed=output.seed, **vars(who),
     )  # fmt: skip
     row = found.frame.iloc[0]
     held = f"{tokens:g}T tokens" if tokens else f"{tokens_per_param:g} tokens a parameter"
@@ -117,7 +121,7 @@ def saturation(
     post = output.load()
     read = sizes if per.endswith("size") else amounts
     found = post.saturation(
-        of, gain, per=per, tokens=tokens, params=params, tokens_per_param=tokens_per_param,
+        _goal(of), gain, per=per, tokens=tokens, params=params, tokens_per_param=tokens_per_param,
         at=read("--at", at) or None, within=ends("--within", within), prob=prob,
         seed=output.seed, **vars(who),
     )  # fmt: skip
@@ -157,6 +161,9 @@ def compare(
     lineage: Annotated[Strings, "Base families, likewise."] = None,
     new_family: NewFamily = False,
     benchmarks: Benchmarks = None,
+    weights: Annotated[
+        Strings, "NAME=W[,...]", "Weights of benchmarks in the average (all the same by default)."
+    ] = None,
     of: Annotated[
         str,
         "expected|score",
@@ -175,8 +182,9 @@ def compare(
     if len(rows) < 2:
         raise DataError("a comparison needs two models or more: give lists, such as --params 7,70")
     found = post.compare(
-        rows.iloc[[0]], rows.iloc[1:], benchmarks=split(benchmarks) or None, of=of,
-        new_family=new_family, prob=prob, seed=output.seed,
+        rows.iloc[[0]], rows.iloc[1:], benchmarks=split(benchmarks) or None,
+        weights=_weights("--weights", weights), of=of, new_family=new_family, prob=prob,
+        seed=output.seed,
     )  # fmt: skip
     what = "expected score" if of == "expected" else "score"
     columns = [
@@ -200,7 +208,7 @@ def next_(
     tokens: Annotated[float | None, "T", "Its training tokens, in trillions."] = None,
     option_params: Annotated[Billions, "Sizes that could be trained and measured."] = None,
     option_tokens: Annotated[Trillions, "Their tokens (by default those of the target)."] = None,
-    of: Of = "average",
+    of: Annotated[str, "NAME", "A benchmark, average, or NAME=WEIGHT,... of a mean."] = "average",
     benchmarks: Benchmarks = None,
     lineage: Lineage = None,
     instruct: Tuned = None,
@@ -227,7 +235,8 @@ def next_(
         "tokens_t": amounts("--option-tokens", option_tokens) or tokens,
     }
     found = post.next_evaluation(
-        candidates(params_b=params, tokens_t=tokens, **who), candidates(**options, **who), of=of,
+        candidates(params_b=params, tokens_t=tokens, **who), candidates(**options, **who),
+        of=_goal(of),
         benchmarks=split(benchmarks) or None, new_family=new_family or family is None,
         seed=output.seed,
     )  # fmt: skip
@@ -243,6 +252,20 @@ def next_(
         ("cost (FLOPs)", "{cost:.2g}"),
     )
     finish(found, output, [(title, *best)])
+
+
+def _goal(of: str) -> str | dict[str, float]:
+    """A name, or weights of a mean."""
+    return (_weights("--of", [of]) or of) if "=" in of else of
+
+
+def _weights(option: str, values: list[str] | None) -> dict[str, float] | None:
+    """NAME=WEIGHT of each benchmark."""
+    parts = split(values)
+    found = named(parts, "the weight of {}") if parts else None
+    if parts and found is None:
+        raise DataError(f"{option} takes NAME=WEIGHT for each benchmark, such as MMLU=2,GSM8K=1")
+    return found
 
 
 # -- shared ------------------------------------------------------------------------------

@@ -19,13 +19,13 @@ from ..law.likelihood import draw_scores
 from ..posterior.core import PosteriorDraws
 from ..predict.answer import Answer, labelled
 from ..predict.candidates import candidates, default_names
-from ..predict.forecast import Forecast, forecast
+from ..predict.forecast import Forecast, forecast, mean_weights
 from ..predict.new_effects import effects_of, identity, key_of, rng_of
 from ..support.checks import check_prob
 from ..support.frames import as_pandas, is_frame
 from ..support.intervals import median_and_ends
 from ..support.types import checked
-from .curves import AVERAGE, FLOPS
+from .curves import AVERAGE, FLOPS, named
 
 Candidate: TypeAlias = "pd.DataFrame | pd.Series | Mapping[str, Any]"
 ALL = "all of them"
@@ -78,6 +78,7 @@ def compare(
     b: Candidate,
     *,
     benchmarks: str | Sequence[str] | None = None,
+    weights: Mapping[str, float] | None = None,
     of: str = "expected",
     new_family: bool = False,
     prob: float = 0.9,
@@ -99,6 +100,8 @@ def compare(
         Several rows pair up; one row is compared with each of several.
     benchmarks
         Benchmarks to compare, and to average; all by default.
+    weights
+        Of the benchmarks in the average; the same for all by default.
     of
         ``"expected"``: which model is better; ``"score"``: which one a single evaluation will
         show as better.
@@ -119,7 +122,8 @@ def compare(
     UnknownNameError
         For a family or benchmark that the posterior does not know, or another `of`.
     DataError
-        For rows that do not pair up, a model compared with itself, and nonsense numbers.
+        For rows that do not pair up, a model compared with itself, weights that are none, and
+        nonsense numbers.
 
     Examples
     --------
@@ -155,7 +159,8 @@ def compare(
         if all(one.loc[i, c] == other.loc[i, c] for c in same):
             raise DataError(f"{one.loc[i, 'model']} is compared with itself")
     gap = scores[0] - scores[1]
-    gap = np.concatenate([gap, gap.mean(-1, keepdims=True)], -1)
+    average = gap @ mean_weights(fc.benchmarks, weights)
+    gap = np.concatenate([gap, average[..., None]], -1)
     labels = [*fc.benchmarks, AVERAGE]
     pairs = [f"{x} - {y}" for x, y in zip(one["model"], other["model"])]
     flat = gap.reshape(-1, n * len(labels))
@@ -181,7 +186,7 @@ def next_evaluation(
     target: Candidate,
     options: Candidate,
     *,
-    of: str = AVERAGE,
+    of: str | Mapping[str, float] = AVERAGE,
     benchmarks: str | Sequence[str] | None = None,
     together: bool = True,
     cost: Callable[[np.ndarray, np.ndarray], Any] | None = None,
@@ -212,7 +217,8 @@ def next_evaluation(
         Models that could be trained and evaluated, rows as :func:`sloth_bayes.candidates` makes
         them; a column ``cost`` is taken as their cost.
     of
-        What is to be forecast of the target: a benchmark, or ``"average"``.
+        What is to be forecast of the target: a benchmark, ``"average"``, or a mapping from
+        benchmarks to weights (their weighted mean).
     benchmarks
         Benchmarks that could be measured; all by default.
     together
@@ -255,8 +261,11 @@ def next_evaluation(
     choices = _rows(options, "options")
     prices = _prices(choices, cost)
     given: dict[str, Any] = {"new_family": new_family, "prob": prob, "seed": seed}
-    fc = _quiet(post, wanted, benchmarks=None if of == AVERAGE else of, **given)
-    t = fc.draws["expected"].values.reshape(post.n_draws, -1).mean(1).astype(np.float64)
+    weights = of if isinstance(of, Mapping) else None
+    single = None if weights is not None or of == AVERAGE else of
+    fc = _quiet(post, wanted, benchmarks=single, **given)
+    t = fc.draws["expected"].values.reshape(post.n_draws, -1).astype(np.float64)
+    t = t @ mean_weights(fc.benchmarks, weights)
     measured = _quiet(post, choices, benchmarks=benchmarks, **given)
     names = measured.benchmarks
     keep = [post.benchmarks.index(name) for name in names]
@@ -287,7 +296,8 @@ def next_evaluation(
         )
     frame, draws = frame.reset_index(drop=True), labelled(post, target=t)
     out = NextEvaluation(post, frame, draws, prob, notes)
-    out.target = f"{of} of {fc.candidates['model'][0]}"
+    what = of if weights is None else named(weights)
+    out.target = f"{what} of {fc.candidates['model'][0]}"
     return out
 
 

@@ -21,6 +21,7 @@ from ..law.terms import Effects
 from ..law.terms.mixture_weight import MixtureWeight
 from ..posterior.core import PosteriorDraws
 from ..predict.candidates import candidates, completed, never_seen
+from ..predict.forecast import mean_weights
 from ..predict.new_effects import effects_of, key_of, rng_of
 from ..skills.find import skills as find_skills
 from ..skills.rotated_draws import skill_draws
@@ -78,20 +79,14 @@ def goal_of(post: PosteriorDraws, of: Goal, skills: Skills | None = None) -> Obj
 
 
 def _weighted(names: list[str], weights: Mapping[str, float]) -> Objective:
-    if not weights:
-        raise DataError("the weights are empty: give at least one benchmark a weight")
-    out = np.zeros(len(names))
-    for name, weight in weights.items():
-        if name not in names:
-            raise unknown("benchmark", name, names)
-        if not isinstance(weight, int | float) or not math.isfinite(weight) or weight < 0:
-            raise DataError(f"the weight of {name} must be a number of at least 0, not {weight!r}")
-        out[names.index(name)] = weight
-    if out.sum() == 0:
-        raise DataError("all weights are 0: give at least one benchmark a positive weight")
-    label = " + ".join(f"{w:g} {name}" for name, w in weights.items())
-    kind = "benchmark" if (out > 0).sum() == 1 else "scores"
-    return Objective(label, kind, out / out.sum())
+    each = mean_weights(names, weights)
+    kind = "benchmark" if (each > 0).sum() == 1 else "scores"
+    return Objective(named(weights), kind, each)
+
+
+def named(weights: Mapping[str, float]) -> str:
+    """What a weighted mean is called."""
+    return " + ".join(f"{w:g} {name}" for name, w in weights.items())
 
 
 class Who(NamedTuple):

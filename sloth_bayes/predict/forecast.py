@@ -8,8 +8,9 @@ model-level effect of the candidate; and, for the score, the observation noise.
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
@@ -185,18 +186,8 @@ class Forecast:
         >>> bool(0.7 < row["lower"] < row["median"] < row["upper"] < 0.95)
         True
         """
-        if weights is None:
-            weights = dict.fromkeys(self.benchmarks, 1.0)
-        for name in weights:
-            if name not in self.benchmarks:
-                raise unknown("benchmark", name, self.benchmarks)
-        try:
-            each = np.array([[weights.get(name, 0.0) for name in self.benchmarks]], float)
-        except (TypeError, ValueError):
-            raise DataError(f"weights must be numbers, one a benchmark: {weights!r}") from None
-        if not (np.isfinite(each).all() and (each >= 0).all() and each.any()):
-            raise DataError(f"weights must be positive numbers, or 0 for some: {weights!r}")
-        statistics, prob = self._statistics(of, prob, (each / each.sum()).astype(np.float32))
+        each = mean_weights(self.benchmarks, weights)[None].astype(np.float32)
+        statistics, prob = self._statistics(of, prob, each)
         models = self._models()
         away = models.pop("doublings")
         return self._told(models.assign(**statistics, prob=prob, doublings=away))
@@ -256,6 +247,34 @@ class Forecast:
         from ..plots import scores
 
         return scores.forecast(self, benchmarks=benchmarks, **options)
+
+
+def mean_weights(names: Sequence[str], weights: Mapping[str, float] | None) -> np.ndarray:
+    """Weights of a mean over benchmarks ``(J,)``, of sum one; all the same if None.
+
+    Raises
+    ------
+    UnknownNameError
+        If a benchmark is none of them.
+    DataError
+        If a weight is negative or no number, or none is positive.
+    """
+    if weights is None:
+        return np.full(len(names), 1 / len(names))
+    if not isinstance(weights, Mapping):
+        raise DataError(f"weights are numbers by benchmark, not {type(weights).__name__}")
+    if not weights:
+        raise DataError("the weights are empty: give at least one benchmark a weight")
+    out = np.zeros(len(names))
+    for name, weight in weights.items():
+        if name not in names:
+            raise unknown("benchmark", name, names)
+        if not isinstance(weight, int | float) or not math.isfinite(weight) or weight < 0:
+            raise DataError(f"the weight of {name} must be a number of at least 0, not {weight!r}")
+        out[names.index(name)] = weight
+    if out.sum() == 0:
+        raise DataError("all weights are 0: give at least one benchmark a positive weight")
+    return out / out.sum()
 
 
 @checked

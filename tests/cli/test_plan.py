@@ -48,6 +48,19 @@ def test_json_and_csv_are_the_answer(ask, answers):
     assert answer["meta"]["posterior"] == "leaderboard"
 
 
+def test_weights_are_those_of_python():
+    post, weights = sb.load("leaderboard"), {"MMLU": 3.0, "BBH": 1.0}
+    two = sb.candidates(["qwen2", "yi"], [72, 34], [7, 3])
+    found = post.compare(two.iloc[0], two.iloc[1], benchmarks=["MMLU", "BBH"], weights=weights)
+    ask = [*COMPARE, "--benchmarks", "MMLU,BBH", "--weights", "MMLU=3,BBH=1", "--csv"]
+    table = pd.read_csv(io.StringIO(run(*ask).stdout))
+    pd.testing.assert_frame_equal(table, found.frame, check_dtype=False, rtol=1e-12)
+    size = post.required_size(weights, 0.6, tokens=15, family="yi").frame
+    table = pd.read_csv(io.StringIO(run(*SIZE[:3], "MMLU=3,BBH=1", "--target", 0.6, "--tokens", 15,
+                                        "--family", "yi", "--csv").stdout))  # fmt: skip
+    assert table["required_b"][0] == pytest.approx(size["required_b"][0])
+
+
 @pytest.mark.long
 def test_tables_for_people(answers):
     text = run(*SIZE).stdout
@@ -120,6 +133,9 @@ ERRORS = {
     "one model": (["plan", "compare", "--family", "yi", "--params", 7, "--tokens", 1], "two mod"),
     "no family": (["plan", "compare", "--params", "7,70"], "needs --family and --tokens"),
     "no pairs": ([*COMPARE[:5], "7,70,80", *COMPARE[6:]], "3 values and --tokens has 2 values: "),
+    "no weights": ([*COMPARE, "--weights", "MMLU,GSM8K=1"], "takes NAME=WEIGHT for each"),
+    "of a mixture": ([*NEXT, "--of", "MMLU=1,BBH"], "--of takes NAME=WEIGHT"),
+    "odd weight": ([*NEXT, "--of", "MMLU=x,BBH=1"], "the weight of MMLU"),
     "no options": (["plan", "next", "--params", 70, "--tokens", 4], "--option-params"),
     "both": ([*SIZE, "--json", "--csv"], "exclude each other"),
     "figure": ([*SIZE, "--plot", "a.txt"], "a figure ends in"),

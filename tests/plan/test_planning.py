@@ -350,6 +350,22 @@ def test_a_comparison_is_of_the_same_draws(post, of):
     assert back["lower"].to_numpy() == pytest.approx(-frame["upper"].to_numpy())
 
 
+def test_weights_of_an_average(post):
+    """The gap of a weighted mean is the weighted mean of gaps, draw by draw."""
+    weights = {"MMLU": 3, "BBH": 1}
+    found = post.compare(QWEN, OTHER, benchmarks=["BBH", "MMLU"], weights=weights)
+    gap = found.draws["gap"].squeeze("pair")
+    one = gap.sel(benchmark="MMLU") * 0.75 + gap.sel(benchmark="BBH") * 0.25
+    np.testing.assert_allclose(gap.sel(benchmark="average"), one, rtol=1e-6)
+    with pytest.raises(sb.UnknownNameError, match="GSM8K"):
+        post.compare(QWEN, OTHER, benchmarks="MMLU", weights={"GSM8K": 1})
+    options = sb.candidates("qwen2", [0.5, 7], 7)
+    mean = post.next_evaluation(QWEN, options, of=weights, benchmarks=["MMLU"], together=False)
+    assert mean.target.startswith("3 MMLU + 1 BBH of ")
+    fc = post.forecast(sb.candidates(**QWEN)).average(weights, of="expected")
+    assert mean.frame["sd_now"].iloc[0] == pytest.approx(fc["sd"].iloc[0], rel=2e-3)
+
+
 def test_what_is_shared_cancels(post):
     small, large = ({"family": "nobody", "params_b": s, "tokens_t": 2} for s in (7, 70))
     row = post.compare(large, small, new_family=True, benchmarks="MMLU").frame.iloc[0]

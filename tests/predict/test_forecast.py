@@ -48,9 +48,11 @@ def test_an_average_is_that_of_the_draws(tiny_svi):
     ("weights", "words"),
     [
         ({"Mathz": 1}, "Maths"),
-        ({"Maths": -1}, "positive"),
-        ({"Maths": 0}, "positive"),
-        ({"Maths": "much"}, "numbers"),
+        ({"Maths": -1}, "at least 0"),
+        ({"Maths": 0}, "all weights are 0"),
+        ({"Maths": "much"}, "must be a number"),
+        ({}, "weights are empty"),
+        ([1, 2], "numbers by benchmark"),
     ],
 )
 def test_weights_that_make_no_sense_are_named(tiny_svi, weights, words):
