@@ -35,10 +35,11 @@ def rows(
     """
     found: list[dict[str, Any]] = []
     with only_writer(out) if out is not None else contextlib.nullcontext():
-        done = None if out is None else kept(out)
+        tables = list(tables)
+        text = [name for name in by if tables and isinstance(getattr(tables[0], name), str)]
+        done = None if out is None else kept(out, text)
         if done is not None:
             found = done.to_dict("records")
-        # a number may come back as another type of number, or be read where text was written
         seen = {tuple(str(row[name]) for name in by) for row in found}
         for table in tables:
             if tuple(str(getattr(table, name)) for name in by) in seen:
@@ -47,4 +48,5 @@ def rows(
             if out is not None:
                 keep(out, pd.DataFrame(found))
             print(said(found[-1]), file=sys.stderr, flush=True)
-    return pd.DataFrame(found)
+        done = None if out is None else kept(out, text)
+    return pd.DataFrame(found) if done is None else done

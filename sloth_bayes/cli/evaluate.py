@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import DataError, check_known
+from ..errors import DataError, FileFormatError, check_known
 from .options import (
     AsJson,
     Moves,
@@ -124,6 +124,7 @@ def evaluate(
     Example: [bold]sloth-bayes evaluate --protocol 2024-03 --out since-2024-03[/bold]
     """
     from ..evaluate import baselines, scoreboard
+    from ..evaluate.evaluation import CELLS, load_evaluation
     from ..infer import recipes
 
     shown = Output(as_json=as_json)
@@ -153,6 +154,12 @@ def evaluate(
     folds = setup.chosen(scores)
     begun = time.perf_counter()
     if recipe in baselines.names():
+        if out is not None and (out / CELLS).exists():
+            held = load_evaluation(out).about.get("label")
+            if held != recipe:
+                raise FileFormatError(
+                    f"{out} holds an evaluation of {held}: give another folder, or delete it"
+                )
         found = baselines.evaluate(recipe, scores, folds, seed=effort.seed)
         if out is not None:
             found.save(out)

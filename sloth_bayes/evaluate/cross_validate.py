@@ -29,7 +29,7 @@ from ..support.kept import only_writer
 from ..support.threads import progress_bar, side_by_side
 from ..table.leaderboard import Leaderboard
 from . import scores
-from .evaluation import CELLS, KEY, Evaluation, load_evaluation, of_rows
+from .evaluation import CELLS, KEY, Evaluation, load_evaluation, of_rows, write
 from .fold import common_coordinates, defaults, forecast_hidden, hidden_options
 from .protocols import Fold, Hide, named
 from .scored import score_fold
@@ -171,7 +171,7 @@ def _go_on(
 ) -> Evaluation:
     """Do what `out` does not hold yet, and answer with all of it."""
     method, seed, options = about["method"], about["seed"], about["options"]
-    done, spent = _resume(out, about)
+    done, spent = _resume(out, about, len(folds))
     row_of = {m: i for i, m in enumerate(laid_out.models)}
     groups: dict[frozenset[str], list[Fold]] = {}  # one fit each
     for fold in folds:
@@ -208,7 +208,7 @@ def _go_on(
                 advance(1)
                 about["seconds"] = round(spent + time.perf_counter() - begun, 1)
                 if out is not None:
-                    found().save(out)
+                    write(found(), out)
     about.setdefault("seconds", spent)
     if out is None:
         return found()
@@ -329,7 +329,9 @@ def _scored(
     return score_fold(fold, table, forecast, rounding, rng).assign(**notes)
 
 
-def _resume(out: Path | None, about: dict[str, Any]) -> tuple[dict[str, pd.DataFrame], float]:
+def _resume(
+    out: Path | None, about: dict[str, Any], folds: int
+) -> tuple[dict[str, pd.DataFrame], float]:
     """Folds that `out` holds already, by key, and the seconds that they took.
 
     An error if they are of something else.
@@ -345,5 +347,10 @@ def _resume(out: Path | None, about: dict[str, Any]) -> tuple[dict[str, pd.DataF
                 f"{out} holds an evaluation with another {name}: give another folder, or delete it"
             )
     rows = pd.concat([found.frame, found.means], ignore_index=True)
+    if "doublings" not in found.frame and not folds <= len(rows.groupby(KEY)):
+        raise FileFormatError(
+            f"{out} holds a part of an evaluation by an earlier version, which does not say how "
+            "far models are from those that were shown: give another folder, or delete it"
+        )
     parts = {"/".join(map(str, key)): part for key, part in rows.groupby(KEY, sort=False)}
     return parts, float(found.about.get("seconds", 0.0))

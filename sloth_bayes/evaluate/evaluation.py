@@ -8,6 +8,7 @@ protocol says (:mod:`sloth_bayes.evaluate.protocols`).
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -18,7 +19,7 @@ import pandas as pd
 
 from ..errors import DataError, FileFormatError, check_known, unknown
 from ..support.files import atomic_path, user_path
-from ..support.kept import keep, kept
+from ..support.kept import keep, kept, only_writer
 from ..support.shipped import shipped
 from . import scores
 from .scored import MEAN
@@ -28,6 +29,7 @@ _SETTING = ["setting", "n_observed"]
 KEY = [*_SETTING, "fold"]
 NAMES = ["setting", "fold", "model", "family", "benchmark"]  # columns of text
 _SCORES = ["error", "crps", "log_score", "interval_score"]
+_NEEDED = ["benchmark", "score", "error"]
 LEAST_RELATIVE = 0.01  # score below which an error relative to it says little
 
 
@@ -252,17 +254,36 @@ class Evaluation:
         Raises
         ------
         FileFormatError
-            If the folder cannot be written.
+            If the folder cannot be written, or another run is writing it.
         """
         folder = user_path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with atomic_path(folder / ABOUT) as path:  # first, as no cells are of nothing
-                path.write_text(json.dumps(self.about, indent=1) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise FileFormatError(f"cannot write {folder}: {error.strerror or error}") from None
-        keep(folder / CELLS, pd.concat([self.frame, self.means], ignore_index=True))
+        with only_writer(folder / CELLS):
+            write(self, folder)
         return folder
+
+
+def write(found: Evaluation, folder: Path) -> None:
+    """Write an evaluation into a folder that is held (:func:`sloth_bayes.support.kept`)."""
+    try:
+        about = json.dumps(found.about, indent=1, default=_plain)
+        with atomic_path(folder / ABOUT) as path:  # first, as no cells are of nothing
+            path.write_text(about + "\n", encoding="utf-8")
+    except OSError as error:
+        raise FileFormatError(f"cannot write {folder}: {error.strerror or error}") from None
+    rows = pd.concat([found.frame, found.means], ignore_index=True)
+    keep(folder / CELLS, rows, of=_digest(json.loads(about)))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise DataError(f"an evaluation's about holds what JSON does not: {value!r}")
+
+
+def _digest(about: dict[str, Any]) -> str:
+    """Of what an evaluation is of: not of how long it took."""
+    named = {name: value for name, value in about.items() if name != "seconds"}
+    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
 
 def _bins(doublings: pd.Series) -> pd.Series:
@@ -345,12 +366,18 @@ def load_evaluation(name: str | Path = "leaderboard", part: str = "strict") -> E
             raise unknown("evaluation", f"{name} {part}", listed, "A folder has a separator.")
         folder = root / name / "evaluation" / part
     try:
-        rows = kept(folder / CELLS, NAMES)
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        if not isinstance(about, dict) or not isinstance(about.get("options", {}), dict):
+            raise ValueError(f"{ABOUT} is no JSON object, or its options are none")
+        _ = float(about.get("seconds", 0.0))  # which may be no number
+        rows = kept(folder / CELLS, NAMES, of=_digest(about))
         if rows is None:
             raise FileNotFoundError
-        if not isinstance(about, dict):
-            raise ValueError(f"{ABOUT} is no JSON object")
+        if missing := [name for name in (*KEY, "model", *_NEEDED) if name not in rows]:
+            raise ValueError(f"{CELLS} has no column {missing[0]}")
+        for name in rows.columns.difference(NAMES):
+            if not pd.api.types.is_numeric_dtype(rows[name]):
+                raise ValueError(f"{CELLS} has text in its column {name}")
         return of_rows(rows, about)
     except FileNotFoundError:
         if (folder / CELLS).exists():
@@ -363,7 +390,7 @@ def load_evaluation(name: str | Path = "leaderboard", part: str = "strict") -> E
         raise
     except OSError as error:
         raise FileFormatError(f"cannot read {folder}: {error.strerror or error}") from None
-    except (ValueError, KeyError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise FileFormatError(
             f"{folder} holds a damaged evaluation ({error}): delete it and evaluate again"
         ) from None

@@ -16,6 +16,7 @@ from scipy.special import logsumexp
 from ..errors import DataError, SpecError
 from ..law.spec import Spec
 from ..posterior.base import merge_chains
+from ..support.checks import whole
 from ..support.files import user_path
 from ..support.kept import keep, kept, only_writer
 from ..support.shipped import PUBLISHED
@@ -140,7 +141,7 @@ def how_many_skills(
             )
         folds = protocols.leave_group_out(data, groups, 1, setting="never tested")
     folds = tuple(folds)
-    asked: dict[str, Any] = {"method": method, "seed": seed}
+    asked: dict[str, Any] = {"method": method, "seed": whole("seed", seed, 0)}
     inside, outside, rows = {}, {}, {}  # by number of skills
     for d in numbers:
         one = spec.replace(n_skills=d)
@@ -192,7 +193,7 @@ def _leave_one_out(
     if folder is None:
         return _fitted(spec, data, progress, about)
     with only_writer(folder / _LOO):
-        head = "# " + json.dumps(about)
+        head = "# " + json.dumps(about, default=str)
         if kept(folder / _LOO, ["family"], head) is None:
             keep(folder / _LOO, _fitted(spec, data, progress, about), head)
         return kept(folder / _LOO, ["family"], head)

@@ -29,6 +29,7 @@ from .evaluation import KEY, Evaluation, clusters
 Compared: TypeAlias = "Mapping[str, Evaluation] | Mapping[str, PosteriorDraws]"
 _CELL = [*KEY, "model", "benchmark"]
 _PARTS = 10  # of the families, to score a stack on what its weights have not seen
+_READ = ["family", "log_score", "error", "crps", "interval_score", "covered_90", "width_90"]
 _DRAWS = 4000  # of a mixture
 _FAR = 15.0  # doublings from which on distance changes nothing
 
@@ -55,8 +56,9 @@ def compare_laws(found: Compared) -> pd.DataFrame:
     pandas.DataFrame
         One row a law, the best first. Of evaluations: log_score (nats a score; averaged within a
         fold, then over folds and settings), difference (to the best law) and se (its standard
-        error, over families), crps, mae and width_90 (points), cover_90, r_hat (of the worst fold),
-        not_converged (folds), cells. Of posteriors: what :func:`arviz_stats.compare` gives.
+        error, over families); mae, crps, cover_90 and width_90 as in
+        :meth:`~sloth_bayes.Evaluation.summary`; r_hat (of the worst fold), not_converged (folds),
+        cells. Of posteriors: what :func:`arviz_stats.compare` gives.
 
     Raises
     ------
@@ -81,17 +83,14 @@ def compare_laws(found: Compared) -> pd.DataFrame:
     rows = []
     for k, (name, one) in enumerate(evaluations.items()):
         mean, se = _mean(scores[:, k] - scores[:, best], weight, cluster)
-        frame = one.frame
+        frame, summary = one.frame, one.summary().loc[("all", 0)]
         rows.append(
             {
                 "law": name,
                 "log_score": float(weight @ scores[:, k]),
                 "difference": mean,
                 "se": se,
-                "crps": 100 * frame["crps"].mean(),
-                "mae": 100 * frame["error"].mean(),
-                "cover_90": frame["covered_90"].mean(),
-                "width_90": 100 * frame["width_90"].mean(),
+                **summary[["mae", "crps", "cover_90", "width_90"]],
                 "r_hat": frame["r_hat"].max() if "r_hat" in frame else np.nan,
                 "not_converged": len(one.not_converged()),
                 "cells": len(frame),
@@ -131,7 +130,12 @@ class Stack:
 
         NaN, a family of which nothing was shown, is weighed as 15, and so is what is farther.
         """
-        d = np.atleast_1d(np.asarray(doublings, float))
+        try:
+            d = np.atleast_1d(np.asarray(doublings, float))
+        except (TypeError, ValueError):
+            raise DataError(f"doublings must be numbers, not {doublings!r}") from None
+        if d.ndim > 1:
+            raise DataError("doublings must be a list of numbers")
         frame = pd.DataFrame(softmax(_inputs(d) @ self.coefficients.T, axis=1), columns=self.laws)
         return frame.set_axis(pd.Index(d, name="doublings"))
 
@@ -159,13 +163,20 @@ class Stack:
         """
         prob = check_prob(prob)
         check_known("forecast", [of], ["expected", "score"])
-        if set(forecasts) != set(self.laws):
+        if not isinstance(forecasts, Mapping) or set(forecasts) != set(self.laws):
             raise DataError(f"a forecast is needed of each of {', '.join(self.laws)}, by name")
         each = [forecasts[name] for name in self.laws]
+        if not all(hasattr(fc, "frame") and hasattr(fc, "draws") for fc in each):
+            raise DataError("give forecasts (post.forecast), one of each law")
         first = each[0].frame
         for fc in each[1:]:
             if not fc.frame[["model", "benchmark"]].equals(first[["model", "benchmark"]]):
                 raise DataError("the forecasts are not of the same candidates and benchmarks")
+            if not np.allclose(fc.frame["doublings"], first["doublings"], equal_nan=True):
+                raise DataError(
+                    "the laws do not agree on how far the candidates are from what they were "
+                    "fitted to: fit them to one table"
+                )
         draws = [fc.draws[of].values.reshape(-1, len(first)) for fc in each]
         weights = self.weights(first["doublings"]).to_numpy()
         rows = []
@@ -227,8 +238,10 @@ def stack(found: Mapping[str, Evaluation]) -> Stack:
             "these evaluations do not say how far their models are from those that were shown: run "
             "them again (sb.cross_validate, or sloth-bayes evaluate)"
         )
-    frame = first.frame.set_index(_CELL).sort_index()
-    x = _inputs(frame["doublings"].to_numpy(float))
+    frame = first.frame.astype(dict.fromkeys(["setting", "fold"], str))
+    x = _inputs(
+        pd.to_numeric(frame.set_index(_CELL).sort_index()["doublings"], "coerce").to_numpy()
+    )
     best = int(np.argmax(weight @ scores))
     each = np.random.default_rng(0).permutation(cluster.max() + 1) % _PARTS
     stacked = np.empty(len(scores))
@@ -269,8 +282,10 @@ def _inputs(doublings: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def _checked(found: Compared) -> dict[str, Evaluation] | None:
     """The evaluations, or None for posteriors."""
-    if not isinstance(found, Mapping) or len(found) < 2:
+    if not isinstance(found, Mapping) or len({str(name) for name in found}) < 2:
         raise SpecError("give at least two laws, by name: {'a': one, 'b': other}")
+    if len({str(name) for name in found}) < len(found):
+        raise SpecError("two laws have the same name")
     kinds = {isinstance(one, Evaluation) for one in found.values()}
     if kinds == {True}:
         return {str(name): one for name, one in found.items() if isinstance(one, Evaluation)}
@@ -283,20 +298,32 @@ def _checked(found: Compared) -> dict[str, Evaluation] | None:
 
 def _aligned(evaluations: Mapping[str, Evaluation]) -> tuple[npt.NDArray[Any], ...]:
     """Log scores ``(cells, K)``, weights that add up to one, and what shares its luck, numbered."""
-    frames = [one.frame.set_index(_CELL).sort_index() for one in evaluations.values()]
-    for frame in frames[1:]:
-        if not frame.index.equals(frames[0].index):
+    frames = []
+    for name, one in evaluations.items():
+        if missing := [c for c in (*_CELL, *_READ) if c not in one.frame]:
+            raise DataError(f"the evaluation of {name} has no column {missing[0]!r}")
+        frame = one.frame.astype(dict.fromkeys(["setting", "fold", "family"], str))
+        frames.append(frame.set_index(_CELL).sort_index())
+        if frames[-1].index.has_duplicates or not frame.size:
+            what = "scores cells twice" if frame.size else "has no scores"
+            raise DataError(f"the evaluation of {name} {what}")
+        if not frames[-1].index.equals(frames[0].index):
             raise DataError("the evaluations do not score the same cells: run the same folds")
-    scores = np.stack([frame["log_score"].to_numpy(float) for frame in frames], axis=1)
-    if not np.isfinite(scores).all():
-        raise DataError("point forecasts have no log score: compare laws that have draws")
+    each = {name: pd.to_numeric(f["log_score"], "coerce") for name, f in zip(evaluations, frames)}
+    for name, values in each.items():
+        if values.isna().any():
+            raise DataError(
+                f"the forecasts of {name} have no log score: compare laws that have draws"
+            )
+        if not np.isfinite(values).all():
+            raise DataError(f"{name} gives no chance at all to a score that came true")
     cells = frames[0].reset_index()
     settings = cells.groupby(KEY[:2])
-    folds = cells.groupby(KEY[:2])["fold"].transform("nunique")
+    folds = settings["fold"].transform("nunique")
     size = cells.groupby(KEY)["model"].transform("size")
     weight = (1 / (settings.ngroups * folds * size)).to_numpy(float)
     _, cluster = np.unique(clusters(cells), return_inverse=True)
-    return scores, weight, cluster
+    return np.stack([values.to_numpy(float) for values in each.values()], 1), weight, cluster
 
 
 def _mean(
@@ -320,4 +347,9 @@ def _by_loo(found: Mapping[str, PosteriorDraws]) -> pd.DataFrame:
         raise DataError("the posteriors are not of the same table: fit the laws to one")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # its column warning says it
-        return compare({name: post.data_tree for name, post in found.items()})
+        try:
+            return compare({str(name): post.data_tree for name, post in found.items()})
+        except ValueError as error:
+            raise DataError(
+                f"leave-one-out needs more draws than a thinned posterior has: {error}"
+            ) from None

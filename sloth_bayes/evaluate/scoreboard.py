@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from ..errors import FileFormatError, SpecError
 from ..law.spec import Spec
 from ..support.files import new_file, user_path
 from ..support.frames import listed
@@ -175,10 +176,14 @@ def _each(
     path: Path, methods: Sequence[str], errors: Callable[[int, str], pd.DataFrame]
 ) -> list[pd.DataFrame]:
     """Errors of each method; a file keeps them as they come, and an earlier run's are read."""
+    if not methods:
+        raise SpecError("name at least one baseline")
     with only_writer(path):
         found = kept(path, (*NAMES, "method"))
         done: dict[str, pd.DataFrame] = {}
         if found is not None:
+            if "method" not in found:
+                raise FileFormatError(f"{path} has no column method: delete it, and run again.")
             done = {str(name): part for name, part in found.groupby("method", sort=False)}
         for i, name in enumerate(methods):
             if name not in done:

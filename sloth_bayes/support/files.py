@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -83,25 +84,28 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(target))
     # the name of a temporary folder may be no longer than a name may be
-    with tempfile.TemporaryDirectory(prefix=f".{target.stem[:40]}-", dir=target.parent) as folder:
-        _unfinished.add(folder)
-        try:
-            temporary = Path(folder) / target.name
-            yield temporary
-            if target.is_file():
-                shutil.copymode(target, temporary)
-            temporary.replace(target)
-        finally:
-            _unfinished.discard(folder)
+    folder = target.parent / f".{target.stem[:40]}-{secrets.token_hex(4)}"
+    _unfinished.add(folder)  # before it is there, and until it is gone
+    try:
+        folder.mkdir()
+        temporary = folder / target.name
+        yield temporary
+        if target.is_file():
+            shutil.copymode(target, temporary)
+        temporary.replace(target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _unfinished.discard(folder)
 
 
-_unfinished: set[str] = set()  # folders that hold the temporary files of this process
+_unfinished: set[Path] = set()  # folders that hold the temporary files of this process
 
 
 def remove_unfinished() -> None:
     """Remove what :func:`atomic_path` has begun: the process ends without its blocks ending."""
     for folder in tuple(_unfinished):
-        shutil.rmtree(folder, ignore_errors=True)
+        for _ in range(3):  # a thread may be writing into it
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_writable(target: str | os.PathLike[str]) -> Path:

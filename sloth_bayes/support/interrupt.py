@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import threading
@@ -24,10 +25,11 @@ INTERRUPTED = 130  # exit status: 128 and the number of the signal
 
 
 def end_the_process(words: str, clean: Callable[[], None]) -> None:
-    """Let Ctrl-C end this process at any moment: one line on standard error, status 130.
+    """Let Ctrl-C end this process from now on: one line on standard error, status 130.
 
-    The system tells a thread, which works while the main thread is in the compiler. Does nothing
-    where the signal is ignored (a background job of a shell) or someone else handles it.
+    So does SIGTERM, with status 143. The system tells a thread, which works while the main thread
+    is in the compiler. Does nothing where the signal is ignored (a background job of a shell) or
+    someone else handles it.
 
     Parameters
     ----------
@@ -38,22 +40,28 @@ def end_the_process(words: str, clean: Callable[[], None]) -> None:
     """
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return
+    heard = [signal.SIGINT]
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        heard.append(signal.SIGTERM)
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
 
     def wait() -> None:
-        while ours.recv(1) != bytes([signal.SIGINT]):  # other signals are told of, too
-            pass
-        with contextlib.suppress(OSError):
-            os.write(2, f"{words}\n".encode())
+        number = 0
+        while number not in heard:  # other signals are told of, too
+            number = ours.recv(1)[0]
         with contextlib.suppress(Exception):
             clean()
-        os._exit(INTERRUPTED)
+        with contextlib.suppress(OSError, ValueError):  # nobody may read what standard error holds
+            if select.select([], [2], [], 0.2)[1]:
+                os.write(2, f"{words}\n".encode())
+        os._exit(128 + number)
 
     threading.Thread(target=wait, daemon=True).start()
-    signal.signal(signal.SIGINT, lambda number, frame: threading.Event().wait())
-    signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)  # before there is a handler
     _open.append(theirs)
+    for each in heard:
+        signal.signal(each, lambda number, frame: threading.Event().wait())
 
 
 _open: list[socket.socket] = []  # or it would be closed

@@ -91,19 +91,19 @@ def test_it_goes_on_where_it_was_interrupted(
     found, tiny_spec, tiny_table, folds, tmp_path, monkeypatch
 ):
     """Ctrl-C after the first fit: the next run computes the other alone, same numbers."""
-    plain, calls, save = cross_validate.forecast_task, [], sb.Evaluation.save
+    plain, calls, write = cross_validate.forecast_task, [], cross_validate.write
 
     def counted(task):
         calls.append(task)
         return plain(task)
 
-    def interrupted(self, folder):
-        save(self, folder)
-        monkeypatch.setattr(sb.Evaluation, "save", save)
+    def interrupted(evaluation, folder):
+        write(evaluation, folder)
+        monkeypatch.setattr(cross_validate, "write", write)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cross_validate, "forecast_task", counted)
-    monkeypatch.setattr(sb.Evaluation, "save", interrupted)
+    monkeypatch.setattr(cross_validate, "write", interrupted)
     options = {**QUICK, "out": tmp_path / "kept"}
     with pytest.raises(KeyboardInterrupt):
         sb.cross_validate(tiny_spec, tiny_table, folds, **options)
@@ -151,6 +151,7 @@ def test_an_option_that_an_earlier_version_did_not_have_had_its_default(
     folder = found.save(tmp_path / "earlier")
     about = json.loads((folder / "about.json").read_text())
     assert about["options"].pop("moves") == 0
+    (folder / ".cells.csv.seal").unlink()
     (folder / "about.json").write_text(json.dumps(about))
     monkeypatch.setattr(cross_validate, "forecast_task", None)  # nothing is left to do
     again = sb.cross_validate(tiny_spec, tiny_table, folds, out=folder, **QUICK)
@@ -168,10 +169,43 @@ def test_it_is_saved_and_read_back(found, tmp_path):
         sb.load_evaluation(folder)
     with pytest.raises(sb.FileFormatError, match="no evaluation"):
         sb.load_evaluation(tmp_path)
+    (folder / "cells.csv").unlink()
     found.save(folder)
     (folder / "about.json").unlink()
     with pytest.raises(sb.FileFormatError, match=r"no about\.json.* delete cells\.csv"):
         sb.load_evaluation(folder)
+
+
+def test_cells_and_about_belong_together(found, tmp_path):
+    folder = found.save(tmp_path / "e")
+    other = dataclasses.replace(found, about=found.about | {"seed": 8}).save(tmp_path / "o")
+    (folder / "about.json").write_bytes((other / "about.json").read_bytes())
+    with pytest.raises(sb.FileFormatError, match="of something else"):
+        sb.load_evaluation(folder)
+    (folder / "about.json").write_text(json.dumps(found.about | {"seconds": 1.5}))
+    assert len(sb.load_evaluation(folder).frame) == len(found.frame)
+    for text in ("[]", "null", '{"options": []}', '{"seconds": "x"}', "[" * 3000, "{"):
+        (folder / "about.json").write_text(text)
+        with pytest.raises(sb.FileFormatError):
+            sb.load_evaluation(folder)
+
+
+def test_a_part_by_an_earlier_version_is_not_gone_on_with(
+    found, tiny_spec, tiny_table, folds, tmp_path
+):
+    first = found.frame["fold"] == found.frame["fold"].iloc[0]
+    frame = found.frame[first].drop(columns="doublings")
+    part = sb.Evaluation(frame, frame.iloc[:0], found.about).save(tmp_path / "part")
+    with pytest.raises(sb.FileFormatError, match="by an earlier version"):
+        sb.cross_validate(tiny_spec, tiny_table, folds, out=part, **QUICK)
+
+
+def test_a_folder_that_is_being_written_is_not_saved_into(found, tmp_path):
+    with (
+        only_writer(tmp_path / "e" / "cells.csv"),
+        pytest.raises(sb.FileFormatError, match="another run is writing"),
+    ):
+        found.save(tmp_path / "e")
 
 
 def test_half_an_evaluation_is_not_taken_for_one(found, tiny_spec, tiny_table, folds, tmp_path):

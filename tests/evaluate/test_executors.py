@@ -110,19 +110,19 @@ def test_processes_give_the_same_numbers_and_a_dead_one_says_what_to_do(
     serial, tiny_spec, tiny_table, folds, tmp_path, monkeypatch
 ):
     """Killed after the first fit: that one is kept, and the next run computes the others."""
-    save, out = sb.Evaluation.save, tmp_path / "kept"
+    write, out = cross_validate.write, tmp_path / "kept"
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
 
-        def save_and_kill(self, folder):
-            save(self, folder)
+        def write_and_kill(evaluation, folder):
+            write(evaluation, folder)
             for pid in list(pool._processes):
                 os.kill(pid, signal.SIGKILL)
 
-        monkeypatch.setattr(sb.Evaluation, "save", save_and_kill)
+        monkeypatch.setattr(cross_validate, "write", write_and_kill)
         with pytest.raises(sb.WorkerError) as error:
             sb.cross_validate(tiny_spec, tiny_table, folds, executor=pool, out=out, **QUICK)
-        monkeypatch.setattr(sb.Evaluation, "save", save)
+        monkeypatch.setattr(cross_validate, "write", write)
         for words in ("ProcessPoolExecutor", "1 of 3 fits", str(out), "run the same again"):
             assert words in str(error.value)
         with pytest.raises(sb.WorkerError, match="give a folder as out"):

@@ -24,6 +24,7 @@ def evaluation(log_scores, families=None, folds=None, doublings=None, **more) ->
             "log_score": log_scores,
             "error": 0.02,
             "crps": 0.01,
+            "interval_score": 0.2,
             "covered_90": 0.5,
             "width_90": 0.1,
             "doublings": doublings if doublings is not None else 1.0,
@@ -72,7 +73,20 @@ def test_the_order_of_rows_does_not_matter():
         ([evaluation([1.0])] * 2, sb.SpecError, "by name"),
         ({"a": evaluation([1.0]), "b": 3}, sb.DataError, "not both"),
         ({"a": evaluation([1.0]), "b": evaluation([1.0, 2.0])}, sb.DataError, "same cells"),
-        ({"a": evaluation([1.0]), "b": evaluation([np.nan])}, sb.DataError, "no log score"),
+        ({"a": evaluation([1.0]), "b": evaluation([np.nan])}, sb.DataError, "of b have no log sc"),
+        ({"a": evaluation([1.0]), "b": evaluation([-np.inf])}, sb.DataError, "b gives no chance"),
+        ({1: evaluation([1.0]), "1": evaluation([1.0]), "2": 3}, sb.SpecError, "the same name"),
+        ({"a": evaluation([]), "b": evaluation([])}, sb.DataError, "a has no scores"),
+        (
+            {"a": evaluation([1.0, 2.0]), "b": evaluation([1.0, 2.0], model="m0")},
+            sb.DataError,
+            "b scores cells twice",
+        ),
+        (
+            {"a": evaluation([1.0]), "b": sb.Evaluation(pd.DataFrame({"fold": [1]}), None, {})},
+            sb.DataError,
+            "b has no column 'setting'",
+        ),
     ],
 )
 def test_what_cannot_be_compared(found, error, said):
@@ -111,15 +125,16 @@ def test_a_law_and_its_twin_gain_nothing():
 
 
 def test_the_mode_is_one():
-    """The gradient of the stacked log score is that of finite differences."""
+    """No step from it makes the stacked log score, scores weighed as they are, better."""
     rng = np.random.default_rng(2)
     scores, d = rng.normal(size=(50, 3)), rng.uniform(0, 5, 50)
-    x, weight = laws._inputs(d), np.full(50, 1.0)
+    x, weight = laws._inputs(d), rng.uniform(0.5, 2, 50)
+    weight *= 50 / weight.sum()
 
     def value(b):
         logs = x @ b.T
         logs = logs - np.log(np.exp(logs).sum(1, keepdims=True))
-        return np.log(np.exp(scores + logs).sum(1)).sum() - 0.5 * (b**2).sum()
+        return weight @ np.log(np.exp(scores + logs).sum(1)) - 0.5 * (b**2).sum()
 
     best = laws._fitted(scores, x, weight)
     for step in np.eye(6).reshape(6, 3, 2) * 1e-2:
@@ -147,6 +162,13 @@ def test_a_mixture_has_each_law_in_its_share():
         stacked.summary({"near": Told(0.2, 2.0)})
     with pytest.raises(sb.DataError, match="same candidates"):
         stacked.summary({"near": Told(0.2, 2.0), "far": Told(0.8, 2.0, "other")})
+    with pytest.raises(sb.DataError, match="how far"):
+        stacked.summary({"near": Told(0.2, 2.0), "far": Told(0.8, 5.0)})
+    with pytest.raises(sb.DataError, match="give forecasts"):
+        stacked.summary({"near": 1, "far": 2})
+    for odd in ("x", {}, [[1.0]]):
+        with pytest.raises(sb.DataError, match="doublings must be"):
+            stacked.weights(odd)
     with pytest.raises(sb.UnknownNameError, match="forecast"):
         stacked.summary({"near": Told(0.2, 2.0), "far": Told(0.8, 2.0)}, of="skill")
 
@@ -162,6 +184,9 @@ def test_posteriors_are_compared_by_leave_one_out(tiny_posterior, tiny_svi):
     table = sb.compare_laws({"nuts": tiny_posterior, "svi": tiny_svi})
     assert set(table.index) == {"nuts", "svi"}
     assert table["elpd"].is_monotonic_decreasing
+    shipped = sb.load("leaderboard").slim(20)
+    with pytest.raises(sb.DataError, match="more draws"):
+        sb.compare_laws({"a": shipped, "b": shipped})
     with pytest.raises(sb.DataError, match="not of the same table"):
         sb.compare_laws({"tiny": tiny_posterior, "shipped": sb.load("leaderboard")})
     with pytest.raises(sb.DataError, match="not of posteriors"):
