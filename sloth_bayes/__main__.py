@@ -4,7 +4,7 @@ from .support import files, interrupt
 
 
 def main() -> None:
-    """Run the command line, which Ctrl-C ends at any moment from here on."""
+    """Run the command line, which Ctrl-C ends from here on."""
     interrupt.end_the_process("sloth-bayes: interrupted", files.remove_unfinished)
     from .cli import main
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -24,7 +25,9 @@ def workers() -> int:
 @contextmanager
 def progress_bar(total: int, label: str, progress: bool | None) -> Iterator[Callable[[int], None]]:
     """A progress bar on standard error; by default only where a person can see it."""
-    from tqdm.auto import tqdm  # not needed to read a posterior
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a notebook without widgets gets a bar of text
+        from tqdm.auto import tqdm  # not needed to read a posterior
 
     disable = None if progress is None else not progress
     lock = threading.Lock()
