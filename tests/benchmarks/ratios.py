@@ -82,6 +82,7 @@ def posterior(draws: int = DRAWS) -> Posterior:
     many = xr.concat([once] * copies, dim="draw").assign_coords(
         draw=np.arange(copies * once.sizes["draw"])
     )
+    many = many.isel(draw=slice(draws // once.sizes["chain"]))
     tree["posterior"] = xr.DataTree(
         many.map(lambda v: v * (1 + 1e-4 * rng.standard_normal(v.shape, dtype=np.float32)))
     )

@@ -44,14 +44,14 @@ def test_import(benchmark):
 
 def test_load(benchmark):
     post = benchmark(sb.load, "leaderboard")
-    assert post.n_draws == 1000
+    assert post.n_draws == 1500
 
 
 def test_load_by_xarray(benchmark):
     """The rival of the reader that :func:`sloth_bayes.load` has of its own."""
     path = shipped("models") / "leaderboard" / "posterior.nc"
     tree = benchmark(lambda: xr.open_datatree(path, engine="h5netcdf").load())
-    assert tree["posterior"].sizes["chain"] * tree["posterior"].sizes["draw"] == 1000
+    assert tree["posterior"].sizes["chain"] * tree["posterior"].sizes["draw"] == 1500
 
 
 def test_skills(benchmark, large):

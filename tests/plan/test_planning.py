@@ -67,7 +67,7 @@ def test_sizes_of_each_draw_are_those_sizes(post):
     who, goal = curves.who_of(post, None), curves.goal_of(post, {"MMLU": 1, "GSM8K": 3})
     size = np.geomspace(1, 100, post.n_draws)
     found = curves.values(post, who, size[:, None], np.full((1, 1), 2.0), goal)[:, 0]
-    common = curves.values(post, who, size[::100], np.full(10, 2.0), goal)
+    common = curves.values(post, who, size[::100], np.full(len(size[::100]), 2.0), goal)
     assert found[::100] == pytest.approx(common[::100].diagonal())
 
 

@@ -109,7 +109,9 @@ def test_what_is_damaged_is_not_written_over(tmp_path):
         keep(path, TABLE)
 
 
-@pytest.mark.parametrize("name", ["", "a\rb", "\ud800"])
+@pytest.mark.parametrize(
+    "name", ["", "a\rb", "\ud800"], ids=["empty", "carriage return", "surrogate"]
+)
 def test_a_name_that_no_table_holds_is_refused(name, tmp_path):
     with pytest.raises(sb.DataError, match="a family is empty, or has characters"):
         keep(tmp_path / "cells.csv", pd.DataFrame({"family": ["yi", name]}))
