@@ -68,7 +68,7 @@ def log_prior(post: Draws) -> xr.Dataset:
     >>> import sloth_bayes as sb
     >>> found = log_prior(sb.load("leaderboard"))
     >>> sorted(found.data_vars)[:3], dict(found.sizes)
-    (['bias', 'family_effect', 'instruct'], {'chain': 4, 'draw': 250})
+    (['bias', 'family_effect', 'instruct'], {'chain': 4, 'draw': 375})
     """
     spec = post.spec
     v = {name: array.astype(float) for name, array in post.merged.items()}

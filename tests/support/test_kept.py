@@ -114,7 +114,7 @@ def test_what_is_damaged_is_not_written_over(tmp_path):
 )
 def test_a_name_that_no_table_holds_is_refused(name, tmp_path):
     with pytest.raises(sb.DataError, match="a family is empty, or has characters"):
-        keep(tmp_path / "cells.csv", pd.DataFrame({"family": ["yi", name]}))
+        keep(tmp_path / "cells.csv", pd.DataFrame({"family": ["yi", name]}, dtype=object))
 
 
 def test_what_a_table_is_of_is_remembered(tmp_path):
