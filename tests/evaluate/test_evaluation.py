@@ -75,7 +75,7 @@ def test_forecasts_do_not_see_what_is_hidden(found, tiny_spec, tiny_table, folds
             )
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_seed_settles_every_number_whatever_runs_it(found, tiny_spec, tiny_table, folds):
     same(found, sb.cross_validate(tiny_spec, tiny_table, folds, **QUICK))
     with concurrent.futures.ThreadPoolExecutor(1) as pool:

@@ -118,7 +118,7 @@ LAWS = {
 }  # fmt: skip
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAWS)
 def test_a_published_law_is_a_setting(name, tiny_table):
     spec = sb.Sloth(**LAWS[name])

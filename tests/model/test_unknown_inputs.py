@@ -53,7 +53,7 @@ def test_without_anything_unknown_the_numbers_are_the_same(tiny_spec, tiny_table
     assert first.identical(second)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_the_posterior_of_the_unknown_is_returned(latent, tmp_path):
     tokens = latent.data_tree["posterior"]["tokens_t"]
     assert tokens["of_unknown_tokens"].values.tolist() == list(HIDDEN)

@@ -27,7 +27,7 @@ def wrong(rows) -> list[faults.Row]:
 
 @pytest.mark.long
 def test_ctrl_c_ends_a_verb_at_any_moment(bench):
-    assert not wrong(faults.interrupts(bench, 5, only=("forecast",)))
+    assert not wrong(faults.interrupts(bench, 5, only=("data show",)))
 
 
 @pytest.mark.slow
@@ -35,7 +35,7 @@ def test_a_full_disk_keeps_the_earlier_answer(bench):
     assert not wrong(faults.disk(bench, 1, only=("forecast",)))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_killed_evaluation_ends_as_an_undisturbed_one(bench):
     assert not wrong(faults.kills(bench, 1))
 
