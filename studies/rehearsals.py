@@ -77,9 +77,10 @@ def distances(frame: pd.DataFrame) -> pd.DataFrame:
 
 def compared(found: dict[str, sb.Evaluation]) -> pd.DataFrame:
     """The figures of all laws, with coverage by distance."""
+    if len(found) == 1:
+        return next(iter(found.values())).summary().iloc[-1:]
     by = pd.DataFrame({name: distances(one.frame)["cover_90"] for name, one in found.items()}).T
-    table = sb.compare_laws(found) if len(found) > 1 else next(iter(found.values())).summary()[-1:]
-    return table.join(by.add_prefix("cover ")) if len(found) > 1 else table
+    return sb.compare_laws(found).join(by.add_prefix("cover "))
 
 
 def main() -> None:
