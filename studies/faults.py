@@ -465,8 +465,9 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=2000, help="spoilt files (2000)")
     parser.add_argument("--only", nargs="*", choices=list(PARTS), default=list(PARTS))
     given = parser.parse_args()
-    bench, rows = Bench(given.out.resolve()), []
-    for part in given.only:
+    rows = []
+    for part in given.only:  # each in a folder of its own: kill -9 leaves what it was writing
+        bench = Bench(given.out.resolve() / part)
         for row in PARTS[part](bench, moments=given.moments, sizes=given.sizes, files=given.files):
             rows.append(row)
             if not row["right"]:
