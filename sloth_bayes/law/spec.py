@@ -61,6 +61,8 @@ class Priors:
         Half-normal scale of how far the skills of a family stray from the law in a doubling
         of compute, in units of skill. Not among what those checks were made of: the default
         law has no walk.
+    walk_compute
+        The same of a walk of compute, in doublings: by how many a family strays in one.
     loading
         Standard deviation of a loading, in logits per unit of skill. With identity
         loadings a unit of skill is a logit, and this is not used.
@@ -100,6 +102,7 @@ class Priors:
     slope_deviation: float = 0.1
     model_effect: float = 0.2
     walk: float = 0.2
+    walk_compute: float = 1.0
     loading: float = 0.6
     residual: float = 0.3
     drift: float = 0.2
@@ -131,7 +134,7 @@ _CHOICES: dict[str, Collection[str]] = {
     "loadings": ("free", "identity"),
     "residual": ("family", "curve", "none"),
     "model_effect": ("pooled", "none"),
-    "walk": ("pooled", "none"),
+    "walk": ("pooled", "compute", "none"),
     "lower": ("estimated", "chance"),
     "upper": ("estimated", "sourced", "one"),
     "link": equations.LINKS,
@@ -184,7 +187,8 @@ class Spec:
     walk
         ``"pooled"``: the skills of a family leave the law as a random walk in doublings of
         compute, known near its observed models and the less so the farther from them;
-        ``"none"``.
+        ``"compute"``: one walk a family for all skills, along what a doubling does to them, as
+        if its models had more compute or less than they had; ``"none"``.
     lower, upper
         Asymptotes: ``lower`` fixed at ``"chance"`` or ``"estimated"``; ``upper`` fixed at
         ``"one"``, ``"estimated"`` with one prior for all benchmarks, or ``"sourced"``: with that

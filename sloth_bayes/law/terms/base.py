@@ -193,6 +193,10 @@ class Term:
             scale = scale[:, None]
         return densities.total(densities.normal(values, factor * scale, mean))
 
+    def drawn(self, shape: tuple[int, ...], spec: Any) -> tuple[int, ...]:
+        """Shape of the standard normals that a coefficient of `shape` is the scale times of."""
+        return shape
+
     def unseen(self, population: Population, owner: Owner) -> np.ndarray:
         """Coefficient ``(S, ...)`` of an owner that the posterior does not have."""
         v, spec, normal, *_ = population
