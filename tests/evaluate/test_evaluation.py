@@ -145,6 +145,7 @@ def test_draws_of_a_fold_can_be_carried_on(found, tiny_spec, tiny_table, folds, 
         sb.cross_validate(tiny_spec, tiny_table, folds, method="nuts", moves=2)
 
 
+@pytest.mark.long
 def test_an_option_that_an_earlier_version_did_not_have_had_its_default(
     found, tiny_spec, tiny_table, folds, tmp_path, monkeypatch
 ):

@@ -180,6 +180,7 @@ def test_an_evaluation_without_distances_cannot_be_stacked():
         sb.stack({"a": bare, "b": bare})
 
 
+@pytest.mark.long
 def test_posteriors_are_compared_by_leave_one_out(tiny_posterior, tiny_svi):
     table = sb.compare_laws({"nuts": tiny_posterior, "svi": tiny_svi})
     assert set(table.index) == {"nuts", "svi"}

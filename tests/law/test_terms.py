@@ -121,6 +121,7 @@ def test_a_plan_follows_every_term(post):
     assert values(post, who, centre[:1], centre[1:], goal).shape == (300, 1)
 
 
+@pytest.mark.long
 def test_relatives_that_nobody_has_seen_share_their_draw(post):
     new = pd.DataFrame({"model": ["a", "b"], "family": ["new", "new-chat"], "lineage": "new",
                         "params_b": 7.0, "tokens_t": 2.0})  # fmt: skip

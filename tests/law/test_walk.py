@@ -161,6 +161,7 @@ def test_intervals_of_skills_widen_with_the_distance(prior):
     assert (np.diff(sd) > 0).all()
 
 
+@pytest.mark.long
 def test_a_guess_stands_in_for_an_unknown_size():
     rows = layout()
     rows.loc[rows["model"] == "cedar-7b", "params_b"] = np.nan

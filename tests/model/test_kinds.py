@@ -128,6 +128,7 @@ def test_a_mixture_is_a_dense_model_of_its_effective_size(prior):
     np.testing.assert_allclose(one, other, atol=1e-5)
 
 
+@pytest.mark.long
 def test_what_is_not_said_of_a_mixture_is_as_its_family(prior):
     asked = sb.candidates("birch-moe", [3.0, 3.0], 2.0, total_params_b=[24.0, np.nan])
     asked["model"] = ["said", "not said"]

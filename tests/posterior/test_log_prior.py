@@ -72,6 +72,7 @@ def test_densities_average_to_their_negative_entropy_under_the_prior(drawn):
         assert abs(values.mean() - wanted) < 5 * error + 1e-6, name
 
 
+@pytest.mark.long
 def test_ceilings_are_where_the_table_expects_them(tiny_table):
     """Where it says so, and the law asks; and their density is that of what was drawn."""
     first, *rest = tiny_table.benchmarks

@@ -38,6 +38,7 @@ def test_a_file_has_zeros_there_and_all_else(post):
     assert out[same].identical(data[same])
 
 
+@pytest.mark.long
 def test_what_is_drawn_again_follows_from_the_rest_as_before(post):
     """Means and products of standardised residuals, within four standard errors."""
     tree = post.tree.copy()

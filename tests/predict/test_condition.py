@@ -191,8 +191,8 @@ def test_a_walk_of_skills_is_drawn_with_the_family():
     """Where link and noise are flat, effect and walk of two models are a linear regression."""
     loading = np.array([[0.08], [0.05], [0.1]])
     kind, draws, scores = problem(math.inf, models=2, loading=loading, **FLAT)
-    stray, root = 0.8, np.sqrt(2.0)  # over two doublings
-    n = len(draws.bias)
+    stray, root, n = 0.8, np.sqrt(2.0), 400  # over two doublings; draws
+    draws = jax.tree.map(lambda a: a[:n], draws)
     draws.mean["walk"], draws.scale["walk"] = np.zeros((n, 1, 1)), np.full((n, 1, 1), stray)
     blocks = (*kind.blocks, marginal.Block("walk", (1, 1)))
     kind = kind._replace(link="logistic", noise="constant", blocks=blocks)
@@ -212,7 +212,7 @@ def test_a_walk_of_skills_is_drawn_with_the_family():
     for values, k, unit in ((found["alpha"], 0, 1.0), (found["walk"], 1, stray * root)):
         sd = unit * np.sqrt(covariance[k, k])
         assert values.mean() == pytest.approx(unit * mean[k], abs=5 * sd / math.sqrt(n))
-        assert values.std() == pytest.approx(sd, rel=0.08)
+        assert values.std() == pytest.approx(sd, rel=0.12)
 
 
 # -- whole posteriors --------------------------------------------------------------------------
@@ -419,6 +419,7 @@ def test_only_frames_and_readings_are_scores(tiny_posterior):
         tiny_posterior.condition([0.4, 0.5])
 
 
+@pytest.mark.long
 def test_cut_scores_leave_the_shared_parameters_as_they_are(tiny_posterior):
     cut = tiny_posterior.condition(MINE, seed=4, reweight=False)
     for name in ("loading", "bias", "slope"):

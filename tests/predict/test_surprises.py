@@ -143,6 +143,7 @@ def test_pit_is_that_of_integrals_worked_by_hand(draws, choices):
         assert row.direction == ("high" if pit > 0.5 else "low")
 
 
+@pytest.mark.long
 def test_the_draws_own_residual_of_the_family_does_not_matter():
     """A lone score could be explained by it whatever it is."""
     post = made(6)

@@ -94,6 +94,7 @@ def test_scores_that_are_held_out_change_nothing(found):
     )
 
 
+@pytest.mark.long
 def test_the_curve_ends_at_the_forecast(found):
     curve = found.curve("large", points=5)
     end = curve[curve["tokens_t"] == curve["tokens_t"].max()].set_index("benchmark")
