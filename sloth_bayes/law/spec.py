@@ -55,6 +55,9 @@ class Priors:
     slope_deviation
         Half-normal scale of the standard deviation, over lineages, of the effect of a
         doubling.
+    fan
+        Standard deviation of the share by which a doubling makes the effect of a family larger,
+        with slopes that fan out. Not among what those checks were made of.
     model_effect
         Half-normal scale of the model-level effect on each skill, in units of skill.
     walk
@@ -100,6 +103,7 @@ class Priors:
     doubling: float = 0.3
     interaction: float = 0.03
     slope_deviation: float = 0.1
+    fan: float = 0.1
     model_effect: float = 0.2
     walk: float = 0.2
     walk_compute: float = 1.0
@@ -130,7 +134,7 @@ _CHOICES: dict[str, Collection[str]] = {
     "intercept": ("lineage", "family", "shared"),
     "instruct": ("shared", "kinds", "none"),
     "mixtures": ("active", "effective"),
-    "slopes": ("pooled", "shared", "family"),
+    "slopes": ("pooled", "shared", "fan", "family"),
     "loadings": ("free", "identity"),
     "residual": ("family", "curve", "none"),
     "model_effect": ("pooled", "none"),
@@ -173,7 +177,8 @@ class Spec:
         1/2 (their geometric mean). Compute counts active parameters.
     slopes
         ``"shared"`` (Sloth; the default: deviations described the table better and
-        forecast larger models worse), ``"pooled"`` (lineages deviate, partially pooled) or
+        forecast larger models worse), ``"fan"`` (efficient families gain more from a doubling,
+        or less: two numbers for all), ``"pooled"`` (lineages deviate, partially pooled) or
         ``"family"`` (every family its own, independent deviation from the shared slope,
         with wide priors the law of Ruan et al., 2024).
     loadings

@@ -296,6 +296,7 @@ class State:
                 family_given_scores.Block(
                     t.name,
                     self._shape(t, reach[t.name].shape[1] if t.name in reach else len(names)),
+                    t.common(spec),
                 )
                 for t in skills
             ),
