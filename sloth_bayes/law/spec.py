@@ -55,12 +55,17 @@ class Priors:
     slope_deviation
         Half-normal scale of the standard deviation, over lineages, of the effect of a
         doubling.
+    fan
+        Standard deviation of the share by which a doubling makes the effect of a family larger,
+        with slopes that fan out. Not among what those checks were made of.
     model_effect
         Half-normal scale of the model-level effect on each skill, in units of skill.
     walk
         Half-normal scale of how far the skills of a family stray from the law in a doubling
         of compute, in units of skill. Not among what those checks were made of: the default
         law has no walk.
+    walk_compute
+        The same of a walk of compute, in doublings: by how many a family strays in one.
     loading
         Standard deviation of a loading, in logits per unit of skill. With identity
         loadings a unit of skill is a logit, and this is not used.
@@ -98,8 +103,10 @@ class Priors:
     doubling: float = 0.3
     interaction: float = 0.03
     slope_deviation: float = 0.1
+    fan: float = 0.1
     model_effect: float = 0.2
     walk: float = 0.2
+    walk_compute: float = 1.0
     loading: float = 0.6
     residual: float = 0.3
     drift: float = 0.2
@@ -127,11 +134,11 @@ _CHOICES: dict[str, Collection[str]] = {
     "intercept": ("lineage", "family", "shared"),
     "instruct": ("shared", "kinds", "none"),
     "mixtures": ("active", "effective"),
-    "slopes": ("pooled", "shared", "family"),
+    "slopes": ("pooled", "shared", "fan", "family"),
     "loadings": ("free", "identity"),
     "residual": ("family", "curve", "none"),
     "model_effect": ("pooled", "none"),
-    "walk": ("pooled", "none"),
+    "walk": ("pooled", "compute", "none"),
     "lower": ("estimated", "chance"),
     "upper": ("estimated", "sourced", "one"),
     "link": equations.LINKS,
@@ -170,7 +177,8 @@ class Spec:
         1/2 (their geometric mean). Compute counts active parameters.
     slopes
         ``"shared"`` (Sloth; the default: deviations described the table better and
-        forecast larger models worse), ``"pooled"`` (lineages deviate, partially pooled) or
+        forecast larger models worse), ``"fan"`` (efficient families gain more from a doubling,
+        or less: two numbers for all), ``"pooled"`` (lineages deviate, partially pooled) or
         ``"family"`` (every family its own, independent deviation from the shared slope,
         with wide priors the law of Ruan et al., 2024).
     loadings
@@ -184,7 +192,8 @@ class Spec:
     walk
         ``"pooled"``: the skills of a family leave the law as a random walk in doublings of
         compute, known near its observed models and the less so the farther from them;
-        ``"none"``.
+        ``"compute"``: one walk a family for all skills, along what a doubling does to them, as
+        if its models had more compute or less than they had; ``"none"``.
     lower, upper
         Asymptotes: ``lower`` fixed at ``"chance"`` or ``"estimated"``; ``upper`` fixed at
         ``"one"``, ``"estimated"`` with one prior for all benchmarks, or ``"sourced"``: with that

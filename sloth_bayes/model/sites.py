@@ -76,7 +76,7 @@ class Sites:
         }  # fmt: skip
         return known[dim]
 
-    def normal(self, site: str, *dims: str) -> Any:
+    def normal(self, site: str, *dims: str | tuple[str, int]) -> Any:
         """Standard normals."""
         return self.sample(site, dist.Normal(0.0, 1.0), *dims)
 

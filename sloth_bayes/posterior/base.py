@@ -85,9 +85,9 @@ class Drawn:
         ``"converged"``; ``"first look"`` (variational inference, however it ended);
         ``"not converged"``; ``"unknown"``, if its diagnostics were never asked for; or ``"prior"``.
         """
-        if self.method == "prior":
-            return "prior"
         known = self.known_verdict
+        if self.method == "prior" and known is not False:  # which only conditioning makes it
+            return "prior"
         if known is False:
             return "not converged"
         if self.method == "svi":

@@ -48,11 +48,7 @@ class Block(NamedTuple):
 
     term: str
     shape: tuple[int, ...]  # (..., d); with the models, or steps, first where each has its own
-
-    @property
-    def common(self) -> bool:
-        """Whether it adds the same to the skills of all models."""
-        return TERMS[self.term].of != "model" and not TERMS[self.term].times
+    common: bool  # whether it adds the same to the skills of all models
 
 
 class Kind(NamedTuple):
@@ -135,7 +131,8 @@ def condition(kind: Kind, draws: Draws, scores: Scores, seed: int) -> Own:
     scores
         The same for all draws. Tables of two families with as many rows, counted in powers
         of two, share one compiled program; where models have effects of their own, which a
-        row without scores would add to what is sampled, those with exactly as many.
+        row without scores would add to what is sampled, those with exactly as many. Benchmarks
+        without scores, whose residual follows its prior, are left out of the program.
     seed
         Seed of all randomness.
 
@@ -144,6 +141,8 @@ def condition(kind: Kind, draws: Draws, scores: Scores, seed: int) -> Own:
     Own
         ``(S, ...)`` NumPy arrays.
     """
+    scored, everything = _scored(scores), draws
+    draws, scores = _at(draws, scores, scored)
     models = scores.score.shape[0]
     each = any(TERMS[block.term].of == "model" for block in kind.blocks)
     more = 0 if each else (1 << (models - 1).bit_length()) - models
@@ -163,9 +162,46 @@ def condition(kind: Kind, draws: Draws, scores: Scores, seed: int) -> Own:
         return _block(kind, keys, jax.tree.map(lambda a: a[rows], draws), scores, points)
 
     own = importance.in_blocks(block, len(draws.bias), _BLOCK, seed)
+    residual = np.zeros(everything.bias.shape, np.float32)
+    if kind.residual:
+        noise = np.random.default_rng([seed, 1]).standard_normal(residual.shape, np.float32)
+        residual = everything.residual_mean + everything.residual_scale * noise
+    residual[:, scored] = own.residual
     return own._replace(
+        residual=residual,
         log_size=own.log_size[:, :models],
         log_tokens=own.log_tokens[:, :models],
+    )
+
+
+def _scored(scores: Scores) -> np.ndarray:
+    """The benchmarks with scores, and others up to a power of two: programs are compiled for it."""
+    count = np.asarray(scores.observed).sum(0)
+    some = int((count > 0).sum())
+    width = min(1 << max(some - 1, 0).bit_length(), len(count))
+    return np.sort(np.argsort(count == 0, kind="stable")[:width])
+
+
+def _at(draws: Draws, scores: Scores, rows: np.ndarray) -> tuple[Draws, Scores]:
+    """The same of some of the benchmarks."""
+    of_benchmarks = (
+        "bias", "lower", "upper", "link_shape", "noise_scale", "residual_mean", "residual_scale",
+    )  # fmt: skip
+    shared = {
+        name: value[..., rows] if TERMS[name].adds_to == "benchmark" else value
+        for name, value in draws.shared.items()
+        if name in TERMS
+    }
+    few = draws._replace(
+        loading=draws.loading[:, rows],
+        shared=draws.shared | shared,
+        **{name: getattr(draws, name)[:, rows] for name in of_benchmarks},
+    )
+    return few, scores._replace(
+        score=scores.score[:, rows],
+        observed=scores.observed[:, rows],
+        inverse_n=scores.inverse_n[rows],
+        rounding=scores.rounding[rows],
     )
 
 
@@ -186,7 +222,7 @@ def _parts(kind: Kind, z: Any, draws: Draws, scores: Scores) -> tuple[dict[str, 
     """Standardised ``z`` as named quantities: coefficients of blocks, log sizes, log tokens."""
     *blocks, size, tokens = jnp.split(z, np.cumsum(_lengths(kind))[:-1])
     found = {}
-    for (name, shape), values in zip(kind.blocks, blocks):
+    for (name, shape, _), values in zip(kind.blocks, blocks):
         steps = values.reshape(shape)
         own = scores.reach[name] @ steps if name in scores.reach else steps
         found[name] = draws.mean[name] + draws.scale[name] * own

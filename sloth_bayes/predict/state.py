@@ -221,7 +221,7 @@ class State:
 
     def _shape(self, term: Term, n_models: int) -> tuple[int, ...]:
         """Shape of what is drawn of a term for a family."""
-        of_each = self.data[term.name].shape[2:]
+        of_each = term.drawn(self.data[term.name].shape[2:], self.spec)
         return (n_models, *of_each) if term.of == "model" else of_each
 
     def _draw(
@@ -296,6 +296,7 @@ class State:
                 family_given_scores.Block(
                     t.name,
                     self._shape(t, reach[t.name].shape[1] if t.name in reach else len(names)),
+                    t.common(spec),
                 )
                 for t in skills
             ),

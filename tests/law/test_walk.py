@@ -18,6 +18,7 @@ from tests.conftest import layout, leaderboard
 
 WALK = TERMS["walk"]
 SPEC = sb.Sloth(n_skills=2, walk="pooled")
+COMPUTE = SPEC.replace(walk="compute")
 
 
 def table() -> sb.Leaderboard:
@@ -61,6 +62,40 @@ def test_the_prior_is_a_walk(prior):
     sd = scale[:, None] * np.sqrt(doublings)
     entropy = 2 * stats.norm(scale=sd).entropy().sum(1)  # of two skills
     assert abs((found + entropy).mean()) < 5 * (found + entropy).std() / np.sqrt(len(found))
+
+
+def test_a_walk_of_compute_goes_where_compute_does():
+    """A family that walked by w is where w doublings more compute would have brought it."""
+    post = COMPUTE.prior(table(), draws=1500, seed=4)
+    v = {k: a.astype(float) for k, a in post.merged.items()}
+    doubling = v["slope"][:, :2].mean(1)  # of size and tokens by half of one each
+    length = (doubling**2).sum(-1)
+    walk = np.einsum("smk,sk->sm", v["walk"], doubling) / length[:, None]  # in doublings
+    np.testing.assert_allclose(v["walk"], walk[..., None] * doubling[:, None], atol=0.01)
+    compute = post.constant("compute").astype(float)
+    first, last = (post.models.index(f"cedar-{size}b") for size in ("0.5", "40"))
+    assert not walk[:, first].any()
+    root = np.sqrt(compute[last] - compute[first])
+    step = walk[:, last] / v["walk_scale"] / root
+    assert stats.kstest(step, "norm").pvalue > 1e-3
+    density = log_prior(post)["walk"]
+    doublings = np.concatenate(
+        [np.diff(np.sort(compute[post.constant("family_of_model") == f])) for f in post.families]
+    )
+    entropy = stats.norm(scale=v["walk_scale"][:, None] * np.sqrt(doublings)).entropy().sum(1)
+    off = np.asarray(density).ravel() + entropy
+    assert abs(off.mean()) < 5 * off.std() / np.sqrt(len(off))
+    rows = pd.DataFrame(
+        {"model": list("ab"), "family": "cedar", "lineage": "cedar", "instruct": 0.0,
+         "params_b": [40.0, 160.0], "tokens_t": 6.0, "compute": np.log2([240.0, 960.0])}
+    )  # fmt: skip
+    seen, far = np.moveaxis(effects_of(post, rows, 1).of["walk"], 1, 0)
+    np.testing.assert_allclose(seen, post.merged["walk"][:, last], atol=0.005)
+    on = np.einsum("sk,sk->s", far - seen, doubling) / length / v["walk_scale"] / np.sqrt(2)
+    assert stats.kstest(on, "norm").pvalue > 1e-3
+    np.testing.assert_allclose(
+        far - seen, (on * v["walk_scale"] * np.sqrt(2))[:, None] * doubling, atol=0.005
+    )
 
 
 # -- models that nobody has seen ------------------------------------------------------------

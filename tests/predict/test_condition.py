@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from scipy import stats
 from scipy.special import logsumexp
 
 import sloth_bayes as sb
@@ -83,7 +84,7 @@ def problem(df: float, models: int = 2, **changes) -> tuple:
         size_prior=np.array([1.0, 1.0]),
         tokens_prior=np.array([0.0, 1.0]),
     )
-    blocks = (marginal.Block("family_effect", (1,)),)
+    blocks = (marginal.Block("family_effect", (1,), True),)
     law = likelihood.StudentT(df)
     kind = marginal.Kind("translog", "richards", "proportional", law, (), blocks, True, (), ())
     return kind, draws, scores
@@ -159,6 +160,21 @@ def test_a_score_below_the_floor_agrees_with_a_dense_grid():
     np.testing.assert_array_equal(few.of["family_effect"], family[:70])
 
 
+@pytest.mark.long
+def test_a_benchmark_without_scores_changes_nothing_and_keeps_its_prior():
+    kind, draws, scores = problem(4.0)
+    scores = scores._replace(observed=np.array([[1, 0, 0], [1, 0, 1]]))
+    own = marginal.condition(kind, draws, scores, seed=1)
+    first = [0, 2]
+    few, of_few = marginal._at(draws, scores, np.array(first))
+    alone = marginal.condition(kind, few, of_few, seed=1)
+    for name, values in own.of.items():
+        np.testing.assert_array_equal(values, alone.of[name])
+    np.testing.assert_array_equal(own.residual[:, first], alone.residual)
+    of_prior = (own.residual[:, 1] - draws.residual_mean[:, 1]) / draws.residual_scale[:, 1]
+    assert stats.kstest(of_prior, "norm").pvalue > 1e-3
+
+
 FLAT: dict[str, np.ndarray] = {
     "bias": np.zeros(3), "slope": np.zeros((3, 1)), "instruct": np.zeros(1), "lower": np.zeros(3),
     "upper": np.ones(3), "link_shape": np.ones(3), "mean": np.zeros(1), "scale": np.array(1.0),
@@ -194,7 +210,7 @@ def test_a_walk_of_skills_is_drawn_with_the_family():
     stray, root, n = 0.8, np.sqrt(2.0), 400  # over two doublings; draws
     draws = jax.tree.map(lambda a: a[:n], draws)
     draws.mean["walk"], draws.scale["walk"] = np.zeros((n, 1, 1)), np.full((n, 1, 1), stray)
-    blocks = (*kind.blocks, marginal.Block("walk", (1, 1)))
+    blocks = (*kind.blocks, marginal.Block("walk", (1, 1), False))
     kind = kind._replace(link="logistic", noise="constant", blocks=blocks)
     y = np.array([[0.52, 0.51, 0.505], [0.49, 0.5, 0.52]])
     scores = scores._replace(score=y, observed=np.ones((2, 3)), rounding=np.zeros(3),

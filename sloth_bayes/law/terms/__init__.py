@@ -13,6 +13,7 @@ from . import densities
 from .base import Array, Effects, Given, Nested, Owner, Population, Term, filled, read
 from .drift import Drift
 from .family import Family
+from .fan import Fan
 from .instruct import Instruct
 from .mixture_weight import MixtureWeight, effective
 from .model_effect import ModelEffect
@@ -54,6 +55,7 @@ TERMS: dict[str, Term] = {
     for term in (
         Family(),
         Slope(),
+        Fan(),
         SlopeOfLineage(),
         SlopeOfFamily(),
         Instruct(),

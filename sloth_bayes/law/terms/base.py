@@ -193,6 +193,14 @@ class Term:
             scale = scale[:, None]
         return densities.total(densities.normal(values, factor * scale, mean))
 
+    def common(self, spec: Any) -> bool:
+        """Whether it adds the same to all models of its owner."""
+        return self.of != "model" and not self.times
+
+    def drawn(self, shape: tuple[int, ...], spec: Any) -> tuple[int, ...]:
+        """Shape of the standard normals that a coefficient of `shape` is the scale times of."""
+        return shape
+
     def unseen(self, population: Population, owner: Owner) -> np.ndarray:
         """Coefficient ``(S, ...)`` of an owner that the posterior does not have."""
         v, spec, normal, *_ = population

@@ -35,6 +35,10 @@ class Family(Nested):
         """Whether families differ."""
         return bool(spec.intercept != "shared")
 
+    def common(self, spec: Any) -> bool:
+        """Unless it fans out (:class:`~sloth_bayes.law.terms.fan.Fan`)."""
+        return bool(spec.slopes != "fan")
+
     def prior(self, at: Any) -> dict[str, Array]:
         """A joint block: families of one lineage are correlated."""
         if not self.free(at.spec):

@@ -1,4 +1,4 @@
-"""How the skills of a family leave the law: a random walk in doublings of compute."""
+"""How a family leaves the law: a random walk in doublings of compute."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from ..equations import doublings_of_compute
+from ..equations import TOKENS, doublings_of_compute
 from . import densities
 from .base import Array, Given, Owner, Population, Term
 
@@ -20,6 +20,10 @@ class Walk(Term):
     Increments between models next to each other in compute (active parameters times tokens)
     are independent. Near an observed model it is known, far away it is not, and since it is of
     skills, averages over benchmarks are as uncertain as that.
+
+    Of skills, each walks by itself and the scale is in units of skill. Of compute there is one
+    walk a family, in doublings: what its models count as above (or below) the compute they had,
+    along what a doubling does to the skills of the typical model.
     """
 
     name = "walk"
@@ -29,8 +33,8 @@ class Walk(Term):
     guesses = True
 
     def used(self, spec: Any) -> bool:
-        """If it is pooled."""
-        return bool(spec.walk == "pooled")
+        """Unless it is left out."""
+        return bool(spec.walk != "none")
 
     @property
     def reads(self) -> str:
@@ -55,27 +59,42 @@ class Walk(Term):
 
     def prior(self, at: Any) -> dict[str, Array]:
         """Steps are independent of their scale."""
-        scale = at.half_normal("walk_scale", at.spec.priors.walk)
+        scale = at.half_normal("walk_scale", _prior(at.spec))
         reach = at.arrays.reach[self.name]
         steps = reach.shape[1]
         if not steps:  # no family has two models
             return {"walk_scale": scale, self.name: at.xp.zeros((at.n.models, at.n.skills))}
-        raw = at.rows(self.site, ("step", steps), spread=at.xp.ones(steps))
-        return {"walk_scale": scale, self.name: scale * (reach @ raw)}
+        if _one(at.spec):
+            raw = at.normal(self.site, ("step", steps))[:, None]
+        else:
+            raw = at.rows(self.site, ("step", steps), spread=at.xp.ones(steps))
+        return {"walk_scale": scale, self.name: scale * (reach @ raw) * _along(at.values, at.spec)}
 
     def scale(self, values: Mapping[str, Array], spec: Any) -> Array:
-        """``(S, 1)``, of a doubling."""
-        return values["walk_scale"][:, None]
+        """``(S, 1)`` or ``(S, d)``, of a doubling."""
+        return values["walk_scale"][:, None] * _along(values, spec)
+
+    def drawn(self, shape: tuple[int, ...], spec: Any) -> tuple[int, ...]:
+        """One number for all skills, or one for each."""
+        return (*shape[:-1], 1) if _one(spec) else shape
+
+    def turned(self, sites: Mapping[str, Array], move: Array, back: Array) -> Array:
+        """Of compute it has nothing to do with the coordinates of skills."""
+        raw = sites[self.site]
+        return raw if raw.ndim == 1 else super().turned(sites, move, back)
 
     def log_prior(self, given: Given) -> dict[str, np.ndarray]:
         """Of the scale, and of each increment."""
-        v, prior = given.values, given.spec.priors.walk
+        v, spec = given.values, given.spec
         after, before, doublings = _steps(given.columns["compute"], given.family)
         moved = doublings > 0
         step = v[self.name][:, after[moved]] - v[self.name][:, before[moved]]
+        if _one(spec):  # back to doublings
+            along = _along(v, spec)
+            step = step @ (along / (along**2).sum(-1, keepdims=True))[..., None]
         scale = v["walk_scale"][:, None, None] * np.sqrt(doublings[moved])[:, None]
         return {
-            "walk_scale": densities.half_normal(v["walk_scale"], prior),
+            "walk_scale": densities.half_normal(v["walk_scale"], _prior(spec)),
             self.name: densities.total(densities.normal(step, scale)),
         }
 
@@ -87,7 +106,8 @@ class Walk(Term):
         """
         v, spec, normal, family, columns = population
         (name,), here = owner.names["family"], owner.columns["compute"]
-        scale, width = self.scale(v, spec), v[self.name].shape[2:]
+        scale, shape = self.scale(v, spec), v[self.name].shape[2:]
+        width = self.drawn(shape, spec)
 
         def drawn(*key: str) -> np.ndarray:
             return scale * normal(width, self.name, name, *key)
@@ -107,7 +127,7 @@ class Walk(Term):
         at = np.flatnonzero(family == name)
         at = at[np.argsort(columns["compute"][at], kind="stable")]
         known = columns["compute"][at].astype(float)
-        start = np.zeros((len(v[self.name]), *width), np.float32)
+        start = np.zeros((len(v[self.name]), *shape), np.float32)
         if not at.size:
             typical = float(np.mean(columns["compute"]))
             return away(start, abs(here - typical), "up" if here >= typical else "down")
@@ -119,6 +139,26 @@ class Walk(Term):
         smaller, larger = (v[self.name][:, at[k]] for k in (right - 1, right))
         length = known[right] - known[right - 1]
         return between(smaller, larger, (here - known[right - 1]) / length, length)
+
+
+def _one(spec: Any) -> bool:
+    """Whether there is one walk for all skills."""
+    return bool(spec.walk == "compute")
+
+
+def _prior(spec: Any) -> float:
+    """Scale of the prior of the walk's scale."""
+    return float(spec.priors.walk_compute if _one(spec) else spec.priors.walk)
+
+
+def _along(values: Mapping[str, Array], spec: Any) -> Array:
+    """What a unit of the walk adds to skills: ``(..., d)``, or 1 where it is a skill's own."""
+    if not _one(spec):
+        return 1.0
+    slope = values["slope"]
+    if spec.inputs in ("size", "flops"):
+        return slope[..., 0, :]
+    return 0.5 * (slope[..., 0, :] + slope[..., TOKENS, :])  # half of a doubling each
 
 
 def _steps(compute: np.ndarray, family: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
