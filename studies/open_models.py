@@ -46,7 +46,7 @@ TARGETS = (
     *("llama-3.1-70b", "llama-3.1-70b-instruct", "gemma-2-27b", "gemma-2-27b-it"),
     *("qwen2.5-32b", "qwen2.5-72b", "qwen2.5-32b-instruct", "qwen2.5-72b-instruct"),
 )
-FIT = {"method": "nuts", "chains": 4, "warmup": 600, "draws": 400, "seed": 1}
+FIT = {"method": "nuts", "chains": 4, "warmup": 800, "draws": 1000, "seed": 1}
 PROB = 0.9
 
 
