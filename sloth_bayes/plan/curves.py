@@ -1,9 +1,10 @@
 """Curves of a score, a weighted mean of scores, or a skill, along sizes or tokens, in every draw.
 
 Held fixed along a curve: the family with its effects, whether it is tuned, and the effect of the
-single model, if the law has one; sizes therefore share their uncertainty. Random: every parameter
-of the posterior; and the family's own effects, drawn from the population, where the family is new.
-One evaluation serves all draws and points.
+single model, if the law has one; sizes therefore share their uncertainty. A walk goes on along the
+curve, as far as its models are known and then at random, straight between whole doublings. Random:
+every parameter of the posterior; and the family's own effects, drawn from the population, where the
+family is new. One evaluation serves all draws and points.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from ..errors import DataError, SpecError, unknown
-from ..law import equations
+from ..law import equations, terms
 from ..law.terms import Effects
 from ..law.terms.mixture_weight import MixtureWeight
 from ..posterior.core import PosteriorDraws
@@ -35,6 +37,7 @@ NEW_FAMILY = "new family"
 BEYOND = 10.0  # times the largest of the data: how far a range goes by default
 FLOPS = 6.0  # of training, per parameter and token
 _PER_DOUBLING = 8  # points of a curve
+_REACH = 40  # doublings that a walk is followed beyond the models of its family
 
 Goal = str | Mapping[str, float]
 Function = Callable[[np.ndarray], np.ndarray]  # of sizes or tokens, or of their logs
@@ -89,11 +92,27 @@ def named(weights: Mapping[str, float]) -> str:
     return " + ".join(f"{w:g} {name}" for name, w in weights.items())
 
 
+class Walk(NamedTuple):
+    """A coefficient that follows from steps, known where a family's models are and at steps on."""
+
+    at: np.ndarray  # (K,) of the column that its term reads, in order
+    values: np.ndarray  # (S, K, d)
+
+    def between(self, where: np.ndarray) -> np.ndarray:
+        """The coefficient ``(S, G, d)`` at places ``(G,)`` or ``(S, G)``, straight between."""
+        right = np.clip(np.searchsorted(self.at, where), 1, len(self.at) - 1)
+        share = (where - self.at[right - 1]) / (self.at[right] - self.at[right - 1])
+        share = np.clip(share, 0.0, 1.0)[..., None]
+        draws = np.arange(len(self.values))[:, None]
+        return (1 - share) * self.values[draws, right - 1] + share * self.values[draws, right]
+
+
 class Who(NamedTuple):
-    """Effects of one family, draw by draw, held fixed along a curve."""
+    """Effects of one family, draw by draw, along a curve."""
 
     name: str
     effects: Effects  # of one model
+    walks: Mapping[str, Walk]  # by term
     notes: list[str]
 
 
@@ -124,7 +143,25 @@ def who_of(
             f"{rows['family'][0]} are mixtures of experts, and sizes of a plan are those of dense "
             "models: ask a forecast with total_params_b (--total) for both sizes"
         )
-    return Who(str(rows["family"][0]), effects, notes)
+    name = str(rows["family"][0])
+    walks = {
+        term.name: _walk(post, rows, term, seed)
+        for term in terms.reading(post.spec)
+        if term.reach({term.reads: np.zeros(1)}, np.zeros(1)) is not None
+    }
+    return Who(name, effects, walks, notes)
+
+
+def _walk(post: PosteriorDraws, row: pd.DataFrame, term: terms.Term, seed: int) -> Walk:
+    """Where the models of a family are, or the typical one, and steps of one on either side."""
+    column = post.constant(term.reads).astype(float)
+    known = np.unique(column[post.constant("family_of_model").astype(str) == row["family"][0]])
+    known = known if known.size else np.array([column.mean()])
+    on = np.arange(1.0, _REACH + 1)
+    at = np.concatenate([known[0] - on[::-1], known, known[-1] + on])
+    rows = row.loc[row.index.repeat(len(at))].reset_index(drop=True)
+    rows = rows.assign(model=[f"planned-{k}" for k in range(len(at))], **{term.reads: at})
+    return Walk(at, effects_of(post, rows, seed).of[term.name].astype(float))
 
 
 class Way(NamedTuple):
@@ -180,6 +217,7 @@ def values(
     tokens: np.ndarray,
     goal: Objective,
     noise: np.ndarray | None = None,
+    stands: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> np.ndarray:
     """The objective at sizes and tokens, for all draws at once.
 
@@ -189,16 +227,18 @@ def values(
         Billions and trillions: ``(G,)``, common to all draws, or ``(S, G)``.
     noise
         ``(S, J)`` standardised noise of an evaluation; the expected score without.
+    stands
+        Sizes and tokens to which walks have come; those of the curve by default.
 
     Returns
     -------
     numpy.ndarray, shape ``(S, G)``
         In double precision.
     """
-    size, tokens = np.broadcast_arrays(size, tokens)
+    size, tokens, *there = np.broadcast_arrays(size, tokens, *(stands or (size, tokens)))
     out = np.empty((post.n_draws, size.shape[-1]))
     for block in post.blocks(size.shape[-1]):
-        effects = _along(post, who, size[..., block], tokens[..., block])
+        effects = _along(post, who, *(a[..., block] for a in (size, tokens, *there)))
         if goal.skill is not None:
             centre, column = goal.skill
             theta = skill_draws(post, effects) - centre[:, None]
@@ -211,11 +251,23 @@ def values(
     return out
 
 
-def _along(post: PosteriorDraws, who: Who, size: np.ndarray, tokens: np.ndarray) -> Effects:
-    """The effects of one family at many sizes: it broadcasts over them."""
+def _along(
+    post: PosteriorDraws,
+    who: Who,
+    size: np.ndarray,
+    tokens: np.ndarray,
+    stands_size: np.ndarray,
+    stands_tokens: np.ndarray,
+) -> Effects:
+    """The effects of one family at many sizes: what does not walk broadcasts over them."""
     centre = post.constant("centre")
     x = equations.raw_inputs(post.spec.inputs, np.log(size), np.log(tokens), centre, np)
-    return dataclasses.replace(who.effects, inputs=x)
+    frame = pd.DataFrame({"params_b": stands_size.ravel(), "tokens_t": stands_tokens.ravel()})
+    walks = {
+        name: walk.between(terms.TERMS[name].column(frame).reshape(stands_size.shape))
+        for name, walk in who.walks.items()
+    }
+    return dataclasses.replace(who.effects, inputs=x, of={**who.effects.of, **walks})
 
 
 def standard_noise(post: PosteriorDraws, who: Who, seed: int) -> np.ndarray:

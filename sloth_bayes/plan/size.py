@@ -312,7 +312,8 @@ def saturation(
         return values(post, who, *way.at(x), goal)
 
     def gains(x: np.ndarray) -> np.ndarray:
-        return value(2 * x) - value(x)
+        # of the law: a walk, whose steps have mean zero, stands where it has come to
+        return values(post, who, *way.at(2 * x), goal, stands=way.at(x)) - value(x)
 
     grid = np.geomspace(low, high, curves.points_between(low, high))
     curve = gains(grid)

@@ -230,6 +230,8 @@ def column_of(
     found = np.where(np.isfinite(given), given, default)
     if term.guesses:
         found = np.where(np.isfinite(found), found, post.constant(term.reads).mean())
+    elif term.otherwise is not None:
+        found = np.where(np.isfinite(found), found, term.otherwise)
     for model in rows["model"][~np.isfinite(found)]:
         raise DataError(
             f"model {model!r} is of a new family and has no {term.reads!r}, which the term "

@@ -104,6 +104,8 @@ class Term:
     guesses : bool
         Whether a cell of its column that is unknown counts as the mean of its family or, where
         all of these are unknown, of all models. Otherwise every cell has to be known.
+    otherwise : float or None
+        What a candidate of a new family has where its cell is not said; None if it has to be.
     """
 
     name: ClassVar[str]
@@ -114,6 +116,7 @@ class Term:
     site: ClassVar[str] = ""
     key: ClassVar[str] = ""
     guesses: ClassVar[bool] = False
+    otherwise: ClassVar[float | None] = None
 
     def used(self, spec: Any) -> bool:
         """Whether a specification has the term; by default, if its ``terms`` name it."""

@@ -24,6 +24,7 @@ class MixtureWeight(Term):
     name = "mixture_weight"
     dims: ClassVar = {"mixture_weight": ()}
     times = "log_total_over_active"
+    otherwise = 0.0  # dense
 
     def used(self, spec: Any) -> bool:
         """If mixtures do not count by their active parameters."""
