@@ -115,8 +115,8 @@ def load(name: str | Path = POSTERIOR) -> Posterior:
     ----------
     name
         A path (it has a separator or ends in ``.nc``), or the name of a posterior that
-        ships: ``"leaderboard"``, of the table of the published law (the default), or
-        ``"open"``, of every open leaderboard at once.
+        ships: ``"open"``, of every open leaderboard at once (the default), or
+        ``"leaderboard"``, of the table of the published law.
 
     Raises
     ------

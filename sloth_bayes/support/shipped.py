@@ -10,7 +10,7 @@ from ..errors import FileFormatError, unknown
 
 PUBLISHED = "open_llm_leaderboard"  # the table of the published law, and what is known of its tasks
 DEFAULT = PUBLISHED  # the data set that is meant where none is named
-POSTERIOR = "leaderboard"  # the posterior that is meant where none is named
+POSTERIOR = "open"  # the posterior that is meant where none is named
 PACKAGE = Path(__file__).resolve().parents[1]
 _IN_CHECKOUT = {"studies": "studies/results"}  # where its folder is not called as its kind
 

@@ -22,7 +22,7 @@ NOBODY = {"family": "new family", "params_b": 70, "tokens_t": 4}
 
 @pytest.fixture(scope="module")
 def answers() -> dict[str, pd.DataFrame]:
-    post = sb.load("leaderboard")
+    post = sb.load()
     options = sb.candidates(params_b=[0.5, 3], tokens_t=4)
     two = sb.candidates(["qwen2", "yi"], [72, 34], [7, 3])
     return {
@@ -45,11 +45,11 @@ def test_json_and_csv_are_the_answer(ask, answers):
     pd.testing.assert_frame_equal(pd.DataFrame(answer["plan"]), frame, check_dtype=False)
     table = pd.read_csv(io.StringIO(run(*ask, "--csv").stdout))
     pd.testing.assert_frame_equal(table, frame, check_dtype=False, rtol=1e-12)
-    assert answer["meta"]["posterior"] == "leaderboard"
+    assert answer["meta"]["posterior"] == "open"
 
 
 def test_weights_are_those_of_python():
-    post, weights = sb.load("leaderboard"), {"MMLU": 3.0, "BBH": 1.0}
+    post, weights = sb.load(), {"MMLU": 3.0, "BBH": 1.0}
     two = sb.candidates(["qwen2", "yi"], [72, 34], [7, 3])
     found = post.compare(two.iloc[0], two.iloc[1], benchmarks=["MMLU", "BBH"], weights=weights)
     ask = [*COMPARE, "--benchmarks", "MMLU,BBH", "--weights", "MMLU=3,BBH=1", "--csv"]
