@@ -56,7 +56,7 @@ def tracking(
     DataError
         If the number of axes is not that of benchmarks, or `ncols` is not positive.
     """
-    names = chosen(benchmarks, found.forecast.benchmarks, ncols)
+    names = chosen(benchmarks, found.benchmarks, ncols)
     ncols = min(ncols or 3, len(names))
     size = (2.9 * ncols + 0.5, 2.1 * -(-len(names) // ncols) + 0.8)
     curves = {run: found.curve(run) for run in found.runs}
@@ -81,7 +81,7 @@ def tracking(
         grey = "#555555"
         handles: list[Any] = [key(run, colour) for run, colour in zip(curves, COLOURS)]
         handles += [
-            Patch(color=grey, alpha=0.25, label=f"{found.forecast.prob:.0%} interval"),
+            Patch(color=grey, alpha=0.25, label=f"{found.prob:.0%} interval"),
             key("checkpoint used", grey, "o", ms=4),
         ]
         if len(found.held_out):
