@@ -236,7 +236,10 @@ def frame_of(found: sb.Tracking, laws: dict, rows: pd.DataFrame, until: float) -
     """A forecast's rows with other shared parameters, and the rivals'."""
     frames = []
     for run, frame in found.frame.groupby("run", sort=False):
-        mean, sd = (x[0] for x in found.process.final(run, np.ones(1), tuple(laws.values())))
+        of = found.ends[run] if laws is LAWS else found.process.final(
+            run, np.ones(1), tuple(laws.values())
+        )  # fmt: skip
+        mean, sd = (x[0] for x in of)
         reach = stats.t.ppf(0.95, gp.DF) * sd
         ends = {"median": mean, "lower": mean - reach, "upper": mean + reach}
         each = [rivals(rows, run, until, b) for b in frame["benchmark"]]
@@ -297,9 +300,10 @@ def study(out: Path, names: list[str], fractions: list[float]) -> None:
         for until in fractions:
             found = sb.track(curves, TARGETS[name], until)
             frames.append(frame_of(found, LAWS, curves, until).assign(curves=name))
+            frame = pd.concat(frames)
+            frame.to_csv(out / "forecasts.csv", index=False, float_format="%.5f")
+            print(table(frames[-1], ["curves", "until"]), flush=True)
             found.plot().flat[0].figure.savefig(out / f"{name}-{until:g}.png", dpi=130)
-    frame = pd.concat(frames)
-    frame.to_csv(out / "forecasts.csv", index=False, float_format="%.5f")
     calm = frame[~frame["benchmark"].isin(["wsc", "boolq"])]
     print(table(frame, ["curves", "until"]))
     print("without wsc and boolq", table(calm, ["curves", "until"]), sep="\n")

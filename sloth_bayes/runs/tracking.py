@@ -161,7 +161,7 @@ class Tracking:
                 "tokens_t": used["tokens_t"].iloc[-1],
                 "final_tokens_t": used["final_tokens_t"].iloc[0], "benchmark": self.benchmarks,
                 "last": last.to_numpy(float), "mean": of.mean(0), "sd": of.std(0),
-                **self.process.interval(run, np.ones(1), self.prob), "prob": self.prob,
+                **_interval(*self.ends[run], self.prob), "prob": self.prob,
                 "truth": end.iloc[-1].to_numpy(float) if len(end) else np.nan,
             }))  # fmt: skip
         return pd.concat(rows, ignore_index=True)[
@@ -170,11 +170,16 @@ class Tracking:
         ]  # fmt: skip
 
     @cached_property
+    def ends(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Location and scale of each run's final scores in logits, a Student-t(4)'s."""
+        return {run: self.process.final(run, np.ones(1)) for run in self.runs}
+
+    @cached_property
     def draws(self) -> xr.Dataset:
         """Draws of the final ``score``: chain (one), draw (1,000), model, benchmark."""
         out = np.empty((1, 1000, len(self.runs), len(self.benchmarks)))
         for i, run in enumerate(self.runs):
-            mean, sd = self.process.final(run, np.ones(1))
+            mean, sd = self.ends[run]
             z = rng_of(key_of(self._seed, "track", run)).standard_t(DF, out.shape[1::2])
             out[0, :, i] = from_logit(mean + sd * z)
         coords = {"model": list(self.runs), "benchmark": self.benchmarks}
@@ -200,7 +205,7 @@ class Tracking:
         seen = np.geomspace(rows["seen"].min(), 1, points)
         tokens = seen.repeat(len(self.benchmarks)) * rows["final_tokens_t"].iloc[0]
         labels = {"run": run, "tokens_t": tokens, "benchmark": self.benchmarks * points}
-        return pd.DataFrame(labels | self.process.interval(run, seen, prob))
+        return pd.DataFrame(labels | _interval(*self.process.final(run, seen), prob))
 
     def plot(self, benchmarks: list[str] | None = None, **options: Any) -> np.ndarray:
         """Curves with the forecast's band; see :func:`sloth_bayes.plots.tracking.tracking`."""
@@ -288,12 +293,12 @@ class Process:
         mean, sd = (np.stack(x, axis=-1) for x in zip(*each))
         return mean, np.hypot(sd, self.scores.noise)
 
-    def interval(self, run: str, seen: np.ndarray, prob: float) -> dict[str, np.ndarray]:
-        """Median and ends of central intervals of scores, ``(M B,)``."""
-        mean, sd = self.final(run, seen)
-        reach = stats.t.ppf((1 + prob) / 2, DF) * sd
-        ends = {"median": mean, "lower": mean - reach, "upper": mean + reach}
-        return {name: from_logit(values).ravel() for name, values in ends.items()}
+
+def _interval(mean: np.ndarray, sd: np.ndarray, prob: float) -> dict[str, np.ndarray]:
+    """Median and ends of central intervals of scores, ``(M B,)``."""
+    reach = stats.t.ppf((1 + prob) / 2, DF) * sd
+    ends = {"median": mean, "lower": mean - reach, "upper": mean + reach}
+    return {name: from_logit(values).ravel() for name, values in ends.items()}
 
 
 def _thinned(used: pd.DataFrame, part: pd.Series, values: pd.DataFrame, guess: Any) -> Curves:
