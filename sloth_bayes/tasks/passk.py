@@ -5,12 +5,14 @@ of which at least one of k samples is correct. For a model nobody has sampled fr
 :func:`pass_at_k` forecasts the curve by the paper's recipe, a logistic regression a problem on the
 skills of the models with counts, repeated for draws of these skills:
 
-    c_mi ~ Binomial(n_mi, logistic(b_i + w_i . x_m)),     w_i ~ Normal(0, 1)
-    a model ahead:  logistic(b_i + w_i . x + shift),      shift ~ Student-t(4) * scale
+    c_mi ~ Binomial(n_mi, logistic(b_i + w_i . x_m))
+    b_i  ~ Normal(b, s),  w_i ~ Normal(w, 1)                  what the problems share
+    ahead: logistic(b_i + w_i . x + shift),  shift ~ Normal(0, scale)
 
-with skills ``x`` in standard deviations of the models with counts. The shift is how far a model
-falls from its skills on all problems alike; its scale is learned by leaving one model out at a
-time. An item-response model with effects of single pairs was no more accurate and took minutes.
+with skills ``x`` in standard deviations of the models with counts. The prior, learned from all
+problems, says how rare success is on a problem that nobody solved. Where there are many models,
+those near the one to forecast count most. The shift is how far a model falls from its skills on all
+problems alike; its scale is learned by forecasting models with counts from lesser ones.
 
 Held fixed: sizes, tokens, families, and each problem's regression given the skills. Random:
 skills, and the shift.
@@ -145,7 +147,7 @@ def nearness(x: np.ndarray, at: np.ndarray) -> np.ndarray:
     far = np.sqrt(((x - at) ** 2).sum(-1))
     if len(x) <= _NEAR:
         return np.ones(len(x))
-    return np.maximum(np.exp(-0.5 * (far / np.sort(far)[_NEAR - 1]) ** 2), 1e-6)
+    return np.maximum(np.exp(-0.5 * (far / max(np.sort(far)[_NEAR - 1], 1e-9)) ** 2), 1e-6)
 
 
 def shifts(x: np.ndarray, n: np.ndarray, c: np.ndarray, inputs: np.ndarray) -> np.ndarray:
