@@ -64,7 +64,12 @@ def tracking(
     with drawing(ax, size, len(names), ncols) as (figure, axes):
         for axis, name in zip(axes, names):
             for rows in others if siblings else []:
-                axis.plot(1000 * rows["tokens_t"], 100 * rows[name], color=_SIBLING, lw=0.8)
+                axis.plot(
+                    1000 * rows["tokens_t"],
+                    100 * rows[name],
+                    color=_SIBLING,
+                    lw=0.8 if len(others) < 10 else 0.4,
+                )
             for (run, curve), colour in zip(curves.items(), COLOURS):
                 rows = curve[curve["benchmark"] == name]
                 band(axis, 1000 * rows["tokens_t"], rows, colour, alpha=0.18)
@@ -74,7 +79,10 @@ def tracking(
                 axis.plot(1000 * used["tokens_t"], 100 * used[name], "o", **filled)
                 axis.plot(1000 * held["tokens_t"], 100 * held[name], "o", **empty)
             axis.set(title=name, xscale="log")
-            axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+            low, high = axis.get_xlim()
+            axis.xaxis.set_major_locator(
+                LogLocator(subs=(1.0, 3.0) if high < 300 * low else (1.0,))
+            )
             axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
             axis.xaxis.set_minor_formatter(NullFormatter())
         outer_labels(axes, None if figure is None else ncols, "tokens seen (B)", "score (%)")
