@@ -240,9 +240,9 @@ class Process:
         place = used.assign(seen=np.log2(used["seen"])).groupby(["run", part])
         at = place[["seen", "cooled"]].mean()
         about = runs.loc[at.index.get_level_values("run")].to_numpy().T
-        points = Points(
-            np.log2(about[0]), np.log2(about[1]), *at.to_numpy().T, about[3], np.zeros(len(at))
-        )
+        seen, cooled = at.to_numpy().T
+        size, length = np.log2(about[:2])
+        points = Points(size, length, seen, cooled, about[3], np.zeros(len(at)))
         names = [b.name for b in benchmarks]
         score = used[names].astype(float)
         losses = used.reindex(columns=[f"{name}_bpb" for name in names]).astype(float)
@@ -286,10 +286,11 @@ class Process:
         """Location and scale ``(M, B)`` in logits of the scores reported at `seen`."""
         alone, of_loss, given_loss = shared
         each = []
-        for j, one in enumerate(zip(*(x.T for x in self.scores))):
+        for j in range(len(self.scores.noise)):
+            y, weight, noise = (x[..., j] for x in self.scores)
             points, at, slack = self.loss(run, seen, j, of_loss)
             law = given_loss if points.loss.any() else alone
-            each.append(forecast(law, points, *one, at, slack))
+            each.append(forecast(law, points, y, weight, noise, at, slack))
         mean, sd = (np.stack(x, axis=-1) for x in zip(*each))
         return mean, np.hypot(sd, self.scores.noise)
 

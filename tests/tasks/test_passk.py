@@ -147,7 +147,10 @@ def _made_counts(models: int, samples: float = 1e4) -> tuple[np.ndarray, np.ndar
 def test_regressions_recover_what_counts_say_and_the_prior_what_they_do_not():
     x, n, c = _made_counts(6)
     w, prior = pooled(x, n, c)
-    np.testing.assert_allclose(with_ones(x) @ w.T, np.log(c / (n - c)), atol=0.6)
+    told = c.sum(0) > 100
+    given = (with_ones(x) @ w.T - np.log(c / (n - c)))[:, told]
+    assert told.sum() > 40
+    assert np.abs(given).max() < 0.1
     assert prior.mean == pytest.approx([-5, 1], abs=0.7)
     c[:, 0] = 0.0  # a problem that nobody solved
     unsolved = pooled(x, n, c)[0][0]
