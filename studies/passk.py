@@ -3,14 +3,16 @@
     python -m studies.passk --out DIR [--only 12b 6.9b+12b]
     python -m studies.passk --out DIR --simulate 60
     python -m studies.passk --out DIR --grid
+    python -m studies.passk --out DIR --rehearse
 
 *12b* and *6.9b+12b* of seven finished Pythia models are held out (128 MATH problems,
 10,000 samples each). Skills come from a posterior refitted by SVI without the scores
 of the held-out models and of Dolly, tuned from them. *-70m* repeats both without the smallest
 model. *rehearsal* holds out 2.8B and uses nothing larger.
 
-*--grid* fits the checkpoints of nine sizes from 2 billion tokens on, every fourth problem, and
-holds out 12B after 0.2 and 0.3 trillion tokens. The skills of a checkpoint are what the law
+*--grid* fits the checkpoints of nine sizes from 2 billion tokens on, and
+holds out 12B after 0.2 and 0.3 trillion tokens; *--rehearse* the same of 1.4B, 2.8B and 6.9B from
+no larger ones, which is where the design was chosen. The skills of a checkpoint are what the law
 forecasts at its size and tokens so far; the leaderboard knows finished runs only.
 
 Rivals, from the same counts and the means of the same skills: *per problem* is the paper's recipe,
@@ -23,7 +25,6 @@ from __future__ import annotations
 
 import argparse
 import time
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,6 @@ from sloth_bayes.predict.candidates import completed
 from sloth_bayes.predict.new_effects import effects_of
 from sloth_bayes.skills.rotated_draws import skill_draws
 from sloth_bayes.tasks import passk
-from sloth_bayes.tasks.passk_model import DF, LOGISTIC_SD, shapes
 
 SCORED = (1, 10, 100, 1000, 10000)
 BAND = passk.K
@@ -162,11 +162,7 @@ def score(
     )
     table = table.merge(rivals(post, counts, ahead), "left", on=["model", "k"])
     table.insert(0, "study", name)
-    table["converged"] = verdict.ok
     print(f"\n## {name}: {time.perf_counter() - begin:.0f} s\n{verdict}", flush=True)
-    for v in ("level", "spread", "trend", "own", "kappa", "sigma"):
-        print(v, found.fit[v].values.mean().round(3), found.fit[v].values.std().round(3))
-    print(found.fit["ability"].mean(("chain", "draw")).to_series().round(2).to_dict())
     show = table[table["k"].isin(SCORED)]
     columns = ["model", "k", "empirical", "median", "lower", "upper", "per problem", "mean rate",
                "shifted", "each k"]  # fmt: skip
@@ -181,10 +177,11 @@ def score(
 
 
 def simulated(seed: int, problems: int = 40, samples: int = 1000) -> tuple[pd.DataFrame, ...]:
-    """Counts of five models, and the true curves of two larger ones, from the model itself.
+    """Counts of five models, and the true curves of two larger ones, from an item-response law.
 
-    Skills are one draw of the shipped posterior's; everything else comes from the prior of
-    :mod:`sloth_bayes.tasks.passk_model`, with a weight that lets ability grow with size.
+    Skills are one draw of the shipped posterior's, with a weight that lets ability grow with
+    size; models deviate from them by a Student-t(2), problems differ in easiness (logistic)
+    and discrimination, and pairs of both in a beta law of their success.
     """
     rng = np.random.default_rng(seed)
     post = sb.load("leaderboard")
@@ -194,14 +191,15 @@ def simulated(seed: int, problems: int = 40, samples: int = 1000) -> tuple[pd.Da
     theta = skill_draws(post, effects_of(post, complete, 0))[rng.integers(post.n_draws)]
     theta = theta - theta[:5].mean(0)
     weight = abs(rng.normal(0, 3)) * rng.normal(size=theta.shape[1])
-    ability = theta @ weight + abs(rng.normal(0, 0.5)) * rng.standard_t(DF, len(sizes))
+    ability = theta @ weight + abs(rng.normal(0, 0.5)) * rng.standard_t(2, len(sizes))
     ability = ability - ability[:5].mean()
     spread, level = 1.3 * np.exp(0.5 * rng.normal()), rng.normal(-5, 1.5)
     z = rng.logistic(size=problems)
     own = abs(rng.normal(0, 0.5)) * rng.normal(size=problems)
-    discrimination = 1 + rng.normal(0, 0.3) * z / LOGISTIC_SD + own
+    discrimination = 1 + rng.normal(0, 0.3) * z * np.sqrt(3) / np.pi + own
     eta = np.clip(level + spread * z + discrimination * ability[:, None], -25, 25)
-    p = rng.beta(*shapes(eta, 1.5 * np.exp(0.7 * rng.normal()), np))
+    kappa = 1.5 * np.exp(0.7 * rng.normal())
+    p = rng.beta(kappa * (1 + np.exp(eta)), kappa * (1 + np.exp(-eta)))
     grid = [(i, j) for i in range(len(sizes)) for j in range(problems)]
     counts = rows.iloc[[i for i, _ in grid]].reset_index(drop=True)
     counts["problem"] = [j for _, j in grid]
@@ -214,42 +212,41 @@ def simulated(seed: int, problems: int = 40, samples: int = 1000) -> tuple[pd.Da
 
 
 def covered(seed: int, **options: int) -> pd.DataFrame:
-    """Whether 90% bands hold the true curves of one simulated table, and whether it converged."""
+    """Whether 90% bands hold the true curves of one simulated table."""
     counts, ahead, truth = simulated(seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", sb.ConvergenceWarning)
-        found = sb.load("leaderboard").pass_at_k(counts, ahead, k=SCORED, seed=seed, **options)
+    found = sb.load("leaderboard").pass_at_k(counts, ahead, k=SCORED, seed=seed, **options)
     rows = found.frame[found.frame["forecast"]].copy()
     rows["truth"] = [truth.at[r.model, r.k] for r in rows.itertuples()]
     rows["inside"] = (rows["lower"] <= rows["truth"]) & (rows["truth"] <= rows["upper"])
-    r_hat = found.diagnostics().table["r_hat"].max()
-    return rows.assign(table=seed, r_hat=r_hat)
+    return rows.assign(table=seed)
 
 
-def grid(out: Path, options: dict) -> None:
-    """The last checkpoints of the largest size, from all others."""
+def grid(out: Path, options: dict, size: float, post: sb.Posterior) -> None:
+    """The last checkpoints of one size, from all its earlier ones and those of smaller sizes."""
     counts = sb.load_samples("checkpoints")
-    some = np.sort(counts["problem"].unique())[::4]
-    counts = counts[(counts["tokens_t"] > 1e-3) & counts["problem"].isin(some)]
-    is_held = (counts["params_b"] == 12) & (counts["tokens_t"] >= 0.2)
+    counts = counts[(counts["tokens_t"] > 1e-3) & (counts["params_b"] <= size)]
+    is_held = (counts["params_b"] == size) & (counts["tokens_t"] >= 0.2)
     held, seen = counts[is_held], counts[~is_held]
-    print(f"{seen['model'].nunique()} checkpoints, {len(some)} problems, {len(seen)} counts of "
+    print(f"{size:g}B: {seen['model'].nunique()} checkpoints, {len(seen)} counts of "
           f"{seen['n_samples'].min()} to {seen['n_samples'].max()} samples")  # fmt: skip
     begin = time.perf_counter()
     ahead = held.groupby("model", as_index=False)[["family", "params_b", "tokens_t"]].first()
-    post = without(("pythia-12b",), options["seed"])
     found = post.pass_at_k(seen, ahead, **options)
     print(f"{time.perf_counter() - begin:.0f} s\n{found.diagnostics()}")
-    k = tuple(x for x in BAND if x <= held["n_samples"].min())
+    k = tuple(x for x in SCORED if x <= held["n_samples"].min())
     table = found.curve(k).query("forecast").drop(columns="empirical")
     table = table.merge(passk.empirical(held, k), on=["model", "k"])
+    table = table.merge(rivals(post, seen, ahead), "left", on=["model", "k"])
     table["inside"] = table["empirical"].between(table["lower"], table["upper"])
-    table.to_csv(out / "grid.csv", index=False, float_format="%.6f")
-    show = table.set_index(["model", "k"])[["empirical", "median", "lower", "upper"]]
-    print((show * 100).round(2).to_string())
-    error = 100 * (table["median"] - table["empirical"]).abs().groupby(table["model"]).mean()
-    inside = table.groupby("model")["inside"].mean()
-    print(pd.DataFrame({"error in points": error, "covered": inside}).round(2).to_string())
+    table.to_csv(out / f"grid-{size:g}b.csv", index=False, float_format="%.6f")
+    show = table.set_index(["model", "k"])
+    columns = ["empirical", "median", "lower", "upper", "per problem", "mean rate"]
+    print((show[columns] * 100).round(2).to_string())
+    errors = {m: 100 * (show[m] - show["empirical"]).abs() for m in
+              ("median", "per problem", "mean rate", "shifted")}  # fmt: skip
+    errors = pd.DataFrame(errors).assign(covered=show["inside"])
+    print(errors.groupby("k").mean().round(2).to_string(), "mean", sep="\n")
+    print(errors.mean().round(2).to_string(), flush=True)
 
 
 def main() -> None:
@@ -257,28 +254,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m studies.passk", description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="+", choices=list(STUDIES))
-    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--draws", type=int, default=250)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--simulate", type=int, metavar="TABLES", help="simulated truth instead")
     parser.add_argument("--grid", action="store_true", help="the checkpoints instead")
+    parser.add_argument("--rehearse", action="store_true", help="smaller checkpoints instead")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     import matplotlib
 
     matplotlib.use("Agg")
     if given.simulate:
-        quick = {"warmup": 300, "draws": 250, "chains": 2}
-        rows = pd.concat([covered(s, **quick) for s in range(given.simulate)])
+        rows = pd.concat([covered(s, draws=given.draws) for s in range(given.simulate)])
         rows.to_csv(given.out / "simulated.csv", index=False, float_format="%.6f")
         each = rows.groupby("table")["inside"].mean()
         print(rows.groupby(["model", "k"])["inside"].mean().unstack().round(3).to_string())
         print(f"{given.simulate} tables: 90% bands hold {each.mean():.1%} (standard error over "
-              f"tables {each.std() / len(each) ** 0.5:.1%}); median R-hat "
-              f"{rows['r_hat'].median():.3f}")  # fmt: skip
+              f"tables {each.std() / len(each) ** 0.5:.1%})")  # fmt: skip
         return
     options = {"seed": given.seed, "draws": given.draws}
     if given.grid:
-        grid(given.out, options)
+        grid(given.out, options, 12.0, without(("pythia-12b",), given.seed))
+        return
+    if given.rehearse:
+        post = without(tuple(LARGE), given.seed)
+        for size in (1.4, 2.8, 6.9):
+            grid(given.out, options, size, post)
         return
     tables, posts = [], {}
     for name in given.only or list(STUDIES):
@@ -302,6 +303,10 @@ def main() -> None:
                   ("median", "per problem", "mean rate", "shifted", "each k")}  # fmt: skip
         errors = pd.DataFrame(errors).groupby([rows["study"], rows["model"]]).mean()
         errors["covered"] = both.groupby(["study", "model"])["inside"].mean()
+        errors["factor"] = (both["upper"] / both["lower"])[both["k"] == 1].to_numpy()
+        each = rows.set_index(["study", "model", "k"])
+        gain = {m: 100 * (each[m] - each["empirical"]).abs() for m in ("median", "per problem")}
+        print(pd.DataFrame(gain).unstack("k").round(2).to_string())
         print("\nmean absolute error in points over k = 1 ... 10,000, and coverage of the band")
         print(errors.round(2).to_string(), flush=True)
         errors.to_csv(given.out / "errors.csv", float_format="%.4f")

@@ -41,10 +41,10 @@ def passk(
     ] = None,
     new_problems: Annotated[bool, "Of other problems from the same population."] = False,
     prob: Prob = 0.9,
-    draws: Annotated[int, "Draws of each of four chains."] = 1000,
+    draws: Annotated[int, "Draws of the skills to use, at most."] = 250,
     output: Annotated[PosteriorOutput, {"as_csv": "One CSV row a model and k."}],
 ) -> None:
-    """Forecast pass@k of a model that nobody has sampled from (a fit of one to three minutes).
+    """Forecast pass@k of a model that nobody has sampled from (in seconds).
 
     Example: [bold]sloth-bayes passk --family pythia --params 30 --tokens 0.3 --plot p.png[/bold]
     """

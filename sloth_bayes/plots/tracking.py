@@ -56,7 +56,7 @@ def tracking(
     DataError
         If the number of axes is not that of benchmarks, or `ncols` is not positive.
     """
-    names = chosen(benchmarks, found.forecast.benchmarks, ncols)
+    names = chosen(benchmarks, found.benchmarks, ncols)
     ncols = min(ncols or 3, len(names))
     size = (2.9 * ncols + 0.5, 2.1 * -(-len(names) // ncols) + 0.8)
     curves = {run: found.curve(run) for run in found.runs}
@@ -64,7 +64,12 @@ def tracking(
     with drawing(ax, size, len(names), ncols) as (figure, axes):
         for axis, name in zip(axes, names):
             for rows in others if siblings else []:
-                axis.plot(1000 * rows["tokens_t"], 100 * rows[name], color=_SIBLING, lw=0.8)
+                axis.plot(
+                    1000 * rows["tokens_t"],
+                    100 * rows[name],
+                    color=_SIBLING,
+                    lw=0.8 if len(others) < 10 else 0.4,
+                )
             for (run, curve), colour in zip(curves.items(), COLOURS):
                 rows = curve[curve["benchmark"] == name]
                 band(axis, 1000 * rows["tokens_t"], rows, colour, alpha=0.18)
@@ -74,14 +79,17 @@ def tracking(
                 axis.plot(1000 * used["tokens_t"], 100 * used[name], "o", **filled)
                 axis.plot(1000 * held["tokens_t"], 100 * held[name], "o", **empty)
             axis.set(title=name, xscale="log")
-            axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+            low, high = axis.get_xlim()
+            axis.xaxis.set_major_locator(
+                LogLocator(subs=(1.0, 3.0) if high < 300 * low else (1.0,))
+            )
             axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
             axis.xaxis.set_minor_formatter(NullFormatter())
         outer_labels(axes, None if figure is None else ncols, "tokens seen (B)", "score (%)")
         grey = "#555555"
         handles: list[Any] = [key(run, colour) for run, colour in zip(curves, COLOURS)]
         handles += [
-            Patch(color=grey, alpha=0.25, label=f"{found.forecast.prob:.0%} interval"),
+            Patch(color=grey, alpha=0.25, label=f"{found.prob:.0%} interval"),
             key("checkpoint used", grey, "o", ms=4),
         ]
         if len(found.held_out):

@@ -1,93 +1,93 @@
 """Is a run on track? Final scores of a training run, from its checkpoints and its siblings.
 
-One joint law of all runs and benchmarks: each run is a family of one size whose checkpoints
-are its models. Skills follow size and tokens; a checkpoint before the end of its
-learning-rate schedule is not a finished run of as many tokens, so its skills carry an
-offset that vanishes at the end (:func:`sloth_bayes.law.equations.raw_inputs`,
-``"checkpoint"``); and each run has a residual on each benchmark, common to its checkpoints
-and drifting with the log of tokens, so that residuals along a curve are correlated. How
-skills go on from a checkpoint is learned from the siblings; where the curve stands, from the
-run itself.
+The siblings' curves are a prior for the shape of the run's own, the nearest one's most of all,
+and the run's checkpoints say where it stands: a Gaussian process of curves
+(:mod:`sloth_bayes.runs.process`), in closed form. Its few parameters were learned from finals of
+Pythia models of at most 2.8B and of the OLMo ladder, forecast from smaller siblings.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy import stats
 
-from ..api import Posterior, Sloth
-from ..errors import DataError, SpecError, check_known
-from ..law import equations
-from ..law.likelihood import draw_scores
-from ..law.spec import Priors, Spec
-from ..law.terms import TERMS, Effects
-from ..predict.answer import central
-from ..predict.candidates import candidates
-from ..predict.forecast import Forecast
+from ..errors import DataError, check_known
+from ..predict.new_effects import key_of, rng_of
 from ..support.checks import check_prob
 from ..support.frames import as_pandas
 from ..support.shipped import shipped
 from ..table.leaderboard import Benchmark, Leaderboard
+from .process import (
+    DF,
+    LOSS,
+    SCORE,
+    SCORE_GIVEN_LOSS,
+    Points,
+    Shared,
+    forecast,
+    from_logit,
+    noise_of,
+    to_logit,
+)  # fmt: skip
 
-if TYPE_CHECKING:
-    from ..model.arrays import Design
-    from ..posterior.verdict import Diagnostics
-
-_META = ("run", "params_b", "tokens_t", "final_tokens_t", "step")
+_META = (
+    "run", "params_b", "tokens_t", "final_tokens_t", "step", "learning_rate",
+    "final_learning_rate", "seen", "left", "cooled", "end_cooled",
+)  # fmt: skip
 _BEGUN = 1 + 1e-3  # tokens are published rounded: how much of the schedule may be exceeded
+_BINS = 10  # of the root of the fraction seen: checkpoints in one of them enter as their mean
+_CALM = 0.15  # of the schedule: from here on neighbouring checkpoints show the noise
+_QUESTIONS = 1000  # of a benchmark that does not say
+_LOSS_NOISE = 0.003  # of the log of bits per byte, before checkpoints say more
+_LAWS = (SCORE, LOSS, SCORE_GIVEN_LOSS)
+_COOLED = 0.9  # at the end, unless said: a cosine to a tenth of the peak
 
-CURVES = Sloth(
-    n_skills=1,
-    inputs="checkpoint",
-    intercept="family",
-    instruct="none",
-    slopes="pooled",
-    residual="curve",
-    upper="one",
-    link="logistic",
-    noise="constant",
-    priors=Priors(
-        family=0.3,
-        doubling=0.5,
-        interaction=0.1,
-        loading=1.0,
-        slope_deviation=0.05,
-        residual=0.2,
-        noise=0.01,
-        noise_spread=1.0,
-    ),
-)
-"""The law of training curves.
-
-Chosen by its score on the finals of Pythia 1.4B and 2.8B, forecast from the smaller sizes
-(``python -m studies.tracking --choose``), though after a look at all curves. Families are runs,
-which differ less than families of a leaderboard do, and a curve climbs through many doublings of
-tokens: hence the priors."""
+CURVES = {"pythia": "pythia_zero_shot.csv", "olmo": "olmo.csv.gz"}
+"""Sets of curves that ship, and their files."""
 
 
-def load_curves() -> pd.DataFrame:
-    """Training curves that ship: eight Pythia models at 26 checkpoints, nine benchmarks.
+def load_curves(name: str = "pythia") -> pd.DataFrame:
+    """Training curves that ship.
+
+    Parameters
+    ----------
+    name
+        ``"pythia"``: eight Pythia models at 26 checkpoints, nine zero-shot benchmarks
+        (EleutherAI, Apache-2.0). ``"olmo"``: the OLMo ladder, five sizes from 190M to 3B, each
+        trained on half to ten times its Chinchilla tokens, 1xC twice, and OLMo 2 7B; 37 to
+        202 checkpoints, 13 benchmarks of five shots, with bits per byte (``_bpb``) of their
+        right answers (Allen Institute for AI, Apache-2.0).
 
     Returns
     -------
     pandas.DataFrame
         One row a checkpoint: run, params_b (billions), step, tokens_t (trillions seen so
-        far), final_tokens_t (at the end of the learning-rate schedule), then zero-shot
-        scores in [0, 1]. From EleutherAI's Pythia repository (Apache-2.0).
+        far), final_tokens_t (at the end of the run), then scores in [0, 1]; ``"olmo"`` also has
+        learning_rate and final_learning_rate.
+
+    Raises
+    ------
+    UnknownNameError
+        If no curves of that name ship.
 
     Examples
     --------
     >>> import sloth_bayes as sb
     >>> sb.load_curves().groupby("run")["tokens_t"].max().nunique()
     1
+    >>> sb.load_curves("olmo")["run"].nunique()
+    31
     """
-    return pd.read_csv(shipped("data") / "training_curves" / "pythia_zero_shot.csv")
+    check_known("set of curves", [name], CURVES)
+    return pd.read_csv(shipped("data") / "training_curves" / CURVES[name])
 
 
 def curve_benchmarks() -> dict[str, Benchmark]:
@@ -97,7 +97,7 @@ def curve_benchmarks() -> dict[str, Benchmark]:
     return {name: Benchmark(name, floor, questions) for name, floor, questions in rows}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Tracking:
     """Forecast of how some runs will end.
 
@@ -107,31 +107,34 @@ class Tracking:
     ----------
     runs : tuple of str
         The runs that were tracked.
+    benchmarks : list of str
+        Names of the benchmarks.
     used : pandas.DataFrame
-        The checkpoints that entered the fit, of the runs and of their siblings.
+        The checkpoints that entered, of the runs and of their siblings.
     held_out : pandas.DataFrame
         Later checkpoints of the runs, which did not.
     left_out : int
         Checkpoints left out because they lie before `since`.
-    posterior : Posterior
-        The joint law of all runs; its families are the runs.
-    forecast : Forecast
-        Of the finished runs.
+    prob : float
+        Mass of the central intervals.
+    process : Process
+        The curves as arrays, and their Gaussian process.
     """
 
     runs: tuple[str, ...]
+    benchmarks: list[str]
     used: pd.DataFrame
     held_out: pd.DataFrame
     left_out: int
-    posterior: Posterior
-    forecast: Forecast
+    prob: float
+    process: Process
     _seed: int
 
     def __repr__(self) -> str:
         siblings = self.used["run"].nunique() - len(self.runs)
         return (
             f"<sloth_bayes.Tracking of {', '.join(self.runs)}: {siblings} sibling(s), "
-            f"{len(self.forecast.benchmarks)} benchmark(s), {self.forecast.prob:.0%} intervals>"
+            f"{len(self.benchmarks)} benchmark(s), {self.prob:.0%} intervals>"
         )
 
     def _repr_html_(self) -> str:
@@ -145,26 +148,42 @@ class Tracking:
         score of the last checkpoint used), mean, median, sd, lower, upper, prob, truth
         (the held-out score at the end of the schedule, NaN where there is none).
         """
-        out = self.forecast.frame.rename(columns={"model": "run", "tokens_t": "final_tokens_t"})
-        last = self.used.groupby("run", sort=False).last()
-        ends = self.held_out[self.held_out["left"] <= 0].groupby("run", sort=False).last()
-        out["tokens_t"] = out["run"].map(last["tokens_t"])
-        cells = list(zip(out["run"], out["benchmark"]))
-        out["last"] = [last.at[run, name] for run, name in cells]
-        out["truth"] = [ends.at[r, name] if r in ends.index else np.nan for r, name in cells]
-        return out[
+        draws = self.draws["score"].stack(s=("chain", "draw")).transpose("s", ...)
+        rows = []
+        for i, run in enumerate(self.runs):
+            used = self.used[self.used["run"] == run]
+            last = used[self.benchmarks].ffill().iloc[-1]
+            held = self.held_out[self.held_out["run"] == run]
+            end = held.loc[held["left"] <= 0, self.benchmarks]
+            of = draws.values[:, i]
+            rows.append(pd.DataFrame({
+                "run": run, "params_b": used["params_b"].iloc[0],
+                "tokens_t": used["tokens_t"].iloc[-1],
+                "final_tokens_t": used["final_tokens_t"].iloc[0], "benchmark": self.benchmarks,
+                "last": last.to_numpy(float), "mean": of.mean(0), "sd": of.std(0),
+                **_interval(*self.ends[run], self.prob), "prob": self.prob,
+                "truth": end.iloc[-1].to_numpy(float) if len(end) else np.nan,
+            }))  # fmt: skip
+        return pd.concat(rows, ignore_index=True)[
             ["run", "params_b", "tokens_t", "final_tokens_t", "benchmark", "last", "mean",
              "median", "sd", "lower", "upper", "prob", "truth"]
         ]  # fmt: skip
 
-    @property
-    def draws(self) -> xr.Dataset:
-        """Draws of the final ``score`` and ``expected`` score: chain, draw, model, benchmark."""
-        return self.forecast.draws
+    @cached_property
+    def ends(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Location and scale of each run's final scores in logits, a Student-t(4)'s."""
+        return {run: self.process.final(run, np.ones(1)) for run in self.runs}
 
-    def diagnostics(self) -> Diagnostics:
-        """Has the fit converged? See :class:`sloth_bayes.posterior.verdict.Diagnostics`."""
-        return self.posterior.diagnostics()
+    @cached_property
+    def draws(self) -> xr.Dataset:
+        """Draws of the final ``score``: chain (one), draw (1,000), model, benchmark."""
+        out = np.empty((1, 1000, len(self.runs), len(self.benchmarks)))
+        for i, run in enumerate(self.runs):
+            mean, sd = self.ends[run]
+            z = rng_of(key_of(self._seed, "track", run)).standard_t(DF, out.shape[1::2])
+            out[0, :, i] = from_logit(mean + sd * z)
+        coords = {"model": list(self.runs), "benchmark": self.benchmarks}
+        return xr.Dataset({"score": (("chain", "draw", *coords), out)}, coords)
 
     def curve(self, run: str, points: int = 40, prob: float | None = None) -> pd.DataFrame:
         """The run's curve, from its first checkpoint used to the end of the schedule.
@@ -181,23 +200,121 @@ class Tracking:
             If the run was not tracked.
         """
         check_known("tracked run", [run], self.runs)
-        prob = check_prob(self.forecast.prob if prob is None else prob)
-        post, rows = self.posterior, self.used[self.used["run"] == run]
-        final = float(rows["final_tokens_t"].iloc[0])
-        tokens = np.geomspace(float(rows["tokens_t"].min()), final, points)
-        who = _at(post, run, tokens, final, self._seed)
-        mu, sd = post.cells(who)
-        score = draw_scores(mu, sd, post.spec.observation, np.random.default_rng([self._seed, 2]))
-        interval = central(score.astype(float), prob)
-        names = post.benchmarks
-        labels = {"run": run, "tokens_t": tokens.repeat(len(names)), "benchmark": names * points}
-        return pd.DataFrame(labels | {column: v.ravel() for column, v in interval.items()})
+        prob = check_prob(self.prob if prob is None else prob)
+        rows = self.used[self.used["run"] == run]
+        seen = np.geomspace(rows["seen"].min(), 1, points)
+        tokens = seen.repeat(len(self.benchmarks)) * rows["final_tokens_t"].iloc[0]
+        labels = {"run": run, "tokens_t": tokens, "benchmark": self.benchmarks * points}
+        return pd.DataFrame(labels | _interval(*self.process.final(run, seen), prob))
 
     def plot(self, benchmarks: list[str] | None = None, **options: Any) -> np.ndarray:
         """Curves with the forecast's band; see :func:`sloth_bayes.plots.tracking.tracking`."""
         from ..plots.tracking import tracking
 
         return tracking(self, benchmarks, **options)
+
+
+class Curves(NamedTuple):
+    """Thinned curves of one kind: scores in logits, or logs of bits per byte."""
+
+    y: np.ndarray  # (N, B) means, 0 where there is none
+    weight: np.ndarray  # (N, B) checkpoints behind them
+    noise: np.ndarray  # (B,) standard deviation of one checkpoint
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Process:
+    """The curves of a table as arrays, and what they say of a run's later scores."""
+
+    runs: pd.DataFrame  # params_b, final_tokens_t, end_cooled and a number for each run
+    points: Points  # N thinned checkpoints; sizes and lengths in absolute doublings
+    scores: Curves
+    losses: Curves  # weight 0 where there are none
+
+    @classmethod
+    def of(cls, used: pd.DataFrame, benchmarks: Sequence[Benchmark]) -> Process:
+        """From checkpoints with the columns of :func:`_checked`."""
+        runs = used.groupby("run")[["params_b", "final_tokens_t", "end_cooled"]].first()
+        runs["number"] = np.arange(len(runs))
+        part = np.ceil(_BINS * np.sqrt(used["seen"]) - 1e-6)
+        place = used.assign(seen=np.log2(used["seen"])).groupby(["run", part])
+        at = place[["seen", "cooled"]].mean()
+        about = runs.loc[at.index.get_level_values("run")].to_numpy().T
+        seen, cooled = at.to_numpy().T
+        size, length = np.log2(about[:2])
+        points = Points(size, length, seen, cooled, about[3], np.zeros(len(at)))
+        names = [b.name for b in benchmarks]
+        score = used[names].astype(float)
+        losses = used.reindex(columns=[f"{name}_bpb" for name in names]).astype(float)
+        middle = score.mean().clip(0.02, 0.98).to_numpy()
+        questions = np.array([b.n_questions or _QUESTIONS for b in benchmarks])
+        flips = 1 / np.sqrt(questions * middle * (1 - middle))
+        # half of it: checkpoints answer the same questions
+        kinds = (to_logit(score), flips / 2), (np.log(losses), np.full(len(names), _LOSS_NOISE))
+        return cls(runs, points, *(_thinned(used, part, *kind) for kind in kinds))
+
+    def relative_to(self, run: str, seen: np.ndarray) -> tuple[Points, Points]:
+        """The points, and the run's own at fractions of its schedule, relative to its end."""
+        row = self.runs.loc[run]
+        size, length = np.log2(row["params_b"]), np.log2(row["final_tokens_t"])
+        points = self.points._replace(
+            size=self.points.size - size, length=self.points.length - length
+        )
+        zero = np.zeros(len(seen))
+        cooled = row["end_cooled"] * _cosine(seen)
+        return points, Points(zero, zero, np.log2(seen), cooled, zero + row["number"], zero)
+
+    def loss(
+        self, run: str, seen: np.ndarray, j: int, shared: Shared = LOSS
+    ) -> tuple[Points, Points, np.ndarray]:
+        """The same two, with bits per byte on one benchmark, and how sure the latter are."""
+        points, at = self.relative_to(run, seen)
+        y, weight, noise = (x[..., j] for x in self.losses)
+        if not weight.all():
+            return points, at, np.zeros(len(seen))
+        mean, sd = forecast(shared, points, y, weight, noise, at, 0 * at.loss)
+        centre, unit = y.mean(), y.std()
+        points = points._replace(loss=(y - centre) / unit)
+        return points, at._replace(loss=(mean - centre) / unit), sd / unit
+
+    def final(
+        self,
+        run: str,
+        seen: np.ndarray,
+        shared: tuple[Shared, ...] = (SCORE, LOSS, SCORE_GIVEN_LOSS),
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Location and scale ``(M, B)`` in logits of the scores reported at `seen`."""
+        alone, of_loss, given_loss = shared
+        each = []
+        for j in range(len(self.scores.noise)):
+            y, weight, noise = (x[..., j] for x in self.scores)
+            points, at, slack = self.loss(run, seen, j, of_loss)
+            law = given_loss if points.loss.any() else alone
+            each.append(forecast(law, points, y, weight, noise, at, slack))
+        mean, sd = (np.stack(x, axis=-1) for x in zip(*each))
+        return mean, np.hypot(sd, self.scores.noise)
+
+
+def _interval(mean: np.ndarray, sd: np.ndarray, prob: float) -> dict[str, np.ndarray]:
+    """Median and ends of central intervals of scores, ``(M B,)``."""
+    reach = stats.t.ppf((1 + prob) / 2, DF) * sd
+    ends = {"median": mean, "lower": mean - reach, "upper": mean + reach}
+    return {name: from_logit(values).ravel() for name, values in ends.items()}
+
+
+def _thinned(used: pd.DataFrame, part: pd.Series, values: pd.DataFrame, guess: Any) -> Curves:
+    """Means of checkpoints close in time, and the noise of one."""
+    cells = values.groupby([used["run"], part])
+    noise = []
+    for name, least in zip(values, guess):
+        calm = used[(used["seen"] >= _CALM) & values[name].notna()]
+        curves = [
+            (np.log(rows["tokens_t"].to_numpy()), values.loc[rows.index, name].to_numpy())
+            for _, rows in calm.groupby("run")
+        ]
+        noise.append(noise_of([c for c in curves if c[0].size > 2], float(least)))
+    y, weight = cells.mean().fillna(0.0), cells.count()
+    return Curves(y.to_numpy(), weight.to_numpy(float), np.array(noise))
 
 
 def track(
@@ -209,43 +326,40 @@ def track(
     since: float = 0.01,
     prob: float = 0.9,
     seed: int = 0,
-    spec: Sloth = CURVES,
-    method: str = "nuts",
-    **options: Any,
+    **former: Any,
 ) -> Tracking:
     """Forecast the final scores of training runs from their checkpoints and their siblings.
 
-    Held fixed: sizes, tokens, and the tokens at which each schedule ends. Random: every
-    parameter of the joint law, the run's own efficiency, residuals and drift, and the noise
-    of the final evaluation. Every other run of the table is a sibling and enters with all
-    its checkpoints; at least one must be finished.
+    Every other run of the table is a sibling and enters with all its checkpoints; at least
+    one must be finished. The closer a sibling's size and tokens, the more its curve counts.
 
     Parameters
     ----------
     curves
         One row a checkpoint: ``run``, ``params_b`` (billions), ``tokens_t`` (trillions seen
-        so far), ``final_tokens_t`` (trillions at the end of the learning-rate schedule),
-        and one column a benchmark, in [0, 1], NaN where not evaluated.
+        so far), ``final_tokens_t`` (trillions at the end of the run), and one column a
+        benchmark, in [0, 1], NaN where not evaluated. The learning rate is taken to fall
+        along a cosine to a tenth of its peak at the end, unless columns say otherwise:
+        ``learning_rate`` at each checkpoint and ``final_learning_rate`` of the run.
     run
         The run or runs to forecast.
     until
         Use their checkpoints up to this fraction of their schedule only, in (0, 1]; later
         ones are held out and shown as truth. By default all before its end are used.
     benchmarks
-        Score columns; by default all that hold numbers. Names of the curves that ship, or
-        of the Open LLM Leaderboard, bring their floor and number of questions along.
+        Score columns; by default all that hold numbers, but for those whose names end in
+        ``_bpb`` (bits per byte). Names of the curves that ship bring their number of
+        questions along.
     since
         Leave out checkpoints before this fraction of the schedule, of all runs: during the
         warm-up of the learning rate, where scores are chance.
     prob
         Mass of the central interval.
     seed
-        Same seed, same numbers.
-    spec
-        The law; by default :data:`CURVES`.
-    method, **options
-        As in :meth:`sloth_bayes.Sloth.fit`; NUTS by default with 4 chains of 500 draws
-        after 500.
+        Same seed, same draws; nothing else depends on it.
+    **former
+        ``spec``, ``method`` and options of a fit were arguments until 0.1; they change
+        nothing.
 
     Returns
     -------
@@ -262,13 +376,11 @@ def track(
     Examples
     --------
     >>> import sloth_bayes as sb
-    >>> curves = sb.load_curves()
-    >>> few = curves[curves["run"].isin(["pythia-410m", "pythia-1b", "pythia-1.4b"])]
-    >>> found = sb.track(few, "pythia-1.4b", until=0.1, benchmarks=["lambada", "piqa"],
-    ...                  method="svi", steps=50, starts=1, draws=25)
+    >>> found = sb.track(sb.load_curves(), "pythia-12b", until=0.1, benchmarks=["lambada", "piqa"])
     >>> found.frame[["run", "benchmark"]].values.tolist()
-    [['pythia-1.4b', 'lambada'], ['pythia-1.4b', 'piqa']]
+    [['pythia-12b', 'lambada'], ['pythia-12b', 'piqa']]
     """
+    _warn_of(former)
     prob = check_prob(prob)
     runs = (run,) if isinstance(run, str) else tuple(dict.fromkeys(run))
     rows = _checked(curves, runs, until, since)
@@ -288,18 +400,44 @@ def track(
             "track learns how curves end from finished siblings, and the table has none: add "
             "a run with a checkpoint at its final_tokens_t"
         )
-    if spec.terms:
-        raise SpecError("a law of training curves takes no further terms: leave terms out")
-    laid_out, board = _lay_out(used, listed, spec)
-    default = {"chains": 4, "draws": 500, "warmup": 500} if method == "nuts" else {}
-    post = spec.fit(board, method, laid_out=laid_out, seed=seed, **{**default, **options})
-    of = rows.groupby("run").first().loc[list(runs)]
-    sizes, ends = of["params_b"].tolist(), of["final_tokens_t"].tolist()
-    final = candidates(list(runs), sizes, ends, lineage=list(runs), model=list(runs))
-    forecast = post.forecast(final, prob=prob, seed=seed)
+    process = Process.of(used, listed)
     columns = ["run", "params_b", "tokens_t", "final_tokens_t", "seen", "left", *names]
     held_out = rows.loc[late, columns].reset_index(drop=True)
-    return Tracking(runs, used[columns], held_out, int(early.sum()), post, forecast, seed)
+    return Tracking(
+        runs, names, used[columns], held_out, int(early.sum()), prob, process, int(seed)
+    )
+
+
+def _warn_of(former: dict[str, Any]) -> None:
+    """Arguments of the law that tracked runs before."""
+    fit = {"spec", "method", "chains", "draws", "warmup", "steps", "starts", "progress"}
+    if unknown := set(former) - fit:
+        raise TypeError(f"track() got an unexpected keyword argument {min(unknown)!r}")
+    if former:
+        warnings.warn(
+            f"track no longer fits a law by sampling: {', '.join(sorted(former))} change nothing "
+            "and go in 0.3; leave them out",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+
+
+def _cosine(seen: Any) -> Any:
+    """How much of its way down the learning rate has gone, along a cosine."""
+    return (1 - np.cos(np.pi * np.clip(seen, 0, 1))) / 2
+
+
+def _cool(rows: pd.DataFrame) -> pd.DataFrame:
+    """Adds ``cooled``, 1 less the learning rate over its peak so far, and ``end_cooled``."""
+    empty = pd.Series(np.nan, rows.index)
+    rate, last = (
+        pd.to_numeric(rows.get(c, empty), errors="coerce")
+        for c in ("learning_rate", "final_learning_rate")
+    )
+    by_run = rate.groupby(rows["run"])
+    end = (1 - last / by_run.transform("max")).fillna(_COOLED)
+    cooled = (1 - rate / by_run.cummax()).fillna(_COOLED * _cosine(rows["seen"]))
+    return rows.assign(cooled=cooled, end_cooled=end)
 
 
 def _checked(
@@ -311,7 +449,7 @@ def _checked(
         "run": "the name of each run",
         "params_b": "its size in billions of parameters",
         "tokens_t": "trillions of tokens seen so far",
-        "final_tokens_t": "trillions of tokens at the end of the learning-rate schedule",
+        "final_tokens_t": "trillions of tokens at the end of the run",
     }
     for column, what in needed.items():
         if column not in curves:
@@ -349,16 +487,17 @@ def _checked(
         )
     rows["seen"] = seen
     rows["left"] = np.where(seen > 1 - 1e-3, 0.0, 1 - seen)
-    return rows.sort_values(["run", "tokens_t"], kind="stable").reset_index(drop=True)
+    return _cool(rows.sort_values(["run", "tokens_t"], kind="stable").reset_index(drop=True))
 
 
 def _benchmarks(
     rows: pd.DataFrame, wanted: Sequence[str | Benchmark] | None
 ) -> tuple[Benchmark, ...]:
     """The benchmarks asked for, with what is known of those given by name."""
-    columns = [c for c in rows if c not in (*_META, "seen", "left")]
+    columns = [c for c in rows if c not in _META]
     if wanted is None:
-        wanted = [c for c in columns if pd.api.types.is_numeric_dtype(rows[c])]
+        numbers = [c for c in columns if pd.api.types.is_numeric_dtype(rows[c])]
+        wanted = [c for c in numbers if not c.endswith("_bpb")]
         if not wanted:
             raise DataError("the table has no column of scores: name one in benchmarks")
     elif isinstance(wanted, str | Benchmark):
@@ -366,14 +505,10 @@ def _benchmarks(
     names = [one if isinstance(one, str) else one.name for one in wanted]
     check_known("benchmark", names, columns, "It is not a column of the table.")
     known = curve_benchmarks()
-    return _board(rows, [known.get(b, b) if isinstance(b, str) else b for b in wanted]).benchmarks
-
-
-def _board(rows: pd.DataFrame, benchmarks: Sequence[str | Benchmark]) -> Leaderboard:
-    """Checkpoints as models of families that are runs; scores are validated there."""
+    listed = [known.get(b, b) if isinstance(b, str) else b for b in wanted]
     names = rows["run"] + "@" + rows["tokens_t"].map("{:g}T".format)
     frame = rows.assign(model=names, family=rows["run"], lineage=rows["run"])
-    return Leaderboard.from_frame(frame, benchmarks=benchmarks, name="training curves")
+    return Leaderboard.from_frame(frame, benchmarks=listed, name="training curves").benchmarks
 
 
 def _enough(
@@ -392,41 +527,3 @@ def _enough(
             f"run {name!r} has no checkpoint between {since:g} of its schedule (since) and "
             f"{'its end' if until is None else format(until, 'g')}: lower since, or wait"
         )
-
-
-def _lay_out(
-    used: pd.DataFrame, benchmarks: Sequence[Benchmark], spec: Sloth
-) -> tuple[Design, Leaderboard]:
-    """Arrays of the checkpoints, each with the part of its schedule that is left."""
-    from ..model.arrays import design
-
-    board = _board(used, benchmarks)
-    laid_out = design(board, spec.inputs)
-    table = laid_out.table
-    seen = table["tokens_t"] / table["family"].map(used.groupby("run")["final_tokens_t"].first())
-    left = np.where(seen > 1 - 1e-3, 0.0, 1 - seen)
-    inputs = _inputs(spec, table["params_b"], table["tokens_t"], laid_out.centre, left)
-    return dataclasses.replace(laid_out, arrays=laid_out.arrays._replace(inputs=inputs)), board
-
-
-def _inputs(spec: Spec, sizes: Any, tokens: Any, centre: Any, left: np.ndarray) -> np.ndarray:
-    """What the law takes of checkpoints, each with the part of its schedule that is left."""
-    size, seen = (np.log(np.asarray(x, float)) for x in (sizes, tokens))
-    out = equations.raw_inputs(spec.inputs, size, seen, np.asarray(centre), np, left=left)
-    return np.asarray(out, np.float32)
-
-
-def _at(post: Posterior, run: str, tokens: np.ndarray, final: float, seed: int) -> Effects:
-    """The run at several numbers of tokens: what it is drawn with, and its inputs there."""
-    who, n = post.known_effects(), tokens.size
-    about = post.model_table()
-    at = np.full(n, int((about["family"] == run).to_numpy().argmax()))
-    left = np.clip(1 - tokens / final, 0.0, None)
-    sizes = about["params_b"].to_numpy()[at]
-    inputs = _inputs(post.spec, sizes, tokens, post.constant("centre"), left)
-    of = dict(who.at(at).of)
-    if "model_effect" in of:
-        noise = np.random.default_rng([seed, 3]).standard_normal(of["model_effect"].shape)
-        scale = TERMS["model_effect"].scale(post.merged, post.spec)
-        of["model_effect"] = (scale[:, None] * noise).astype(np.float32)
-    return Effects(inputs, {"instruct": np.zeros(n, np.float32)}, of)

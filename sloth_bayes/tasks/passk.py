@@ -2,32 +2,39 @@
 
 From counts of correct samples, :func:`unbiased_pass_at_k` estimates pass@k, the share of problems
 of which at least one of k samples is correct. For a model nobody has sampled from,
-:func:`pass_at_k` forecasts the curve by an item-response model in which success depends on the
-model's skills, with their posterior uncertainty, and on the problem
-(:mod:`sloth_bayes.tasks.passk_model`).
+:func:`pass_at_k` forecasts the curve by the paper's recipe, a logistic regression a problem on the
+skills of the models with counts, repeated for draws of these skills:
 
-Held fixed: sizes, tokens, families. Random: skills; their weights; what the model adds to
-its skills; easiness and discrimination of each problem; and, for each pair of model and
-problem, the probability of success itself.
+    c_mi ~ Binomial(n_mi, logistic(b_i + w_i . x_m))
+    b_i  ~ Normal(b, s),  w_i ~ Normal(w, 1)                  what the problems share
+    ahead: logistic(b_i + w_i . x + shift),  shift ~ Normal(0, scale)
+
+with skills ``x`` in standard deviations of the models with counts. The prior, learned from all
+problems, says how rare success is on a problem that nobody solved. Where there are many models,
+those near the one to forecast count most. The shift is how far a model falls from its skills on all
+problems alike; its scale is learned by forecasting models with counts from lesser ones.
+
+Held fixed: sizes, tokens, families, and each problem's regression given the skills. Random:
+skills, and the shift.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy import stats
+from scipy.special import expit, logit
 
-from ..errors import ConvergenceWarning, DataError, check_known, unknown
+from ..errors import DataError, check_known, unknown
 from ..posterior.base import in_chains, merge_chains
 from ..posterior.core import PosteriorDraws
-from ..posterior.diagnostics import table_of
-from ..posterior.verdict import CAUTIONS, ESS_LEAST, R_HAT_ALL, R_HAT_MOST, Diagnostics
+from ..posterior.verdict import CAUTIONS, Diagnostics
 from ..predict.candidates import completed
 from ..predict.new_effects import effects_of, key_of, rng_of
 from ..skills.rotated_draws import skill_draws
@@ -37,14 +44,148 @@ from ..support.types import checked
 from ..table.samples import K, checked_counts, checked_tries, empirical, estimate
 
 _NEEDED = ["family", "params_b", "tokens_t"]  # of a model with counts
-_SCALARS = ("level", "spread", "trend", "own", "kappa", "sigma", "strength", "g")
-_DIMS = {"ability": ("model",)} | dict.fromkeys(_SCALARS, ()) | {
-    "easiness": ("problem",), "discrimination": ("problem",), "weight": ("skill",),
-}  # fmt: skip
+_DECADES = 10.0 ** np.arange(7)  # numbers of samples at which models left out are compared
+_FARTHEST = 10.0  # log-odds: no shift is larger
 _MOST = 1e12  # samples: beyond this a match is out of reach
+_STEPS = 200  # of Newton's method
+_NEAR = 6  # models that count: the weight of all falls with their distance to the last of them
+_WIDE = 4.0  # spread of intercepts, in log-odds, before they have been seen
+_ROUNDS = 2  # of learning the prior that problems share
 
 
-# -- the model -----------------------------------------------------------------------------
+# -- the regressions -----------------------------------------------------------------------
+
+
+class Prior(NamedTuple):
+    """Of intercept and weights of a problem: normal and independent, ``(d + 1,)`` each."""
+
+    mean: np.ndarray
+    sd: np.ndarray
+
+
+def pooled(x: np.ndarray, n: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, Prior]:
+    """Regressions at skills ``(M, d)`` under a prior that the problems share.
+
+    Its mean is the median problem; intercepts spread as those of problems do, weights by 1.
+    """
+    prior = Prior(np.zeros(x.shape[1] + 1), np.ones(x.shape[1] + 1))
+    prior.mean[0], prior.sd[0] = logit((c.sum() + 0.5) / (n.sum() + 1)), _WIDE
+    for _ in range(_ROUNDS):
+        w = regressions(x[None], n, c, prior)[0]
+        middle = np.median(w, axis=0)
+        prior = Prior(middle, prior.sd)
+        prior.sd[0] = max(np.median(np.abs(w[:, 0] - middle[0])) / stats.norm.ppf(0.75), 0.5)
+    return regressions(x[None], n, c, prior)[0], prior
+
+
+def regressions(
+    x: np.ndarray, n: np.ndarray, c: np.ndarray, prior: Prior, start: np.ndarray | None = None
+) -> np.ndarray:
+    """Penalised logistic regressions, one a draw of skills and problem, by Newton steps.
+
+    Parameters
+    ----------
+    x
+        Skills, ``(S, M, d)``.
+    n, c
+        Samples and how many were correct, ``(M, I)``.
+    prior
+        Of the coefficients.
+    start
+        Coefficients to begin at, ``(I, d + 1)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Intercepts and weights, ``(S, I, d + 1)``; the log-odds of new skills are
+        ``with_ones(x) @ w``.
+    """
+    a, tried, solved = with_ones(x), n.T, c.T
+    precision = prior.sd**-2.0
+    if start is None:
+        start = np.tile(prior.mean, (n.shape[1], 1))
+        start[:, 0] = logit((c.sum(0) + 0.5) / (n.sum(0) + 1))
+    w = np.broadcast_to(start, (len(x), *start.shape)).copy()
+    outer = (a[..., None] * a[..., None, :]).reshape(*a.shape[:2], -1)
+
+    def loss(w: np.ndarray) -> np.ndarray:
+        eta = w @ a.swapaxes(1, 2)
+        fit = (tried * np.logaddexp(0, eta) - solved * eta).sum(-1)
+        return np.asarray(fit + 0.5 * ((w - prior.mean) ** 2 @ precision))
+
+    now = loss(w)
+    for _ in range(_STEPS):
+        p = expit(w @ a.swapaxes(1, 2))
+        gradient = (tried * p - solved) @ a + (w - prior.mean) * precision
+        curvature = (tried * p * (1 - p)) @ outer
+        curvature = curvature.reshape(*w.shape, -1) + np.diag(precision)
+        step = np.linalg.solve(curvature, gradient[..., None])[..., 0]
+        if (gradient * step).sum(-1).max() < 1e-6:  # twice what is left to gain
+            break
+        size = np.ones(w.shape[:2])
+        for _ in range(30):
+            new = loss(w - size[..., None] * step)
+            worse = new > now + 1e-9
+            if not worse.any():
+                break
+            size = np.where(worse, size / 2, size)
+        better = new < now
+        w = np.where(better[..., None], w - size[..., None] * step, w)
+        if not better.any():
+            break
+        now = np.where(better, new, now)
+    return w
+
+
+def with_ones(x: np.ndarray) -> np.ndarray:
+    """A column of ones before the skills."""
+    return np.concatenate([np.ones((*x.shape[:-1], 1)), x], axis=-1)
+
+
+def nearness(x: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """How much models with skills ``(M, d)`` count for one with skills ``(d,)``: at most 1."""
+    far = np.sqrt(((x - at) ** 2).sum(-1))
+    if len(x) <= _NEAR:
+        return np.ones(len(x))
+    return np.maximum(np.exp(-0.5 * (far / max(np.sort(far)[_NEAR - 1], 1e-9)) ** 2), 1e-6)
+
+
+def shifts(x: np.ndarray, n: np.ndarray, c: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    """How far each model falls from the regressions of lesser ones, in log-odds.
+
+    A model is left out with all that are no smaller and have seen no fewer tokens, because
+    forecasts go beyond the models with counts; alone, where that leaves fewer than three.
+    Then, at every decade of k, the shift of all problems that makes its curve meet its counts:
+    ``(M, decades)``, NaN where its samples are too few.
+
+    Parameters
+    ----------
+    x, n, c
+        Skills ``(M, d)``, samples and successes ``(M, I)``.
+    inputs
+        Sizes and tokens, ``(M, 2)``.
+    """
+    out = np.full((len(x), _DECADES.size), np.nan)
+    for m in range(len(x)):
+        rest, there = (inputs < inputs[m]).any(1), n[m] > 0
+        if rest.sum() < 3:
+            rest = np.arange(len(x)) != m
+        near = nearness(x[rest], x[m])[:, None]
+        w = pooled(x[rest], near * n[rest], near * c[rest])[0][there]
+        eta = w @ with_ones(x[m])
+        tries = _DECADES[n[m, there].min() >= _DECADES]
+        seen = estimate(n[m, there, None], c[m, there, None], tries).mean(0)
+
+        def enough(odds: np.ndarray, eta: Any = eta, tries: Any = tries, seen: Any = seen) -> Any:
+            p = expit(eta + np.log(odds)[:, None])
+            return coverage(p, tries[:, None, None])[:, 0] >= seen
+
+        ends = np.exp(np.tile([-_FARTHEST, _FARTHEST], (tries.size, 1)))
+        out[m, : tries.size] = np.log(bisect(ends, enough, 40))
+    return out
+
+
+# -- the answer ----------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -60,9 +201,10 @@ class PassAtK:
     models : list of str
         Models with counts, sorted, then the candidates.
     fit : xarray.Dataset
-        Draws (chain, draw) of every parameter of :mod:`sloth_bayes.tasks.passk_model`:
-        ``ability`` of all models (of candidates, as forecast), ``easiness`` and
-        ``discrimination`` of problems...
+        ``log_odds`` of success on each problem by the regressions (chain, draw, model,
+        problem) and the ``shift`` of each model (chain, draw, model), 0 of those with counts.
+    scale : float
+        Scale of the shift.
     prob : float
         Mass of the central intervals.
     cautions : tuple of str
@@ -72,9 +214,9 @@ class PassAtK:
     counts: pd.DataFrame
     models: list[str]
     fit: xr.Dataset
+    scale: float
     prob: float
     k: tuple[int, ...]
-    sample_stats: xr.Dataset
     _seed: int
     cautions: tuple[str, ...] = ()
 
@@ -183,32 +325,25 @@ class PassAtK:
     def success(self, model: str, problems: str = "same") -> np.ndarray:
         """Draws of a model's probability of success on each problem, ``(S, I)``.
 
-        Given its counts, if it has any (the beta law is conjugate); else around its forecast
-        ability.
+        Of a model with counts given these, with one sample's worth of faith in its
+        regressions; of any other the regressions' with its shift. ``"new"`` problems are
+        drawn from those of the counts, with replacement.
         """
         check_known("model", [model], self.models)
         check_known("choice of problems", [problems], ("same", "new"))
-        from .passk_model import LOGISTIC_SD, shapes
-
-        v = {str(name): merge_chains(a) for name, a in self.fit.data_vars.items()}
-        if problems == "new":
-            rng = self._rng("problems")  # one set of problems for all models
-            size = v["easiness"].shape
-            z = rng.logistic(size=size)
-            level, spread, trend, own = (v[x][:, None] for x in ("level", "spread", "trend", "own"))
-            easiness = level + spread * z
-            discrimination = 1 + trend * z / LOGISTIC_SD + own * rng.standard_normal(size)
-        else:
-            easiness, discrimination = v["easiness"], v["discrimination"]
-        ability = v["ability"][:, self.models.index(model), None]
-        eta = np.clip(easiness + discrimination * ability, -25, 25)
-        a, b = shapes(eta, v["kappa"][:, None], np)
-        if problems == "same" and model not in self.candidates:
+        one = self.fit.sel(model=model)
+        p = expit(merge_chains(one["log_odds"]) + merge_chains(one["shift"])[:, None])
+        if model not in self.candidates:
             rows = self.counts[self.counts["model"] == model].set_index("problem")
             rows = rows.reindex(self.fit["problem"].values, fill_value=0)
-            a = a + rows["n_correct"].to_numpy(float)
-            b = b + (rows["n_samples"] - rows["n_correct"]).to_numpy(float)
-        return self._rng("success", problems, model).beta(a, b)
+            n, c = (rows[x].to_numpy(float) for x in ("n_samples", "n_correct"))
+            before = np.clip(p.mean(0), 1e-9, 1 - 1e-9)
+            given = self._rng("success", model).beta(before + c, 1 - before + n - c, p.shape)
+            p = np.where(n > 0, given, p)
+        if problems == "new":
+            some = self._rng("problems").integers(p.shape[1], size=p.shape)
+            p = np.take_along_axis(p, some, axis=1)
+        return np.asarray(p)
 
     def samples_to_match(self, model: str, other: str, k: int = 1) -> SamplesToMatch:
         """How many samples make `model` as good as `other` with `k`.
@@ -245,45 +380,15 @@ class PassAtK:
         return SamplesToMatch(frame, found)
 
     def diagnostics(self) -> Diagnostics:
-        """Has the fit converged? Over all parameters; bars as for other fits."""
-        return self._verdict
-
-    @cached_property
-    def _verdict(self) -> Diagnostics:
-        seen = self.fit.isel(model=slice(0, len(self.models) - len(self.candidates)))
-        pieces = {}
-        # neither weights nor g: identified is what they say about the models with counts
-        for name in (*_SCALARS[:6], "ability", "easiness", "discrimination"):
-            a = seen[name] if seen[name].ndim > 2 else seen[name].expand_dims("of", -1)
-            dim = a.dims[-1]
-            labels = [name] if dim == "of" else [f"{name}[{x}]" for x in a[dim].values]
-            pieces[name] = a.assign_coords({dim: labels}).rename({dim: f"in_{name}"})
-        table = table_of(xr.Dataset(pieces))
-        diverging = int(self.sample_stats["diverging"].sum())
-        r_hat, ess = table["r_hat"], table[["ess_bulk", "ess_tail"]].min(axis=1)
-        problems = []
-        if not (r_hat.quantile(0.99) <= R_HAT_MOST and r_hat.max() <= R_HAT_ALL):
-            problems.append(
-                f"The chains disagree: R-hat up to {r_hat.max():.3f} (worst: "
-                f"{table.iloc[0]['quantity']}). Do: double warmup and draws."
-            )
-        if not ess.min() >= ESS_LEAST:
-            problems.append(
-                f"Too few effective draws: at least {ess.min():.0f}, wanted {ESS_LEAST}. "
-                "Do: more draws."
-            )
-        if diverging:
-            problems.append(f"{diverging} divergent transitions. Do: target_accept=0.95.")
-        size = self.fit.sizes
-        # a first look at the skills is said, and is no failure of these chains
-        ok = not problems and CAUTIONS["not converged"] not in self.cautions
-        verdict = "Converged." if ok else "NOT converged."
+        """What the posterior of the skills says of its own fit; nothing else is sampled."""
+        ok = CAUTIONS["not converged"] not in self.cautions
         summary = (
-            f"{verdict} NUTS, {size['chain']} chains x {size['draw']} draws: R-hat at most "
-            f"{r_hat.max():.3f}, ESS at least {ess.min():.0f} over {len(table)} quantities; "
-            f"{diverging} divergences."
+            f"A logistic regression on each of {self.fit.sizes['problem']} problems at "
+            f"{self.fit.sizes['draw']} draws of skills; a model falls {self.scale:.2f} log-odds "
+            "from what its skills say."
         )
-        return Diagnostics(table, ok, (summary, *problems, *self.cautions))
+        empty = pd.DataFrame(columns=["quantity", "r_hat", "ess_bulk", "ess_tail", "mcse"])
+        return Diagnostics(empty, ok, (summary, *self.cautions))
 
     def plot(self, **options: Any) -> np.ndarray:
         """Curves on log axes; see :func:`sloth_bayes.plots.passk.pass_at_k`."""
@@ -324,8 +429,8 @@ def pass_at_k(
     k: Sequence[int] | None = None,
     prob: float = 0.9,
     new_family: bool = False,
+    draws: int = 250,
     seed: int = 0,
-    **options: Any,
 ) -> PassAtK:
     """Forecast pass@k of models nobody has sampled from, by counts of other models.
 
@@ -347,10 +452,10 @@ def pass_at_k(
         Mass of the central intervals.
     new_family
         Accept families that the posterior has never seen.
+    draws
+        How many draws of the skills to use, at most.
     seed
         Same seed, same numbers.
-    **options
-        Of NUTS: chains, warmup, draws, target_accept, max_tree_depth.
 
     Returns
     -------
@@ -363,11 +468,6 @@ def pass_at_k(
     UnknownNameError
         If a model or family is not known.
 
-    Warns
-    -----
-    ConvergenceWarning
-        If the chains have not converged.
-
     Notes
     -----
     One family's efficiency cannot be told from the overall level, so with models of a single
@@ -376,8 +476,7 @@ def pass_at_k(
     """
     prob = check_prob(prob)
     tries = checked_tries(K if k is None else k)
-    for name in {"chains", "warmup", "draws"} & set(options):
-        whole(name, options[name])
+    whole("draws", draws)
     rows = checked_counts(counts)
     seen = _models(post, rows)
     if len(seen) < 3:
@@ -392,28 +491,43 @@ def pass_at_k(
                 raise DataError(f"candidate {name!r} has counts: its curve is there without it")
         table = pd.concat([seen, candidates], ignore_index=True)
     complete = completed(post, table, new_family)
+    names, first = complete["model"].tolist(), len(seen)
     theta = skill_draws(post, effects_of(post, complete, seed))
-    names = complete["model"].tolist()
+    theta = theta[np.linspace(0, len(theta) - 1, min(draws, len(theta))).round().astype(int)]
+    theta = theta - theta[:, :first].mean(1, keepdims=True)
+    x = theta / theta[:, :first].mean(0).std(0)
     problems = sorted(rows["problem"].unique())
     n, c = (
-        rows.pivot(index="model", columns="problem", values=x)
-        .reindex(index=names[: len(seen)], columns=problems).fillna(0.0).to_numpy(float)
-        for x in ("n_samples", "n_correct")
+        rows.pivot(index="model", columns="problem", values=v)
+        .reindex(index=names[:first], columns=problems).fillna(0.0).to_numpy(float)
+        for v in ("n_samples", "n_correct")
     )  # fmt: skip
-    theta = theta - theta[:, : len(seen)].mean(1, keepdims=True)
-    mean, component = _components(theta)
-    from . import passk_model as item_response
-
-    known = slice(0, len(seen))
-    data = item_response.Counts(n, c, mean[known], component[:, known])
-    found, stats = item_response.sample(data, seed=seed, **options)
-    fit = _labelled(found, mean, component, names, problems, seed)
-    sample_stats = xr.Dataset({name: (("chain", "draw"), a) for name, a in stats.items()})
+    mean = x.mean(0)
+    inputs = complete[["params_b", "tokens_t"]].to_numpy(float)[:first]
+    apart = shifts(mean[:first], n, c, inputs) ** 2
+    log_odds = np.empty((len(x), len(names), len(problems)))
+    shift, scales = np.zeros(log_odds.shape[:2]), np.zeros(len(names))
+    for j, name in enumerate(names):
+        near = nearness(mean[:first], mean[j])
+        tried, solved = near[:, None] * n, near[:, None] * c
+        w, prior = pooled(mean[:first], tried, solved)
+        if j < first:  # counts say the rest
+            log_odds[:, j] = w @ with_ones(mean[j])
+            continue
+        w = regressions(x[:, :first], tried, solved, prior, w)
+        log_odds[:, j] = np.einsum("sik,sk->si", w, with_ones(x[:, j]))
+        alike = np.exp(-0.5 * ((mean[:first] - mean[j]) ** 2).sum(-1))[:, None] + 1e-9
+        scales[j] = np.sqrt(np.nansum(alike * apart) / (alike * np.isfinite(apart)).sum())
+        rng = rng_of(key_of(seed, "pass at k", "shift", name))
+        ranks = rng.permutation(len(shift)) + 0.5  # evenly spread: the median stays in its place
+        shift[:, j] = scales[j] * stats.norm.ppf(ranks / len(shift))
+    fit = xr.Dataset(
+        {"log_odds": (("chain", "draw", "model", "problem"), log_odds[None]),
+         "shift": (("chain", "draw", "model"), shift[None])},
+        coords={"chain": [0], "draw": np.arange(len(shift)), "model": names, "problem": problems},
+    )  # fmt: skip
     ks, cautions = tuple(tries.astype(int)), tuple(post.cautions)
-    result = PassAtK(rows, names, fit, prob, ks, sample_stats, seed, cautions)
-    if not result.diagnostics().ok:
-        warnings.warn(" ".join(result.diagnostics().messages), ConvergenceWarning, stacklevel=3)
-    return result
+    return PassAtK(rows, names, fit, float(scales.max()), prob, ks, seed, cautions)
 
 
 def _models(post: PosteriorDraws, rows: pd.DataFrame) -> pd.DataFrame:
@@ -428,39 +542,6 @@ def _models(post: PosteriorDraws, rows: pd.DataFrame) -> pd.DataFrame:
             "Use the posterior's name, or give the columns family, params_b and tokens_t.",
         )  # fmt: skip
     return table.reset_index()
-
-
-def _components(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean ``(M, d)`` and principal components ``(K, M, d)`` of draws ``(S, M, d)``."""
-    mean = theta.mean(0)
-    flat = (theta - mean).reshape(len(theta), -1) / np.sqrt(len(theta))
-    _, size, axes = np.linalg.svd(flat, full_matrices=False)
-    share = np.cumsum(size**2) / max((size**2).sum(), 1e-300)
-    keep = slice(0, int(np.searchsorted(share, 0.999)) + 1)
-    return mean, (size[keep, None] * axes[keep]).reshape(-1, *mean.shape)
-
-
-def _labelled(
-    found: dict[str, np.ndarray], mean: np.ndarray, component: np.ndarray,
-    names: list[str], problems: list[str], seed: int,
-) -> xr.Dataset:  # fmt: skip
-    """Labelled draws, with the candidates' abilities among them."""
-    from .passk_model import DF, skills_at
-
-    chains, draws, first = found["ability"].shape
-    theta = skills_at(found["score"], mean[first:], component[:, first:])
-    line = np.einsum("cdmk,cdk->cdm", theta, found["weight"])
-    noise = np.empty(line.shape)
-    for j, name in enumerate(names[first:]):
-        rng = rng_of(key_of(seed, "ability", name))
-        noise[..., j] = rng.standard_t(DF, line.shape[:2])
-    ahead = line - found["g"][..., None] + found["sigma"][..., None] * noise
-    values = found | {"ability": np.concatenate([found["ability"], ahead], axis=-1)}
-    variables = {name: (("chain", "draw", *dims), values[name]) for name, dims in _DIMS.items()}
-    coords = {
-        "chain": np.arange(chains), "draw": np.arange(draws), "model": names, "problem": problems,
-    }  # fmt: skip
-    return xr.Dataset(variables, coords=coords)
 
 
 def coverage(p: np.ndarray, k: np.ndarray) -> np.ndarray:

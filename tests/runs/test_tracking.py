@@ -14,13 +14,12 @@ import sloth_bayes as sb
 from sloth_bayes.cli import Group
 from sloth_bayes.cli.plan_track import track as verb
 from sloth_bayes.law import equations
-from sloth_bayes.runs.tracking import CURVES
+from sloth_bayes.runs import process
 
 SIZES = {"tiny": 0.1, "small": 0.4, "middle": 1.6, "large": 6.4}
 FINAL = 0.32
 SEEN = FINAL * np.array([0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0])
 MADE = [sb.Benchmark("Cloze", 0.0, 5000), sb.Benchmark("Choice", 0.25, 2000)]
-FAST = {"method": "svi", "steps": 300, "starts": 1, "draws": 100, "progress": False}
 
 
 def made_curves(seed: int = 0) -> pd.DataFrame:
@@ -44,7 +43,7 @@ def made_curves(seed: int = 0) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def found() -> sb.Tracking:
-    return sb.track(made_curves(), "large", until=0.1, benchmarks=MADE, **FAST)
+    return sb.track(made_curves(), "large", until=0.1, benchmarks=MADE)
 
 
 # -- the offset --------------------------------------------------------------------------
@@ -68,7 +67,6 @@ def test_a_drifting_residual_needs_tokens():
 # -- what enters, and what comes out -----------------------------------------------------
 
 
-@pytest.mark.slow
 def test_later_checkpoints_of_the_run_are_held_out_and_shown_as_truth(found):
     curves = made_curves()
     late = (curves["run"] == "large") & (curves["tokens_t"] > 0.11 * FINAL)
@@ -83,12 +81,11 @@ def test_later_checkpoints_of_the_run_are_held_out_and_shown_as_truth(found):
     assert frame["tokens_t"].iloc[0] == pytest.approx(0.1 * FINAL)
 
 
-@pytest.mark.long
 def test_scores_that_are_held_out_change_nothing(found):
     curves = made_curves()
     late = (curves["run"] == "large") & (curves["tokens_t"] > 0.11 * FINAL)
     curves.loc[late, ["Cloze", "Choice"]] = 0.123
-    again = sb.track(curves, "large", until=0.1, benchmarks=MADE, **FAST).frame
+    again = sb.track(curves, "large", until=0.1, benchmarks=MADE).frame
     pd.testing.assert_frame_equal(
         again.drop(columns="truth"), found.frame.drop(columns="truth"), check_exact=True
     )
@@ -116,6 +113,70 @@ def test_the_curves_that_ship():
     assert curves.shape == (208, 14)
     assert curves.groupby("run")["tokens_t"].count().eq(26).all()
     assert (curves["tokens_t"] <= curves["final_tokens_t"]).all()
+    olmo = sb.load_curves("olmo")
+    assert olmo.shape == (3754, 33)
+    assert olmo.groupby("run")["params_b"].first().nunique() == 6
+    assert not olmo.isna().any(axis=None)
+    with pytest.raises(sb.UnknownNameError, match="unknown set of curves 'olm'"):
+        sb.load_curves("olm")
+
+
+# -- the process -------------------------------------------------------------------------
+
+
+def test_a_run_like_its_sibling_gains_what_the_sibling_gained():
+    curves = made_curves()
+    twin = curves[curves["run"] == "large"].assign(run="twin")
+    frame = sb.track(pd.concat([curves, twin]), "twin", 0.1, benchmarks=MADE).frame
+    assert np.abs(frame["median"] - frame["truth"]).max() < 0.02
+    alone = sb.track(curves, "large", 0.1, benchmarks=MADE).frame
+    assert ((frame["upper"] - frame["lower"]) < (alone["upper"] - alone["lower"])).all()
+
+
+def test_a_learning_rate_that_cools_less_ends_lower():
+    cosine = 0.1 + 0.45 * (1 + np.cos(np.pi * SEEN / FINAL))
+    curves = made_curves().assign(learning_rate=np.tile(cosine, 4), final_learning_rate=0.1)
+    as_assumed = sb.track(made_curves(), "large", 0.1, benchmarks=MADE).frame
+    same = sb.track(curves, "large", 0.1, benchmarks=MADE).frame
+    pd.testing.assert_series_equal(same["median"], as_assumed["median"], rtol=1e-3)
+    curves.loc[curves["run"] == "large", "final_learning_rate"] = 0.8
+    assert (sb.track(curves, "large", 0.1, benchmarks=MADE).frame["median"] < same["median"]).all()
+
+
+def test_bits_per_byte_tell_how_a_run_ends():
+    curves = made_curves()
+    skill = np.log(curves["Cloze"] / (1 - curves["Cloze"]))
+    told = curves.assign(Cloze_bpb=np.exp(-0.3 * skill))  # the score itself, on another scale
+    without = sb.track(curves, "large", 0.1, benchmarks=MADE).frame
+    found = sb.track(told, "large", 0.1, benchmarks=MADE).frame
+    pd.testing.assert_series_equal(found.loc[1, "lower":"upper"], without.loc[1, "lower":"upper"])
+    assert found.at[0, "median"] != without.at[0, "median"]
+    assert found.at[0, "lower"] <= found.at[0, "truth"] <= found.at[0, "upper"]
+
+
+def test_the_kernel_is_a_covariance():
+    rng = np.random.default_rng(0)
+    points = process.Points(
+        *rng.normal(size=(4, 30)), rng.integers(3, size=30), rng.normal(size=30)
+    )
+    points = points._replace(seen=-np.abs(points.seen))
+    for law in (process.SCORE, process.LOSS, process.SCORE_GIVEN_LOSS):
+        matrix = process.kernel(law, points, points)
+        np.testing.assert_allclose(matrix, matrix.T)
+        assert np.linalg.eigvalsh(matrix).min() > -1e-9
+
+
+def test_the_noise_is_that_of_checkpoints_about_their_curve():
+    x = np.linspace(0, 3, 4000)
+    y = 0.3 * x + np.random.default_rng(0).normal(0, 0.05, x.size)
+    assert process.noise_of([(x, y)], 0.1) == pytest.approx(0.05, rel=0.1)
+
+
+def test_what_a_fit_took_is_said_to_change_nothing():
+    with pytest.warns(DeprecationWarning, match="method change nothing"):
+        sb.track(made_curves(), "large", 0.1, benchmarks=MADE, method="nuts")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'untill'"):
+        sb.track(made_curves(), "large", untill=0.1)
 
 
 # -- errors ------------------------------------------------------------------------------
@@ -185,13 +246,9 @@ def test_the_command_prints_json(tmp_path, monkeypatch, found):
 # -- recovery ----------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_intervals_cover_the_finals_of_made_curves():
     inside = []
     for seed in range(20):
-        frame = sb.track(
-            made_curves(seed), ["middle", "large"], until=0.1, benchmarks=MADE, spec=CURVES,
-            seed=seed, chains=2, warmup=300, draws=300, progress=False,
-        ).frame  # fmt: skip
+        frame = sb.track(made_curves(seed), ["middle", "large"], 0.1, benchmarks=MADE).frame
         inside += ((frame["lower"] <= frame["truth"]) & (frame["truth"] <= frame["upper"])).tolist()
-    assert 0.85 <= np.mean(inside) <= 0.97
+    assert 0.85 <= np.mean(inside) <= 0.98
