@@ -52,7 +52,7 @@ FUNCTIONS = {
     "evaluation": ("paired", "published_errors"),
     "plots": (
         "forecast", "calibration", "loadings", "loadings_forest", "level_curves", "base_and_tuned",
-        "skills_and_compute", "skill_correlations",
+        "skills_and_compute", "skill_correlations", "priors", "predictive_check",
     ),
     "figures": ("names", "figure", "make", "contact_sheet"),
     "report": ("write", "page"),

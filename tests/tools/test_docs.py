@@ -25,7 +25,8 @@ from tools import api_page
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md"]
 PAGES += [
-    f"docs/{page}.md" for page in ["evidence", "extending", "numpyro", "api", "comparability"]
+    f"docs/{page}.md"
+    for page in ["evidence", "extending", "numpyro", "api", "comparability", "priors"]
 ]
 
 
@@ -180,6 +181,15 @@ def inverse(post: sb.Posterior, expected: np.ndarray) -> np.ndarray:
     v = post.merged
     fraction = (expected.astype(float) - v["lower"]) / (v["upper"] - v["lower"])
     return equations.inverse_link(post.spec.link, fraction, v["link_shape"], np)
+
+
+@pytest.mark.long
+def test_the_page_of_priors_runs():
+    names = run("docs/priors.md")
+    half = 100 * names["careful"].prior_predictive(names["data"], draws=500)["prior"]["gain"]
+    spread = [float(gain.sel(doubled="size").std()) for gain in (names["gain"], half)]
+    assert 0.4 < spread[1] / spread[0] < 0.6
+    assert names["found"].frame["exact"].mean() > 0.9
 
 
 @pytest.mark.slow
