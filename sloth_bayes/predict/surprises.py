@@ -28,6 +28,7 @@ from ..posterior import pareto
 from ..posterior.core import PosteriorDraws
 from ..posterior.verdict import K_HAT_MOST
 from ..support.checks import check_prob, whole
+from ..support.html import shown
 from ..support.threads import progress_bar, side_by_side
 from ..support.types import checked
 from ..table.leaderboard import Leaderboard, datasets, load_dataset
@@ -83,7 +84,7 @@ class Surprises:
         return f"{head}\n{self.frame.head(20).to_string(index=False, float_format='{:.3g}'.format)}"
 
     def _repr_html_(self) -> str:
-        return self.frame.to_html(index=False, float_format="{:.3g}".format, max_rows=24)
+        return shown(repr(self).splitlines()[0], self.frame.head(12), notes=self.messages)
 
 
 @checked

@@ -32,6 +32,7 @@ from ..predict.candidates import candidates
 from ..predict.forecast import Forecast
 from ..support.checks import check_prob
 from ..support.frames import as_pandas
+from ..support.html import shown
 from ..support.shipped import shipped
 from ..table.leaderboard import Benchmark, Leaderboard
 
@@ -135,7 +136,9 @@ class Tracking:
         )
 
     def _repr_html_(self) -> str:
-        return self.frame.to_html(index=False, float_format="{:.3f}".format, max_rows=24)
+        table = self.frame.drop(columns=["params_b", "mean", "sd", "prob"])
+        of, notes = self.posterior.standing, self.forecast.warnings
+        return shown(repr(self), table, standing=of, notes=notes)
 
     @cached_property
     def frame(self) -> pd.DataFrame:

@@ -32,6 +32,7 @@ from ..predict.candidates import completed
 from ..predict.new_effects import effects_of, key_of, rng_of
 from ..skills.rotated_draws import skill_draws
 from ..support.checks import check_prob, whole
+from ..support.html import shown
 from ..support.intervals import bisect, order_statistics, summarise
 from ..support.types import checked
 from ..table.samples import K, checked_counts, checked_tries, empirical, estimate
@@ -86,7 +87,9 @@ class PassAtK:
         )
 
     def _repr_html_(self) -> str:
-        return self.frame.to_html(index=False, float_format="{:.4f}".format, max_rows=28)
+        verdict = self.diagnostics()
+        table = self.frame.drop(columns=["mean", "sd", "prob"])
+        return shown(repr(self), table, standing=verdict.standing, notes=verdict.messages[1:])
 
     @property
     def candidates(self) -> list[str]:
@@ -283,7 +286,8 @@ class PassAtK:
             f"{r_hat.max():.3f}, ESS at least {ess.min():.0f} over {len(table)} quantities; "
             f"{diverging} divergences."
         )
-        return Diagnostics(table, ok, (summary, *problems, *self.cautions))
+        standing = "first look" if CAUTIONS["first look"] in self.cautions else ""
+        return Diagnostics(table, ok, (summary, *problems, *self.cautions), standing)
 
     def plot(self, **options: Any) -> np.ndarray:
         """Curves on log axes; see :func:`sloth_bayes.plots.passk.pass_at_k`."""
