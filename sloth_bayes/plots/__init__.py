@@ -6,6 +6,7 @@ global setting of Matplotlib is touched: :data:`STYLE` holds inside these functi
 
 from .checks import predictive_check as predictive_check
 from .checks import priors as priors
+from .laws import laws as laws
 from .scores import calibration as calibration
 from .scores import forecast as forecast
 from .skills import base_and_tuned as base_and_tuned

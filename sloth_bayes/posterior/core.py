@@ -118,7 +118,7 @@ class PosteriorDraws(Drawn):
     @property
     def leaderboard_of(self) -> dict[str, str]:
         """The leaderboard of each benchmark, or none. For the layers above."""
-        none = xr.zeros_like(self.constant_data["chance"], dtype=str)  # of version 0.2 or before
+        none = xr.zeros_like(self.constant_data["chance"], dtype=str)  # of version 0.1
         boards = self.constant_data.get("leaderboard", none)
         return dict(zip(self.benchmarks, boards.values.astype(str)))
 
