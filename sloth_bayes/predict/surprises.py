@@ -307,6 +307,8 @@ class _Cells:
 
     def all(self, progress: bool | None) -> list[dict[str, Any]]:
         """A row a score."""
+        # ArviZ 1 makes JAX a lazy module, and SciPy asks for it: two threads must not be first
+        pareto.smoothed(np.arange(25.0))
         tasks = [functools.partial(self._family, f) for f in range(len(self.families))]
         scores = np.isfinite(self.score).sum(1)
         found: dict[int, list[dict[str, Any]]] = {}
