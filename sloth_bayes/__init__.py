@@ -32,8 +32,8 @@ _HOME = {
     for alias in node.names
 }
 
-# Modules that docs and notebooks named in the flat layout, and where they went (old=new):
-# their paths work until 0.2.
+# Modules that docs and notebooks named in the flat layout, and where they went (old=new): their
+# paths work until 0.3 (docs/deprecations.md).
 _MOVED = {
     old: f"{room}.{new or old}"
     for room, modules in {
@@ -64,7 +64,7 @@ def __getattr__(name: str) -> Any:
         return vars(home).get(name) or import_module(f".{_HOME[name]}.{name}", __name__)
     if name in _MOVED:
         warnings.warn(
-            f"sloth_bayes.{name} is now sloth_bayes.{_MOVED[name]}; the old path goes in 0.2",
+            f"sloth_bayes.{name} is now sloth_bayes.{_MOVED[name]}; the old path goes in 0.3",
             DeprecationWarning,
             stacklevel=2,
         )

@@ -51,6 +51,7 @@ from .runs.tracking import load_curves as load_curves
 from .runs.tracking import track as track
 from .skills.tables import Skills as Skills
 from .support.version import __version__ as __version__
+from .support.versions import show_versions as show_versions
 from .table.benchmarks import Benchmark as Benchmark
 from .table.harness import known_tasks as known_tasks
 from .table.leaderboard import Leaderboard as Leaderboard

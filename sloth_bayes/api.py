@@ -20,6 +20,7 @@ from .plan.size import required_size, saturation
 from .posterior import untold
 from .posterior.base import read
 from .posterior.core import PosteriorDraws
+from .predict.before_data import before_data
 from .predict.condition import condition
 from .predict.forecast import forecast
 from .predict.surprises import surprises
@@ -106,6 +107,48 @@ class Sloth(Spec):
         from .infer.fit import sample_prior
 
         return Posterior(sample_prior(self, data, draws=draws, seed=seed).tree, self)
+
+    def prior_predictive(self, data: Leaderboard, draws: int = 1000, seed: int = 0) -> xr.DataTree:
+        """What the priors expect of a table before its scores are seen.
+
+        Drawn by one compiled program, block by block; :func:`sloth_bayes.plots.priors` shows it.
+
+        Parameters
+        ----------
+        data
+            The table: its models and benchmarks count, and which have a score, not the scores.
+        draws
+            Tables to draw.
+        seed
+            Same seed, same numbers.
+
+        Returns
+        -------
+        xarray.DataTree
+            In ArviZ's schema. ``prior``: every parameter, and ``gain`` (doubled, benchmark), what
+            a doubling of the size, or of the tokens, of all models with a score on a benchmark
+            adds to their mean expected score, all else being equal. ``prior_predictive``:
+            ``score`` (observation), rounded as the table's are. ``observed_data`` and
+            ``constant_data`` as those of a :class:`~sloth_bayes.Posterior`. Scores are in [0, 1].
+
+        Raises
+        ------
+        DataError
+            If no row of the table can be used.
+        SpecError
+            If `draws` is not a positive whole number.
+
+        Examples
+        --------
+        >>> import sloth_bayes as sb
+        >>> data = sb.load_dataset("open_llm_leaderboard").select(benchmarks=["MMLU", "HellaSwag"])
+        >>> tree = sb.Sloth(n_skills=1).prior_predictive(data, draws=50)
+        >>> tree["prior"]["gain"].dims
+        ('chain', 'draw', 'doubled', 'benchmark')
+        >>> tree["prior_predictive"]["score"].dims
+        ('chain', 'draw', 'observation')
+        """
+        return before_data(self.prior(data, draws=draws, seed=seed))
 
 
 def load(name: str | Path = POSTERIOR) -> Posterior:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,8 @@ def test_nothing_imports_the_arviz_umbrella():
 def test_public_names_are_those_of_the_stub():
     for name in sb.__all__:
         assert getattr(sb, name) is not None
+    typed = (PACKAGE.parent / "tests" / "typed_use.py").read_text(encoding="utf-8")
+    assert [name for name in sb.__all__ if f"sb.{name}" not in typed] == []
     with pytest.raises(AttributeError, match="no attribute 'Slot'"):
         _ = sb.Slot
 
@@ -77,6 +80,15 @@ def test_module_paths_that_docs_named_work_with_a_warning(old, name):
     with pytest.warns(DeprecationWarning, match=rf"sloth_bayes\.{old} is now sloth_bayes\."):
         module = getattr(sb, old)
     assert callable(getattr(module, name))
+
+
+def test_the_version_is_said_once_and_cited():
+    about = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    assert about["project"]["dynamic"] == ["version"]
+    cited = (PACKAGE.parent / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {sb.__version__}\n" in cited
+    changes = (PACKAGE.parent / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert changes.split("\n## ")[1].startswith(sb.__version__)
 
 
 def test_registries_are_where_docs_say():

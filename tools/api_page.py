@@ -35,6 +35,7 @@ GROUPS = {
         "evaluation", "baselines", "protocols",
     ],
     "Figures": ["plots", "figures", "report"],
+    "Bug reports": ["show_versions"],
     "Errors and warnings": [
         "SlothBayesError", "DataError", "UnknownNameError", "SpecError", "FileFormatError",
         "WorkerError", "DataWarning", "ConvergenceWarning", "ExtrapolationWarning",
@@ -52,7 +53,7 @@ FUNCTIONS = {
     "evaluation": ("paired", "published_errors"),
     "plots": (
         "forecast", "calibration", "loadings", "loadings_forest", "level_curves", "base_and_tuned",
-        "skills_and_compute", "skill_correlations",
+        "skills_and_compute", "skill_correlations", "priors", "predictive_check", "laws",
     ),
     "figures": ("names", "figure", "make", "contact_sheet"),
     "report": ("write", "page"),

@@ -154,10 +154,22 @@ def _show_version(value: bool) -> None:
         raise typer.Exit
 
 
+def _show_versions(value: bool) -> None:
+    if value:
+        from ..support.versions import show_versions
+
+        show_versions()
+        raise typer.Exit
+
+
 @app.callback(invoke_without_command=True)
 def _root(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_show_version)
+    ] = False,
+    versions: Annotated[
+        bool,
+        typer.Option("--versions", help="Print what a bug report needs.", callback=_show_versions),
     ] = False,
 ) -> None:
     """What would a language model score that nobody has trained, and how sure are we?

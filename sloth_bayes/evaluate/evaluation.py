@@ -19,6 +19,7 @@ import pandas as pd
 
 from ..errors import DataError, FileFormatError, check_known, unknown
 from ..support.files import atomic_path, user_path
+from ..support.html import shown
 from ..support.kept import keep, kept, only_writer
 from ..support.shipped import shipped
 from . import scores
@@ -72,6 +73,18 @@ class Evaluation:
             f"<sloth_bayes.Evaluation of {self.about.get('label', 'a specification')}: "
             f"{f.groupby(KEY).ngroups} folds, {f['model'].nunique()} models, {len(f)} forecasts>"
         )
+
+    def _repr_html_(self) -> str:
+        bad, standing = self.not_converged(), None
+        if "converged" in self.frame:
+            first_look = self.about.get("method") == "svi"
+            standing = "not converged" if bad else "first look" if first_look else "converged"
+        folds = f"{len(bad)} of {self.frame.groupby(KEY).ngroups} folds have not converged"
+        notes = [f"{folds}: see not_converged()"] if bad else []
+        few = ["mae", "crps", "cover_50", "cover_90", "width_90", "folds", "cells"]
+        table = self.summary().reset_index()
+        table = table[[c for c in ("setting", "n_observed", *few) if c in table]]
+        return shown(repr(self), table, standing=standing, notes=notes)
 
     def summary(self) -> pd.DataFrame:
         """One row a setting, and their mean: errors and widths in points, log score in nats.

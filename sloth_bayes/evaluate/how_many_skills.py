@@ -18,6 +18,7 @@ from ..law.spec import Spec
 from ..posterior.base import merge_chains
 from ..support.checks import whole
 from ..support.files import user_path
+from ..support.html import shown
 from ..support.kept import keep, kept, only_writer
 from ..support.shipped import PUBLISHED
 from ..table.leaderboard import Leaderboard, load_dataset
@@ -54,7 +55,7 @@ class SkillCount:
         return self.words
 
     def _repr_html_(self) -> str:
-        return self.table.round(3).to_html() + f"<p>{self.words}</p>"
+        return shown(f"SkillCount by {self.method.upper()}: {self.words}", self.table, index=True)
 
 
 def how_many_skills(

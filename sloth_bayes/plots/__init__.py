@@ -4,6 +4,9 @@ They draw what they are given and ask nothing: an answer's ``plot()`` hands itse
 global setting of Matplotlib is touched: :data:`STYLE` holds inside these functions only.
 """
 
+from .checks import predictive_check as predictive_check
+from .checks import priors as priors
+from .laws import laws as laws
 from .scores import calibration as calibration
 from .scores import forecast as forecast
 from .skills import base_and_tuned as base_and_tuned

@@ -61,3 +61,9 @@ class CurveAnswer(Answer, Protocol):
     """An answer read off a curve: a required size or a point of saturation."""
 
     curve: pd.DataFrame
+
+
+class Surprises(Protocol):
+    """Scores left out one by one: see :class:`sloth_bayes.predict.surprises.Surprises`."""
+
+    frame: pd.DataFrame

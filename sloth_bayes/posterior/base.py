@@ -15,6 +15,7 @@ import xarray as xr
 
 from ..errors import DataError, FileFormatError
 from ..support.files import POINTER_WORDS, check_plain, check_writable, is_pointer, new_file
+from ..support.html import shown
 from .netcdf import read_tree
 from .verdict import CAUTIONS, Diagnostics
 
@@ -99,6 +100,12 @@ class Drawn:
         """What an answer has to say of the fit behind it: nothing, or a sentence."""
         said = CAUTIONS.get(self.standing)
         return [] if said is None else [said]
+
+    def _repr_html_(self) -> str:
+        said: tuple[str, ...] = ("nobody has asked for its diagnostics() yet",)
+        if self.method == "prior" or self.known_verdict is not None:
+            said = self.diagnostics().messages  # kept: nothing is computed
+        return shown(repr(self), standing=self.standing, notes=said)
 
     def thinned(self, draws: int) -> np.ndarray:
         """Positions within a chain of `draws` of all chains, evenly. For the layers above."""

@@ -118,7 +118,7 @@ class PosteriorDraws(Drawn):
     @property
     def leaderboard_of(self) -> dict[str, str]:
         """The leaderboard of each benchmark, or none. For the layers above."""
-        none = xr.zeros_like(self.constant_data["chance"], dtype=str)  # of version 0.2 or before
+        none = xr.zeros_like(self.constant_data["chance"], dtype=str)  # of version 0.1
         boards = self.constant_data.get("leaderboard", none)
         return dict(zip(self.benchmarks, boards.values.astype(str)))
 
@@ -164,10 +164,6 @@ class PosteriorDraws(Drawn):
             log_likelihood[:, at] = likelihood.log_likelihood(
                 score[at], mu[:, at], sd[:, at], self.spec.observation, rounding[at], np
             )
-        rng = np.random.default_rng([int(self.attrs["seed"]), 1])
-        predictive = draw_scores(mu, sd, self.spec.observation, rng)
-        step = np.where(rounding > 0, rounding, 1.0)
-        predictive = np.where(rounding > 0, np.round(predictive / step) * step, predictive)
         if "sample_stats" in tree.children:
             # files of 0.1 did not number the draws here, which ArviZ asks for
             stats = tree["sample_stats"].to_dataset()
@@ -176,8 +172,21 @@ class PosteriorDraws(Drawn):
             tree["sample_stats"] = xr.DataTree(stats.assign_coords(numbered))
         tree["log_prior"] = xr.DataTree(log_prior(self))
         tree["log_likelihood"] = xr.DataTree(self._of_observations("score", log_likelihood))
-        tree["posterior_predictive"] = xr.DataTree(self._of_observations("score", predictive))
+        tree["posterior_predictive"] = xr.DataTree(self._replicated(mu, sd))
         return tree
+
+    def replicated(self) -> xr.Dataset:
+        """Replicates of every observed score: chain, draw, observation. For the layers above."""
+        return self._replicated(*self._observed_cells())
+
+    def _replicated(self, mu: np.ndarray, sd: np.ndarray) -> xr.Dataset:
+        rng = np.random.default_rng([int(self.attrs["seed"]), 1])
+        score = draw_scores(mu, sd, self.spec.observation, rng)
+        of = self.tree["observed_data"].to_dataset()["obs_benchmark"].values
+        rounding = self.constant_data["rounding"].sel(benchmark=of).values
+        step = np.where(rounding > 0, rounding, 1.0)
+        rounded = np.where(rounding > 0, np.round(score / step) * step, score)
+        return self._of_observations("score", rounded)
 
     def expected_scores(self) -> xr.DataArray:
         """Expected score of every observed cell: chain, draw, observation."""
@@ -244,8 +253,11 @@ class PosteriorDraws(Drawn):
         for first in range(0, n_models, size):
             yield slice(first, min(first + size, n_models))
 
-    def known_effects(self) -> Effects:
-        """The effects of the models in the fit. For the layers above."""
+    def known_effects(self, doubled: tuple[float, float] = (0.0, 0.0)) -> Effects:
+        """The effects of the models in the fit. For the layers above.
+
+        Were their sizes and tokens doubled so many times, and all else as it is.
+        """
         constant = self.constant_data
         names = {"family": self.families, "lineage": self.lineages}
         places = {
@@ -254,21 +266,23 @@ class PosteriorDraws(Drawn):
         }
         kept = terms.columns_of(self.spec)
         columns = {name: constant[name].values.astype(np.float32) for name in kept}
-        return terms.effects_of_table(self.merged, self._inputs(), columns, places)
+        return terms.effects_of_table(self.merged, self._inputs(doubled), columns, places)
 
-    def _inputs(self) -> np.ndarray:
+    def _inputs(self, doubled: tuple[float, float]) -> np.ndarray:
         """Inputs ``(M, P)`` of the models in the fit; ``(S, M, P)`` where parameters count."""
         v, constant = self.merged, self.constant_data
-        if not {"params_b", "tokens_t", "mixture_weight"} & set(v):
+        latent = {"params_b", "tokens_t", "mixture_weight"} & set(v)
+        if not latent and doubled == (0.0, 0.0):
             return constant["inputs"].values
+        shape = (self.n_draws, len(self.models))[0 if latent else 1 :]
         logs = []
-        for name in ("params_b", "tokens_t"):
-            values = np.broadcast_to(constant[name].values, (self.n_draws, len(self.models))).copy()
+        for name, more in zip(("params_b", "tokens_t"), doubled):
+            values = np.broadcast_to(constant[name].values, shape).copy()
             if name in v:
                 of = self.tree["posterior"].to_dataset()[terms.dims()[name][0]].values.astype(str)
                 values[:, np.searchsorted(self.models, of)] = v[name]
             # NaN where the law does not read it
-            logs.append(np.nan_to_num(np.log(values), nan=0.0))
+            logs.append(np.nan_to_num(np.log(values), nan=0.0) + more * np.log(2))
         centre = constant["centre"].values
         columns = {name: constant[name].values for name in terms.columns_of(self.spec)}
         size = terms.effective(logs[0], v, columns)

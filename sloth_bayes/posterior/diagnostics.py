@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -37,17 +38,20 @@ def diagnose(post: Drawn, quantities: Callable[[], xr.Dataset]) -> Diagnostics:
         Makes what convergence is judged by, where it has to be judged: one variable a kind of
         quantity, dims chain, draw and its labels.
     """
+    standing = {"svi": "first look", "prior": "prior"}.get(post.method, "")
     if "convergence" in post.tree.children:
-        return Diagnostics.from_dataset(post.tree["convergence"].to_dataset())
+        kept = Diagnostics.from_dataset(post.tree["convergence"].to_dataset())
+        return dataclasses.replace(kept, standing=standing)
     if post.method == "prior":
         empty = pd.DataFrame(columns=["quantity", "r_hat", "ess_bulk", "ess_tail", "mcse"])
-        return Diagnostics(empty, True, ("Independent draws from the prior: nothing to converge.",))
+        said = "Independent draws from the prior: nothing to converge."
+        return Diagnostics(empty, True, (said,), standing)
     table = table_of(quantities())
     ok, messages = _verdict_svi(post) if post.method == "svi" else _verdict_nuts(post, table)
     starts = post.attrs.get("starts_elbo", ())  # draws made elsewhere have none
     if starts and max(starts) - min(starts) > ANOTHER_MODE:
         messages.append(f"Modes: {starts_in_words(post)}; the best was taken.")
-    found = Diagnostics(table, ok, tuple(messages))
+    found = Diagnostics(table, ok, tuple(messages), standing)
     # Kept with the posterior: it is slow to compute, and must survive slimming.
     post.tree["convergence"] = xr.DataTree(found.to_dataset())
     return found

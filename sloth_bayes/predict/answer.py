@@ -12,6 +12,7 @@ import xarray as xr
 
 from ..posterior.base import in_chains
 from ..posterior.core import PosteriorDraws
+from ..support.html import shown
 from ..support.intervals import median_and_ends
 
 
@@ -74,4 +75,5 @@ class Answer:
         return f"<sloth_bayes.{type(self).__name__}>\n{self.frame.to_string(index=False)}"
 
     def _repr_html_(self) -> str:
-        return self.frame.to_html(index=False, float_format="{:.3g}".format)
+        of = f"{type(self).__name__}: {self.prob:.0%} intervals, {self.posterior.n_draws} draws"
+        return shown(of, self.frame, standing=self.posterior.standing, notes=self.messages)

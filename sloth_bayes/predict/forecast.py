@@ -23,6 +23,7 @@ from ..errors import ConvergenceWarning, DataError, ExtrapolationWarning, unknow
 from ..law.likelihood import draw_scores
 from ..posterior.core import PosteriorDraws
 from ..support.checks import check_prob
+from ..support.html import shown
 from ..support.intervals import quantiles
 from ..support.threads import workers
 from ..support.types import checked
@@ -70,7 +71,11 @@ class Forecast:
         )
 
     def _repr_html_(self) -> str:
-        return self.frame.to_html(index=False, float_format="{:.3f}".format, max_rows=24)
+        return shown(
+            repr(self),
+            self.frame.drop(columns=["family", "mean", "sd", "prob"]),
+            standing=self.posterior.standing, notes=self.warnings, form="{:#.3g}",
+        )  # fmt: skip
 
     @cached_property
     def draws(self) -> xr.Dataset:

@@ -28,6 +28,7 @@ from ..posterior import pareto
 from ..posterior.core import PosteriorDraws
 from ..posterior.verdict import K_HAT_MOST
 from ..support.checks import check_prob, whole
+from ..support.html import shown
 from ..support.threads import progress_bar, side_by_side
 from ..support.types import checked
 from ..table.leaderboard import Leaderboard, datasets, load_dataset
@@ -83,7 +84,7 @@ class Surprises:
         return f"{head}\n{self.frame.head(20).to_string(index=False, float_format='{:.3g}'.format)}"
 
     def _repr_html_(self) -> str:
-        return self.frame.to_html(index=False, float_format="{:.3g}".format, max_rows=24)
+        return shown(repr(self).splitlines()[0], self.frame.head(12), notes=self.messages)
 
 
 @checked
@@ -306,6 +307,8 @@ class _Cells:
 
     def all(self, progress: bool | None) -> list[dict[str, Any]]:
         """A row a score."""
+        # ArviZ 1 makes JAX a lazy module, and SciPy asks for it: two threads must not be first
+        pareto.smoothed(np.arange(25.0))
         tasks = [functools.partial(self._family, f) for f in range(len(self.families))]
         scores = np.isfinite(self.score).sum(1)
         found: dict[int, list[dict[str, Any]]] = {}

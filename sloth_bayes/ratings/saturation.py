@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..errors import DataError
 from ..support.checks import check_prob
+from ..support.html import shown
 from ..support.intervals import bisect, order_statistics
 from .draws import GAIN, KNOTS, RatingsDraws
 
@@ -47,7 +48,8 @@ class RatingsSaturation:
         return f"<sloth_bayes.RatingsSaturation: P(saturated)>\n{table.round(2).to_string()}"
 
     def _repr_html_(self) -> str:
-        return self.frame.to_html(index=False, float_format="{:.3g}".format)
+        of = f"RatingsSaturation: {self.prob:.0%} intervals"
+        return shown(of, self.frame, notes=self.messages)
 
     def plot(self, ax: Any = None) -> np.ndarray:
         """Gain of a doubling along sizes; see :func:`sloth_bayes.plots.ratings.saturation`."""

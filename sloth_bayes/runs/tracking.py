@@ -23,6 +23,7 @@ from ..errors import DataError, check_known
 from ..predict.new_effects import key_of, rng_of
 from ..support.checks import check_prob
 from ..support.frames import as_pandas
+from ..support.html import shown
 from ..support.shipped import shipped
 from ..table.leaderboard import Benchmark, Leaderboard
 from .process import (
@@ -138,7 +139,9 @@ class Tracking:
         )
 
     def _repr_html_(self) -> str:
-        return self.frame.to_html(index=False, float_format="{:.3f}".format, max_rows=24)
+        table = self.frame.drop(columns=["params_b", "mean", "sd", "prob"])
+        of, notes = self.posterior.standing, self.forecast.warnings
+        return shown(repr(self), table, standing=of, notes=notes)
 
     @cached_property
     def frame(self) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from ..predict.candidates import completed
 from ..predict.new_effects import effects_of
 from ..support.checks import check_prob
 from ..support.frames import listed
+from ..support.html import shown
 from ..support.intervals import lower_and_upper, summarise
 from . import rotation as rotate
 from .names import checked_names
@@ -103,7 +104,8 @@ class Skills:
         )
 
     def _repr_html_(self) -> str:
-        return self.table().to_html()
+        of, notes = self.posterior.standing, self.messages
+        return shown(repr(self), self.table(), standing=of, notes=notes, index=True)
 
     def rename(self, names: Sequence[str] | Mapping[str, str]) -> Skills:
         """The same skills under other names.

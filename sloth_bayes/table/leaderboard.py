@@ -24,6 +24,7 @@ import pandas as pd
 from ..errors import DataError, UnknownNameError, check_known
 from ..support.files import new_file, read_cells, user_path
 from ..support.frames import as_pandas
+from ..support.html import shown
 from ..support.shipped import DEFAULT, PUBLISHED, dataset_folder, dataset_names
 from ..support.types import checked
 from ..support.words import counted
@@ -451,9 +452,7 @@ class Leaderboard:
         return f"<Leaderboard {self._name!r}: {self._counts()}>"
 
     def _repr_html_(self) -> str:
-        name = self._name.replace("&", "&amp;").replace("<", "&lt;")
-        # pandas shortens long tables here as a notebook would
-        return f"<p><b>{name}</b>: {self._counts()}</p>{self._frame.to_html(max_rows=10)}"
+        return shown(repr(self), self._frame, form="{:g}", rows=10)
 
     def _counts(self) -> str:
         families = counted(len(self.families), "family", "families")

@@ -38,6 +38,7 @@ from ..skills.rotated_draws import kept_draws, skill_draws, square_roots
 from ..skills.rotation import transposed
 from ..support.checks import check_prob
 from ..support.frames import as_pandas, is_frame
+from ..support.html import shown
 from ..support.intervals import summarise
 from ..support.shipped import shipped
 from ..support.types import checked
@@ -110,7 +111,8 @@ class Downstream:
         )
 
     def _repr_html_(self) -> str:
-        return self.frame.to_html(index=False, float_format="{:.3f}".format, max_rows=24)
+        table = self.frame.drop(columns=["mean", "sd", "prob"], errors="ignore")
+        return shown(repr(self), table, standing=self.posterior.standing, notes=self.messages)
 
     @cached_property
     def draws(self) -> xr.Dataset:
@@ -272,7 +274,8 @@ class Downstream:
         known = self.posterior.known_verdict
         if known is False:
             messages.append("The posterior of the skills has not converged: see its diagnostics().")
-        return Diagnostics(table, fine and known is not False, (*messages, *self.messages))
+        ok, messages = fine and known is not False, [*messages, *self.messages]
+        return Diagnostics(table, ok, tuple(messages), self.posterior.standing)
 
     def plot(self, **options: Any) -> np.ndarray[Any, Any]:
         """Scores against forecasts, and weights: :func:`sloth_bayes.plots.downstream.downstream`.

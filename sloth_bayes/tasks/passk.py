@@ -39,6 +39,7 @@ from ..predict.candidates import completed
 from ..predict.new_effects import effects_of, key_of, rng_of
 from ..skills.rotated_draws import skill_draws
 from ..support.checks import check_prob, whole
+from ..support.html import shown
 from ..support.intervals import bisect, order_statistics, summarise
 from ..support.types import checked
 from ..table.samples import K, checked_counts, checked_tries, empirical, estimate
@@ -228,7 +229,9 @@ class PassAtK:
         )
 
     def _repr_html_(self) -> str:
-        return self.frame.to_html(index=False, float_format="{:.4f}".format, max_rows=28)
+        verdict = self.diagnostics()
+        table = self.frame.drop(columns=["mean", "sd", "prob"])
+        return shown(repr(self), table, standing=verdict.standing, notes=verdict.messages[1:])
 
     @property
     def candidates(self) -> list[str]:
@@ -387,8 +390,9 @@ class PassAtK:
             f"{self.fit.sizes['draw']} draws of skills; a model falls {self.scale:.2f} log-odds "
             "from what its skills say."
         )
+        standing = "first look" if CAUTIONS["first look"] in self.cautions else ""
         empty = pd.DataFrame(columns=["quantity", "r_hat", "ess_bulk", "ess_tail", "mcse"])
-        return Diagnostics(empty, ok, (summary, *self.cautions))
+        return Diagnostics(empty, ok, (summary, *self.cautions), standing)
 
     def plot(self, **options: Any) -> np.ndarray:
         """Curves on log axes; see :func:`sloth_bayes.plots.passk.pass_at_k`."""

@@ -468,6 +468,11 @@ def test_help_shows_examples():
         assert "Example" in result.stdout
     assert run().exit_code == 0
     assert run("--version").stdout.strip() == f"sloth-bayes {sb.__version__}"
+    told = dict(line.split(maxsplit=1) for line in run("--versions").stdout.splitlines())
+    assert told["sloth-bayes"] == sb.__version__
+    assert told["JAX"].startswith("cpu x1")
+    assert {"Python", "system", "jaxlib", "numpyro", "arviz-stats"} <= set(told)
+    assert "ruff" not in told
 
 
 def process(*arguments, code=None, **options):

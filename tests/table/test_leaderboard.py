@@ -352,7 +352,7 @@ def test_immutable():
 def test_representation_and_pickle():
     data = Leaderboard.from_frame(table(), name="<mine>")
     assert repr(data) == ("<Leaderboard '<mine>': 3 models, 2 families, 1 benchmark, 3 scores>")
-    assert "&lt;mine>" in data._repr_html_()
+    assert "&lt;mine&gt;" in data._repr_html_()
     assert data != "table"
     assert pickle.loads(pickle.dumps(data)) == data
 

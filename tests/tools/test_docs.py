@@ -23,10 +23,11 @@ from sloth_bayes.predict.condition import _rows
 from tools import api_page
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md"]
-PAGES += [
-    f"docs/{page}.md" for page in ["evidence", "extending", "numpyro", "api", "comparability"]
-]
+_DOCS = (
+    "evidence", "extending", "numpyro", "api", "comparability", "priors", "compare-laws",
+    "deprecations",
+)  # fmt: skip
+PAGES = ["README.md", *(f"docs/{page}.md" for page in _DOCS)]
 
 
 def blocks(page: str) -> list[str]:
@@ -180,6 +181,22 @@ def inverse(post: sb.Posterior, expected: np.ndarray) -> np.ndarray:
     v = post.merged
     fraction = (expected.astype(float) - v["lower"]) / (v["upper"] - v["lower"])
     return equations.inverse_link(post.spec.link, fraction, v["link_shape"], np)
+
+
+@pytest.mark.long
+def test_the_page_of_priors_runs():
+    names = run("docs/priors.md")
+    half = 100 * names["careful"].prior_predictive(names["data"], draws=500)["prior"]["gain"]
+    spread = [float(gain.sel(doubled="size").std()) for gain in (names["gain"], half)]
+    assert 0.4 < spread[1] / spread[0] < 0.6
+    assert names["found"].frame["exact"].mean() > 0.9
+
+
+@pytest.mark.long
+def test_the_page_of_comparing_laws_runs():
+    names = run("docs/compare-laws.md")
+    assert names["table"].index[0] == "one skill"
+    assert names["table"]["difference"].iloc[1] < 0
 
 
 @pytest.mark.slow
