@@ -60,7 +60,7 @@ class PassAtK:
     models : list of str
         Models with counts, sorted, then the candidates.
     fit : xarray.Dataset
-        Draws (chain, draw) of every parameter of :mod:`sloth_bayes.tasks.passk_model`:
+        Draws (chain, draw) of every parameter of ``sloth_bayes.tasks.passk_model``:
         ``ability`` of all models (of candidates, as forecast), ``easiness`` and
         ``discrimination`` of problems...
     prob : float

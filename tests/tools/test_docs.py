@@ -1,7 +1,9 @@
-"""README and docs: their code runs, their commands exist, their links lead somewhere."""
+"""README and the site: their code runs, their commands exist, their links lead somewhere."""
 
 from __future__ import annotations
 
+import dataclasses
+import operator
 import re
 import shlex
 import shutil
@@ -23,10 +25,7 @@ from sloth_bayes.predict.condition import _rows
 from tools import api_page
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md"]
-PAGES += [
-    f"docs/{page}.md" for page in ["evidence", "extending", "numpyro", "api", "comparability"]
-]
+PAGES = ["README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(page: str) -> list[str]:
@@ -188,10 +187,83 @@ def test_the_page_of_numpyro_runs():
     assert names["pointwise"].shape == names["replicated"].shape == (20, len(names["score"]))
 
 
-def test_the_page_of_the_api_is_up_to_date():
+@pytest.mark.parametrize("page", PAGES)
+def test_code_names_what_there_is(page):
+    for block in blocks(page):
+        compile(block, page, "exec")
+        for path in re.findall(r"\bsb\.([\w.]+)", block):
+            operator.attrgetter(path)(sb)
+
+
+QUICK = ["start", "howto/files", "howto/diagnosis", "howto/priors"]
+FITTING = ["howto/table", "howto/refit", "howto/compare", "numpyro", "extending"]
+
+
+def test_every_page_with_code_is_run():
+    assert {f"docs/{page}.md" for page in [*QUICK, *FITTING]} == {p for p in PAGES if blocks(p)} - {
+        "README.md"
+    }
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("page", QUICK)
+def test_the_code_of_a_page_runs(page, at_work):
+    run(f"docs/{page}.md")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("page", [p for p in FITTING if p.startswith("howto/")])
+def test_the_code_of_a_page_that_fits_runs(page, at_work):
+    run(f"docs/{page}.md")
+
+
+def test_the_pages_of_the_api_are_up_to_date():
     listed = [n for names in api_page.GROUPS.values() for n in names]
     assert sorted(listed) == sorted(set(sb.__all__) - {"__version__"})
-    assert api_page.PAGE.read_text(encoding="utf-8") == api_page.page(), "python -m tools.api_page"
+    pages = api_page.pages()
+    assert set(pages) == {api_page.DOCS / "api.md", *(api_page.DOCS / "reference").glob("*.md")}
+    for path, text in pages.items():
+        assert path.read_text(encoding="utf-8") == text, "python -m tools.api_page"
+
+
+def rows(page: str) -> list[str]:
+    """Rows of its tables, as Markdown."""
+    return re.findall(r"^\| .*$", (ROOT / page).read_text(encoding="utf-8"), re.M)
+
+
+def test_priors_are_those_of_the_table():
+    told = {}
+    for row in rows("docs/model.md"):
+        if found := re.match(r"\| `(\w+)` \| ([\d.]+) \|", row):
+            told[found[1]] = float(found[2])
+    priors = dataclasses.asdict(sb.Priors())
+    assert told == {name: priors[name] for name in told}
+    optional = {"mixture_weight", "slope_deviation", "model_effect", "walk", "drift"}
+    assert set(told) == set(priors) - optional
+    for row in rows("docs/howto/priors.md")[1:]:
+        name, default = re.match(r".*\| `(\w+)` \| ([\d.]+) \|", row).groups()
+        assert priors[name] == float(default)
+
+
+def test_results_in_short_are_those_of_the_evidence():
+    text = (ROOT / "docs/evidence.md").read_text(encoding="utf-8")
+    section = {slug(s.split("\n")[0]): s for s in re.split(r"^## ", text, flags=re.M)}
+    accuracy = " ".join(re.findall(r"^\|.*", section["accuracy"], re.M))
+    checked = 0
+    for row in rows("docs/results.md"):
+        numbers = re.findall(r"\d+(?:\.\d+)?", re.sub(r"`[^`]*`|\]\([^)]*\)", "", row))
+        if where := re.search(r"evidence\.md#([\w-]+)", row):
+            known = re.findall(r"\d+(?:\.\d+)?", section[where[1]])
+            label = re.findall(r"\d+", re.search(r"\[(.*?)\]", row)[1])
+            assert set(numbers) - set(label) <= {*known, "90"}, row
+        elif "trained link" in row or "**3.07**" in row or "FLOPs" in row:
+            assert row.split("|", 2)[2] in accuracy, row
+        else:
+            continue
+        checked += 1
+    assert checked == len(rows("docs/results.md")) - 5  # heads of tables
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -205,16 +277,23 @@ def test_commands_exist(page):
             command = command.commands[words.pop(0)]
         options = {o for p in command.params for o in p.opts}
         assert {w for w in words if w.startswith("--") and w != "--help"} <= options, line
-    for name in re.findall(r"python -m tests\.([\w.]+)", text):
-        if name != "NAME":
-            assert (ROOT / "tests" / f"{name.replace('.', '/')}.py").exists(), name
+    for name, arguments in re.findall(
+        r"python -m ((?:tests|studies|tools)\.[\w.]+)([^`\n]*)", text
+    ):
+        module = ROOT / f"{name.replace('.', '/')}.py"
+        assert name.endswith(".NAME") or module.exists(), name
+        for option in re.findall(r"--[\w-]+", arguments):
+            assert f'"{option}"' in module.read_text(encoding="utf-8"), (name, option)
     for name in re.findall(r"`models/([\w-]+)`", text):
         assert name in recipes.recipe_names()
 
 
+def slug(head: str) -> str:
+    return re.sub(r"[^\w\- ]", "", head).strip().lower().replace(" ", "-")
+
+
 def anchors(page: Path) -> set[str]:
-    heads = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
-    return {re.sub(r"[^\w\- ]", "", h).strip().lower().replace(" ", "-") for h in heads}
+    return {slug(h) for h in re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)}
 
 
 @pytest.mark.parametrize("page", [*PAGES, *sorted(
