@@ -28,7 +28,6 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "numpydoc",
-    "sphinx.ext.viewcode",
     "sphinx_copybutton",
 ]
 root_doc = "docs/index"
