@@ -259,7 +259,7 @@ def test_results_in_short_are_those_of_the_evidence():
 
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_exist(page):
-    text = (ROOT / page).read_text(encoding="utf-8")
+    text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
     found = re.findall(r"(?:^|[`/ (])sloth-bayes ([^`\n|]*)", text)
     for line in found:
         command, words = get_command(app), shlex.split(line)
