@@ -1,9 +1,10 @@
-"""The page of the public API, from the first lines of docstrings.
+"""The pages of the public API: all of it on one, from first lines of docstrings; and by group.
 
     python -m tools.api_page
 
-Writes ``docs/api.md``. A test fails when the page is not what this command would write, or
-when a public name has no group here.
+Writes ``docs/api.md``, and into ``docs/reference/`` a page a group, which the site fills with the
+docstrings in full. A test fails when a page is not what this command would write, or when a public
+name has no group here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import sloth_bayes as sb
 
-PAGE = Path(__file__).parents[1] / "docs" / "api.md"
+DOCS = Path(__file__).parents[1] / "docs"
 GROUPS = {
     "Data": [
         "load_dataset", "datasets", "Leaderboard", "Benchmark", "load_subscores",
@@ -59,6 +60,12 @@ FUNCTIONS = {
     "report": ("write", "page"),
 }  # fmt: skip
 
+# Not public, but where public docstrings send those who want to know more.
+BEHIND = (
+    "infer.fit.fit", "ratings.fit.fit", "evaluate.fold.forecast_hidden", "skills.rotation.rotate",
+    "plots.passk.pass_at_k", "plots.downstream.downstream", "plots.tracking.tracking",
+)  # fmt: skip
+
 
 def first_line(thing: object) -> str:
     """The first sentence of a docstring, without the markup of Sphinx."""
@@ -94,8 +101,16 @@ def methods(kind: type) -> list[tuple[str, str]]:
     return found
 
 
-def page() -> str:
-    """The page as Markdown."""
+def members(name: str) -> list[tuple[str, str]]:
+    """What stands below a public name: methods of a class, functions of a module."""
+    of = getattr(sb, name)
+    if name in METHODS:
+        return methods(of)
+    return [(f"{n}()", first_line(getattr(of, n))) for n in FUNCTIONS.get(name, ())]
+
+
+def overview() -> str:
+    """The whole API on one page."""
     lines = [
         "# The public API on one page",
         "",
@@ -107,17 +122,45 @@ def page() -> str:
         lines += ["", f"## {group}", "", "| name | what it is |", "|---|---|"]
         lines += [f"| `{n}` | {first_line(getattr(sb, n))} |" for n in names]
         for name in names:
-            if name in METHODS:
-                rows = methods(getattr(sb, name))
-            elif name in FUNCTIONS:
-                of = getattr(sb, name)
-                rows = [(f"{n}()", first_line(getattr(of, n))) for n in FUNCTIONS[name]]
-            else:
-                continue
-            lines += ["", f"### {name}", "", "| member | what it is |", "|---|---|"]
-            lines += [f"| `.{n}` | {text} |" for n, text in rows]
+            if rows := members(name):
+                lines += ["", f"### {name}", "", "| member | what it is |", "|---|---|"]
+                lines += [f"| `.{n}` | {text} |" for n, text in rows]
     return "\n".join(lines) + "\n"
 
 
+def reference(group: str) -> str:
+    """The page of a group: what to document, in Sphinx's language."""
+    lines = [f"# {group}", "", "```{eval-rst}"]
+    for name in GROUPS[group]:
+        of, path = getattr(sb, name), f"sloth_bayes.{name}"
+        below = [n.removesuffix("()") for n, _ in members(name)]
+        if inspect.ismodule(of):
+            lines += [f".. automodule:: {path}", ""]
+            lines += [line for n in below for line in (f".. autofunction:: {path}.{n}", "")]
+            continue
+        kind = "class" if inspect.isclass(of) else "function"
+        kind = "exception" if kind == "class" and issubclass(of, Exception) else kind
+        lines += [f".. auto{kind}:: {path}"]
+        lines += [f"   :members: {', '.join(below)}"] if below else []
+        lines += [""]
+    return "\n".join([*lines[:-1], "```", ""])
+
+
+def behind() -> str:
+    """The page of what is not public, but referred to."""
+    lines = [f".. autofunction:: sloth_bayes.{name}" for name in BEHIND]
+    text = "Public docstrings refer to these functions; they are not public themselves."
+    return "\n".join(["# Behind them", "", text, "", "```{eval-rst}", *lines, "```", ""])
+
+
+def pages() -> dict[Path, str]:
+    """Every page, by its path."""
+    slugs = {group: group.lower().replace(",", "").replace(" ", "-") for group in GROUPS}
+    by_group = {DOCS / "reference" / f"{slugs[g]}.md": reference(g) for g in GROUPS}
+    rest = {DOCS / "api.md": overview(), DOCS / "reference" / "behind.md": behind()}
+    return rest | by_group
+
+
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")

@@ -84,7 +84,7 @@ def cross_validate(
         published values, ``load_dataset("open_llm_leaderboard", corrected=False)``.
     protocol
         ``"published"``, ``"lineage"``, ``"family"`` or a month (see
-        :func:`sloth_bayes.evaluate.protocols.named`), or folds of your own.
+        :func:`sloth_bayes.protocols.named`), or folds of your own.
     hide
         Of a protocol by name: ``"strict"`` or ``"family"``.
     method

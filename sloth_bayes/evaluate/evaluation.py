@@ -2,7 +2,7 @@
 
 An evaluation keeps one row a forecast cell, so that every figure of a scoreboard is an average
 of rows that anyone can look at. :func:`sloth_bayes.cross_validate` makes one, by hiding what a
-protocol says (:mod:`sloth_bayes.evaluate.protocols`).
+protocol says (:mod:`sloth_bayes.protocols`).
 """
 
 from __future__ import annotations

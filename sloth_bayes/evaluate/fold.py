@@ -96,7 +96,7 @@ def forecast_hidden(
         ``"svi"``: ``steps`` of each optimisation, ``starts`` (each is refined, and the
         draws are shared out among them: an average over where optimisations end),
         ``rank`` of the guide, ``draws`` in all, ``moves`` that carry each of them on (see
-        :func:`sloth_bayes.infer.variational.moved`). ``"nuts"``: ``steps``, ``chains``,
+        ``sloth_bayes.infer.variational.moved``). ``"nuts"``: ``steps``, ``chains``,
         ``warmup``, ``draws`` of each chain, ``target_accept``, ``max_tree_depth``.
 
     Returns

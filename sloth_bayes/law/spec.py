@@ -214,7 +214,7 @@ class Spec:
         the tokens normal around their regression on the log size. The posterior returns
         them as ``params_b`` and ``tokens_t``.
     terms
-        Names of further terms, from :data:`sloth_bayes.law.TERMS`.
+        Names of further terms, from ``sloth_bayes.law.TERMS``.
     priors
         Prior scales, a :class:`Priors`.
 
@@ -341,7 +341,7 @@ class Spec:
         """Read a specification from a TOML file, or from TOML text.
 
         A file may also hold a ``[fit]`` table (what to fit it on, and how), which is the
-        concern of :func:`sloth_bayes.infer.recipes.load` and is ignored here. Choices that the
+        concern of ``sloth-bayes fit`` and is ignored here. Choices that the
         file does not mention keep their defaults.
 
         Raises

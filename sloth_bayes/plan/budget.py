@@ -113,7 +113,7 @@ def optimal_allocation(
     beyond
         Search beyond the data.
     family, lineage, instruct, new_family
-        As in :func:`sloth_bayes.plan.size.required_size`.
+        As in :meth:`sloth_bayes.Posterior.required_size`.
     prob
         Mass of the intervals.
     seed

@@ -248,7 +248,7 @@ def base_and_tuned(
 ) -> np.ndarray:
     """Skills of tuned models against their base models, with intervals and the diagonal.
 
-    Pairs are those of :meth:`sloth_bayes.skills.tables.Skills.tuning`, model by model of one
+    Pairs are those of :meth:`sloth_bayes.Skills.tuning`, model by model of one
     size. A filled point is a change whose sign is certain (probability above 0.95), which is a
     matter of the difference and not of the two intervals: they move together.
 

@@ -1,7 +1,7 @@
 """Every figure and table of the paper, with its uncertainty, as files.
 
 ``sloth-bayes figures --out DIR`` calls :func:`make`. Each figure is one function of
-:class:`~sloth_bayes.publish.sources.Sources`, listed in :data:`FIGURES`; :func:`figure` makes one.
+``sloth_bayes.publish.sources.Sources``, listed in :data:`FIGURES`; :func:`figure` makes one.
 Nothing is fitted: the numbers come from a posterior and from the evaluation and the studies that
 ship, so that the same posterior and seed give the same bytes (same versions and machine kind).
 """

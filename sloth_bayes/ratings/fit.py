@@ -2,7 +2,7 @@
 
 Ratings from 1 to 5 stand in the place of benchmark scores (Ye et al., FLASK, arXiv 2307.10928; Kim
 et al., BiGGen-Bench, arXiv 2406.05761). The law of skills is the package's own with size as its
-only input; :mod:`sloth_bayes.ratings.model` says what is added to it: curves that may bend, kinds
+only input; ``sloth_bayes.ratings.model`` says what is added to it: curves that may bend, kinds
 of model, judges, difficulties. Models of unknown size take part: their log size is a parameter,
 normal with the mean and standard deviation of the known ones. Tables are read in
 :mod:`sloth_bayes.ratings.table`, and what a fit says is in :mod:`sloth_bayes.ratings.posterior`.
@@ -82,7 +82,7 @@ def fit(
     seed: int = 0,
     progress: bool | None = None,
 ) -> RatingsPosterior:
-    """Fit the law of ratings (:mod:`sloth_bayes.ratings.model`) by NUTS.
+    """Fit the law of ratings (``sloth_bayes.ratings.model``) by NUTS.
 
     Parameters
     ----------

@@ -78,7 +78,7 @@ def skills(
         are free) and whose columns name the skills.
     names
         Names of the skills, one each, or a mapping from suggested names. By default: the
-        paper's (:data:`sloth_bayes.skills.names.READING`) are given out one to one so that the
+        paper's (``sloth_bayes.skills.names.READING``) are given out one to one so that the
         skills' shares of their benchmarks' squared loadings are largest, and one is kept if that
         share is half or more; any other skill is called after the two benchmarks with the largest
         loadings on it.

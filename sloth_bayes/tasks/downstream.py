@@ -313,8 +313,8 @@ def downstream(
 
     The task's score is a monotone, possibly asymmetric curve of one weighted sum of skills,
     from a floor to 1, with heavy-tailed spread; 2% of the scores may be anything
-    (:mod:`sloth_bayes.tasks.downstream_model`). It is *cut* from the posterior: see
-    :mod:`sloth_bayes.tasks.downstream` for why. A task has no effects of families: two models of
+    (``sloth_bayes.tasks.downstream_model``). It is *cut* from the posterior: see
+    ``sloth_bayes.tasks.downstream`` for why. A task has no effects of families: two models of
     equal skills have equal forecasts.
 
     Parameters

@@ -1,7 +1,9 @@
-"""README and docs: their code runs, their commands exist, their links lead somewhere."""
+"""README and the site: their code runs, their commands exist, their links lead somewhere."""
 
 from __future__ import annotations
 
+import dataclasses
+import operator
 import re
 import shlex
 import shutil
@@ -23,11 +25,7 @@ from sloth_bayes.predict.condition import _rows
 from tools import api_page
 
 ROOT = Path(__file__).parents[2]
-_DOCS = (
-    "evidence", "extending", "numpyro", "api", "comparability", "priors", "compare-laws",
-    "deprecations",
-)  # fmt: skip
-PAGES = ["README.md", *(f"docs/{page}.md" for page in _DOCS)]
+PAGES = ["README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(page: str) -> list[str]:
@@ -194,7 +192,7 @@ def test_the_page_of_priors_runs():
 
 @pytest.mark.long
 def test_the_page_of_comparing_laws_runs():
-    names = run("docs/compare-laws.md")
+    names = run("docs/howto/compare.md")
     assert names["table"].index[0] == "one skill"
     assert names["table"]["difference"].iloc[1] < 0
 
@@ -205,15 +203,81 @@ def test_the_page_of_numpyro_runs():
     assert names["pointwise"].shape == names["replicated"].shape == (20, len(names["score"]))
 
 
-def test_the_page_of_the_api_is_up_to_date():
+@pytest.mark.parametrize("page", PAGES)
+def test_code_names_what_there_is(page):
+    for block in blocks(page):
+        compile(block, page, "exec")
+        for path in re.findall(r"\bsb\.([\w.]+)", block):
+            operator.attrgetter(path)(sb)
+
+
+OWN = {  # pages with tests of their own
+    "README.md", "docs/extending.md", "docs/numpyro.md", "docs/priors.md", "docs/howto/compare.md",
+}  # fmt: skip
+FITTING = {f"docs/howto/{page}.md" for page in ("refit", "table")}
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p) and p not in OWN | FITTING])
+def test_the_code_of_a_page_runs(page, at_work):
+    run(page)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("page", sorted(FITTING))
+def test_the_code_of_a_page_that_fits_runs(page, at_work):
+    run(page)
+
+
+def test_the_pages_of_the_api_are_up_to_date():
     listed = [n for names in api_page.GROUPS.values() for n in names]
     assert sorted(listed) == sorted(set(sb.__all__) - {"__version__"})
-    assert api_page.PAGE.read_text(encoding="utf-8") == api_page.page(), "python -m tools.api_page"
+    pages = api_page.pages()
+    assert set(pages) == {api_page.DOCS / "api.md", *(api_page.DOCS / "reference").glob("*.md")}
+    for path, text in pages.items():
+        assert path.read_text(encoding="utf-8") == text, "python -m tools.api_page"
+
+
+def rows(page: str) -> list[str]:
+    """Rows of its tables, as Markdown."""
+    return re.findall(r"^\| .*$", (ROOT / page).read_text(encoding="utf-8"), re.M)
+
+
+def test_priors_are_those_of_the_table():
+    told = {}
+    for row in rows("docs/model.md"):
+        if found := re.match(r"\| `(\w+)` \| ([\d.]+) \|", row):
+            told[found[1]] = float(found[2])
+    priors = dataclasses.asdict(sb.Priors())
+    assert told == {name: priors[name] for name in told}
+    optional = "drift fan mixture_weight model_effect slope_deviation walk walk_compute"
+    assert set(told) == set(priors) - set(optional.split())
+
+
+def test_results_in_short_are_those_of_the_evidence():
+    text = (ROOT / "docs/evidence.md").read_text(encoding="utf-8")
+    section = {slug(s.split("\n")[0]): s for s in re.split(r"^## ", text, flags=re.M)}
+    accuracy = " ".join(re.findall(r"^\|.*", section["accuracy"], re.M))
+    checked = 0
+    for row in rows("docs/results.md"):
+        numbers = re.findall(r"\d+(?:\.\d+)?", re.sub(r"`[^`]*`|\]\([^)]*\)", "", row))
+        if where := re.search(r"evidence\.md#([\w-]+)", row):
+            known = re.findall(r"\d+(?:\.\d+)?", section[where[1]])
+            label = re.findall(r"\d+", re.search(r"\[(.*?)\]", row)[1])
+            assert set(numbers) - set(label) <= {*known, "90"}, row
+        elif "trained link" in row or "**3.07**" in row or "FLOPs" in row:
+            assert row.split("|", 2)[2] in accuracy, row
+        else:
+            continue
+        checked += 1
+    assert checked == len(rows("docs/results.md")) - 5  # heads of tables
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_exist(page):
-    text = (ROOT / page).read_text(encoding="utf-8")
+    text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
     found = re.findall(r"(?:^|[`/ (])sloth-bayes ([^`\n|]*)", text)
     for line in found:
         command, words = get_command(app), shlex.split(line)
@@ -222,16 +286,23 @@ def test_commands_exist(page):
             command = command.commands[words.pop(0)]
         options = {o for p in command.params for o in p.opts}
         assert {w for w in words if w.startswith("--") and w != "--help"} <= options, line
-    for name in re.findall(r"python -m tests\.([\w.]+)", text):
-        if name != "NAME":
-            assert (ROOT / "tests" / f"{name.replace('.', '/')}.py").exists(), name
+    for name, arguments in re.findall(
+        r"python -m ((?:tests|studies|tools)\.[\w.]+)([^`\n]*)", text
+    ):
+        module = ROOT / f"{name.replace('.', '/')}.py"
+        assert name.endswith(".NAME") or module.exists(), name
+        for option in re.findall(r"--[\w-]+", arguments):
+            assert f'"{option}"' in module.read_text(encoding="utf-8"), (name, option)
     for name in re.findall(r"`models/([\w-]+)`", text):
         assert name in recipes.recipe_names()
 
 
+def slug(head: str) -> str:
+    return re.sub(r"[^\w\- ]", "", head).strip().lower().replace(" ", "-")
+
+
 def anchors(page: Path) -> set[str]:
-    heads = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
-    return {re.sub(r"[^\w\- ]", "", h).strip().lower().replace(" ", "-") for h in heads}
+    return {slug(h) for h in re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)}
 
 
 @pytest.mark.parametrize("page", [*PAGES, *sorted(
