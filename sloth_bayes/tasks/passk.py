@@ -438,6 +438,10 @@ def pass_at_k(
 ) -> PassAtK:
     """Forecast pass@k of models nobody has sampled from, by counts of other models.
 
+    Experimental: of Pythia 12B held out its error is that of a logistic regression a problem (2.2
+    and 2.5 points), and two sizes ahead its 90% bands held 38% to 46% of the curves
+    (``python -m studies.passk``).
+
     Parameters
     ----------
     post
