@@ -9,12 +9,12 @@ The data set ``overtraining`` has 104 finished runs of three corpora (Gadre et a
 
 *forecast*: the nine from the 95, by the recommended law as it is (size, tokens and their product;
 ``sb.Sloth()``, the corpus being the family) and by two settings of it, ``inputs="flops"`` and
-``inputs="size"``, each fitted by NUTS; and by rivals, of each corpus and task alone: *log FLOPs*, a
-straight line in the score by least squares; *logistic in FLOPs* and *logistic in size, tokens*, least
-squares in the score, from the task's chance level to 1; *most compute*, the score of the run of the
-95 with the most compute. A point's CRPS is its error. **The bar**: the error of the law is at most
-90% of that of the FLOPs law. Differences are paired by score; their standard error is over the nine
-runs.
+``inputs="size"``, each fitted by NUTS; and by rivals, of each corpus and task alone: *log FLOPs*,
+a straight line in the score by least squares; *logistic in FLOPs* and *logistic in size, tokens*,
+least squares in the score, from the task's chance level to 1; *most compute*, the score of the run
+of the 95 with the most compute. A point's CRPS is its error. **The bar**: the error of the law is
+at most 90% of that of the FLOPs law. Differences are paired by score; their standard error is over
+the nine runs.
 
 *designs*: what is tried if that falls short. The variants of :data:`DESIGNS` forecast the runs of
 411M from those of at most 154M; the one of least CRPS there, whatever it does there beside the
@@ -178,14 +178,14 @@ def designs(data: sb.Leaderboard, out: Path) -> None:
 
 def budgets(train: pd.DataFrame) -> list[pd.DataFrame]:
     """Runs of one corpus that cost about the same, two sizes or more."""
-    found = []
+    found: list[pd.DataFrame] = []
     for _, rows in train.groupby("family"):
         rows = rows.assign(flops=6e21 * rows["params_b"] * rows["tokens_t"]).sort_values("flops")
-        group = [0]
-        for value in rows["flops"].to_numpy():
-            first = rows["flops"].to_numpy()[group.index(group[-1]) - len(group)]
-            group.append(group[-1] if value <= SAME * first else group[-1] + 1)
-        found += [part for _, part in rows.groupby(group[1:]) if len(part) > 1]
+        first, of = 0.0, []
+        for value in rows["flops"]:
+            first = first if value <= SAME * first else value
+            of.append(first)
+        found += [part for _, part in rows.groupby(of) if len(part) > 1]
     return found
 
 

@@ -3,8 +3,8 @@
 Four tidy files come out of the wide table of the published comparison: one row a model with
 the twelve headline scores, one row a sub-score, one row a score of any other benchmark, and one
 row for each headline that its own sub-scores contradict. Two come out of all leaderboards
-(:mod:`.open_models`), three out of the over-training testbed (:mod:`.overtraining`). Values are never altered; corrections are applied when a data set is
-loaded, not here.
+(:mod:`.open_models`), three out of the over-training testbed (:mod:`.overtraining`). Values are
+never altered; corrections are applied when a data set is loaded, not here.
 """
 
 from __future__ import annotations
