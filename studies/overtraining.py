@@ -135,9 +135,8 @@ def compared(
     """Forecasts of some laws and of the rivals."""
     table, found = table_of(train, data), []
     for name, changes in laws.items():
-        post = fitted(
-            sb.Sloth().replace(**changes), table, f"{what}-{name.replace(' ', '-')}", keep
-        )
+        called = f"{what}-{name.replace(' ', '-')}"
+        post = fitted(sb.Sloth().replace(**changes), table, called, keep, **FIT)
         found.append(forecasts(post, test, name))
     found.append(rivals(data, train, test))
     return pd.concat(found, ignore_index=True)
@@ -192,7 +191,7 @@ def budgets(train: pd.DataFrame) -> list[pd.DataFrame]:
 def allocation(data: sb.Leaderboard, out: Path) -> None:
     """Best sizes of budgets, as run and as the law has them."""
     train, _ = parts(data, SMALL, math.inf)
-    post = fitted(sb.Sloth(), table_of(train, data), "forecast-translog", out).slim(1000)
+    post = fitted(sb.Sloth(), table_of(train, data), "forecast-translog", out, **FIT).slim(1000)
     names = list(data.benchmark_names)
     rows = []
     for runs in budgets(train):
