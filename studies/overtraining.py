@@ -57,6 +57,7 @@ DESIGNS = {
     "no product": {"inputs": "loglinear"},
     "wide product": {"priors": {"interaction": 0.1}},
 }
+FIT = {"warmup": 1500, "draws": 1500, "target_accept": 0.95}
 REHEARSED = 0.2  # billions: the designs learn from sizes up to 154M
 SAME = 1.25
 CHINCHILLA = 20.0  # tokens a parameter
