@@ -62,7 +62,9 @@ def test_tasks_are_chosen_without_the_large_runs(tmp_path):
 
     raw = raw_with(tmp_path, spoilt)
     overtraining.build(tmp_path, FOLDER, raw)
-    assert (tmp_path / "above_chance.csv").read_bytes() == (FOLDER / "above_chance.csv").read_bytes()
+    assert (tmp_path / "above_chance.csv").read_bytes() == (
+        FOLDER / "above_chance.csv"
+    ).read_bytes()
     assert (tmp_path / "models.csv").read_bytes() != (FOLDER / "models.csv").read_bytes()
 
 
