@@ -202,43 +202,37 @@ def allocation(data: sb.Leaderboard, out: Path) -> None:
         budget, family = float(np.exp(np.log(runs["flops"]).mean())), runs["family"].iloc[0]
         draws = post.forecast(runs.drop(columns=["instruct", "flops"])).draws["expected"]
         expected = draws.mean("benchmark").stack(s=("chain", "draw")).transpose("s", ...).values
-        answer = post.optimal_allocation(budget, ["average", *names], family=family).frame
+        here = post.optimal_allocation(budget, "average", family=family).frame.iloc[0]
         size, tokens = runs["params_b"].to_numpy(), runs["tokens_t"].to_numpy()
-        for objective, y, found in [
-            ("average", runs[names].mean(axis=1).to_numpy(), expected),
-            *((n, runs[n].to_numpy(), None) for n in names),
-        ]:
-            here = answer[answer["objective"] == objective].iloc[0]
-            best = size[y.argmax()]
-            row = {
-                "family": family, "flops": budget, "objective": objective, "sizes": len(runs),
-                "best": best, "lower": here["size_lower"], "median": here["size_median"],
+        y = runs[names].mean(axis=1).to_numpy()
+        best, found = y.argmax(), expected.argmax(1)
+        share = np.bincount(found, minlength=len(runs)) / len(found)
+        order = np.argsort(-share)
+        kept = order[: np.searchsorted(share[order].cumsum(), 0.9 - 1e-9) + 1]
+        taken = {
+            "law": expected.mean(0).argmax(),
+            "chinchilla": abs(np.log(tokens * 1e3 / size / CHINCHILLA)).argmin(),
+            "largest": size.argmax(),
+            "smallest": size.argmin(),
+        }
+        rows.append(
+            {
+                "family": family, "flops": budget, "sizes": len(runs), "best": size[best],
+                "lower": here["size_lower"], "median": here["size_median"],
                 "upper": here["size_upper"], "p_interior": here["p_interior"],
-                "inside": here["size_lower"] <= best <= here["size_upper"],
+                "inside": here["size_lower"] <= size[best] <= here["size_upper"],
                 "ahead": 100 * (y.max() - np.sort(y)[-2]),
-            }  # fmt: skip
-            if found is not None:
-                share = np.bincount(found.argmax(1), minlength=len(runs)) / len(found)
-                order = np.argsort(-share)
-                kept = order[: np.searchsorted(share[order].cumsum(), 0.9 - 1e-9) + 1]
-                taken = {
-                    "law": found.mean(0).argmax(),
-                    "chinchilla": abs(np.log(tokens * 1e3 / size / CHINCHILLA)).argmin(),
-                    "largest": size.argmax(),
-                    "smallest": size.argmin(),
-                }
-                row |= {"in_set": y.argmax() in kept, "set": len(kept), "p_best": share[y.argmax()]}
-                row |= {f"right, {k}": i == y.argmax() for k, i in taken.items()}
-                row |= {f"lost, {k}": 100 * (y.max() - y[i]) for k, i in taken.items()}
-            rows.append(row)
+                "in_set": best in kept, "set": len(kept), "p_best": share[best],
+                **{f"right, {k}": i == best for k, i in taken.items()},
+                **{f"lost, {k}": 100 * (y.max() - y[i]) for k, i in taken.items()},
+            }
+        )  # fmt: skip
     found = pd.DataFrame(rows)
     found.to_csv(out / "allocation.csv", index=False, float_format="%.5g")
-    average = found[found["objective"] == "average"].astype({"inside": float, "in_set": float})
-    print(f"\nallocation: the average, {len(average)} budgets")
-    print(average.drop(columns=["objective"]).select_dtypes("number").mean().round(3).to_string())
-    print(average.groupby("sizes")[["inside", "in_set", "set", "p_best"]].mean().round(3))
-    single = found[found["objective"] != "average"]
-    print("of single tasks inside:", single["inside"].sum(), "of", len(single), flush=True)
+    numbers = found.drop(columns="family").astype(float)
+    print(f"\nallocation: {len(found)} budgets\n{found.iloc[:, :12].round(3).to_string()}")
+    print(numbers.mean().round(3).to_string())
+    print(numbers.groupby("sizes")[["inside", "in_set", "set", "p_best"]].mean().round(3))
 
 
 def main() -> None:
