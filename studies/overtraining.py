@@ -30,8 +30,8 @@ draws of which of them is best; and what is lost by the size that the law takes,
 
 All of this was written before any law or rival was fitted to these runs, but for the lengths of
 fits and for what is variational (NUTS does not mix where size alone is to explain runs of different
-tokens): changed when the forecasts of the first two laws were known, and no rehearsal was. Three of
-the six variants were dropped then, for time.
+tokens): changed when the forecasts of the first two laws were known, and no rehearsal was. Four of
+six variants were dropped then, for time, and *balance* was added when the allocation was known.
 Fits are saved in the folder and not made again.
 """
 
@@ -41,6 +41,7 @@ import argparse
 import math
 import warnings
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -48,20 +49,52 @@ from scipy.optimize import least_squares
 from scipy.special import expit, logit
 
 import sloth_bayes as sb
+from sloth_bayes import law
 from sloth_bayes.table.overtraining import NAME, SMALL
 from studies.open_models import fitted, forecasts, summary, table_of
 
 LAWS = {"translog": {}, "flops": {"inputs": "flops"}, "size": {"inputs": "size"}}
 DESIGNS = {
     "translog": {},
-    "one skill": {"n_skills": 1},
     "no product": {"inputs": "loglinear"},
+    "balance": {"inputs": "loglinear", "terms": ["balance"]},
 }
 FIT = {"warmup": 1500, "draws": 1500, "target_accept": 0.95}
 QUICK = {"method": "svi", "chains": 4, "draws": 500, "starts": 2}
 REHEARSED = 0.2  # billions: the designs learn from sizes up to 154M
 SAME = 1.25
 CHINCHILLA = 20.0  # tokens a parameter
+
+
+class Balance(law.Term):
+    """The square of how many doublings a run is away from 20 tokens a parameter.
+
+    In ``b1 X + b2 Y + b3 X Y`` one coefficient stands for how fast a budget spent out of balance
+    loses, and for how fast gains grow with compute: ``4 X Y = (X + Y)^2 - (X - Y)^2``. This has
+    the second square alone.
+    """
+
+    name = "balance"
+    dims: ClassVar[dict[str, tuple[str, ...]]] = {"balance": ("skill",)}
+    adds_to = "skill"
+    times = "squared_imbalance"
+    site = "balance_raw"
+
+    def scale(self, values: object, spec: object) -> float:
+        """Prior standard deviation, in units of skill."""
+        return 0.03
+
+    def prior(self, at: Any) -> dict[str, Any]:
+        """One coefficient a skill."""
+        return {self.name: at.rows(self.site, scale=0.03)}
+
+    def column(self, frame: pd.DataFrame) -> np.ndarray:
+        """Squared doublings."""
+        off = np.log2(1e3 * frame["tokens_t"] / frame["params_b"] / CHINCHILLA)
+        return off.to_numpy(float) ** 2
+
+
+law.TERMS["balance"] = Balance()
 
 
 def parts(data: sb.Leaderboard, upto: float, least: float) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -97,12 +130,12 @@ def rivals(data: sb.Leaderboard, train: pd.DataFrame, test: pd.DataFrame) -> pd.
                 "logistic in size, tokens": logistic(both, y, both_new, chance[name]),
                 "most compute": np.full(len(truth), seen.at[last[0], name]),
             }
-            for law, values in found.items():
+            for rival, values in found.items():
                 error = 100 * abs(values - truth)
                 rows.append(
                     pd.DataFrame(
                         {
-                            "law": law, "model": hidden["model"], "family": family,
+                            "law": rival, "model": hidden["model"], "family": family,
                             "benchmark": name, "score": 100 * truth, "median": 100 * values,
                             "error": error, "crps": error,
                         }
@@ -138,9 +171,9 @@ def compared(
     table, found = table_of(train, data), []
     for name, changes in laws.items():
         called = f"{what}-{name.replace(' ', '-')}"
-        law = sb.Sloth().replace(**changes)
         quick = what == "rehearsal" or name == "size"
-        post = fitted(law, table, called, keep, **(QUICK if quick else FIT))
+        options = QUICK if quick else FIT if name in LAWS else {}
+        post = fitted(sb.Sloth().replace(**changes), table, called, keep, **options)
         found.append(forecasts(post, test, name))
     found.append(rivals(data, train, test))
     return pd.concat(found, ignore_index=True)
@@ -149,7 +182,7 @@ def compared(
 def shown(found: pd.DataFrame, ours: str, out: Path, what: str) -> None:
     """Print and keep what was found."""
     table = summary(found, ["law"])
-    pairs = pd.DataFrame([paired(found, ours, law) for law in table.index if law != ours])
+    pairs = pd.DataFrame([paired(found, ours, other) for other in table.index if other != ours])
     print(f"\n{what}\n{table.to_string()}\n{pairs.round(3).to_string(index=False)}", flush=True)
     found.to_csv(out / f"{what}.csv", index=False, float_format="%.4f")
     table.to_csv(out / f"{what}-summary.csv")
