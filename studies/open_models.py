@@ -58,12 +58,14 @@ def table_of(frame: pd.DataFrame, like: sb.Leaderboard) -> sb.Leaderboard:
     return sb.Leaderboard.from_frame(frame, [about[n] for n in names], like.name)
 
 
-def fitted(spec: sb.Sloth, table: sb.Leaderboard, name: str, keep: Path) -> sb.Posterior:
+def fitted(
+    spec: sb.Sloth, table: sb.Leaderboard, name: str, keep: Path, **options: object
+) -> sb.Posterior:
     """The fit of this name, made if the folder does not have it."""
     path = keep / f"{name}.nc"
     if not path.exists():
         begun = time.perf_counter()
-        post = spec.fit(table, **FIT)
+        post = spec.fit(table, **(FIT | options))
         verdict = post.diagnostics()
         print(f"{name}: {time.perf_counter() - begun:.0f} s; {verdict.messages[0]}", flush=True)
         post.save(path)

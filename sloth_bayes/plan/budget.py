@@ -86,6 +86,10 @@ def optimal_allocation(
 ) -> Allocation:
     """Size and tokens that a budget is best spent on, draw by draw.
 
+    Experimental: of 30 budgets that a real grid of runs spent on several sizes, the best of these
+    was inside our 90% interval in 7; a rule of 20 tokens a parameter chose better
+    (``python -m studies.overtraining``).
+
     Where the search goes: by default within the convex hull of the table's models over (log size,
     log tokens), where the law is supported; within a box if `params_range` or `tokens_range` is
     given (the other is then the data's); with ``beyond=True`` in a box that goes ten times

@@ -12,6 +12,7 @@ from ..errors import DataError, check_known
 from ..support.frames import as_pandas, listed
 from ..support.shipped import shipped
 from ..support.spelling import other_unit, plain_number, what_to_write
+from ..table.leaderboard import load_dataset
 from .rated import SCALE, Ratings
 
 if TYPE_CHECKING:
@@ -305,16 +306,31 @@ def _size(cell: Any, model: str) -> float:
     return value
 
 
-def load_ratings(judges: str | Iterable[str] | None = None) -> SkillRatings:
-    """BiGGen-Bench: 103 models on nine capabilities, rated by two language models.
+def load_ratings(
+    judges: str | Iterable[str] | None = None, *, name: str = "biggen"
+) -> SkillRatings:
+    """Ratings that ship: BiGGen-Bench, or MT-Bench by category.
 
-    Mean ratings from the leaderboard of Prometheus-Eval (MIT; ``data/README.md``). Families and
-    lineages are added; mixtures of experts enter with their active parameters.
+    ``"biggen"``: 103 models on nine capabilities, rated by two language models (the leaderboard of
+    Prometheus-Eval, MIT). Families and lineages are added; mixtures of experts enter with their
+    active parameters.
+
+    ``"mt_bench"``: 41 models of 2024 to 2026 on eight categories of the English MT-Bench, two of
+    style and six of substance, rated by one language model (Swallow LLM Leaderboard, CC BY 4.0).
+    Ratings of 1 to 10 are stretched to 1 to 5. Kinds are Chat and Thinking; mixtures enter with the
+    geometric mean of their active and total parameters. ``data/README.md`` says more of both.
 
     Parameters
     ----------
     judges
-        ``"gpt4turbo"``, ``"prometheus"``, or both (the default).
+        ``"gpt4turbo"``, ``"prometheus"``, or both (the default); of MT-Bench ``"gpt-5.2"``.
+    name
+        ``"biggen"`` (the default) or ``"mt_bench"``.
+
+    Raises
+    ------
+    UnknownNameError
+        If no such ratings ship, or a judge is not among theirs.
 
     Examples
     --------
@@ -322,7 +338,16 @@ def load_ratings(judges: str | Iterable[str] | None = None) -> SkillRatings:
     >>> sb.load_ratings()
     <sloth_bayes.SkillRatings 'biggen': 1790 mean ratings of 103 models (14 of unknown size) on \
 9 skills by 2 judge(s)>
+    >>> sb.load_ratings(name="mt_bench")
+    <sloth_bayes.SkillRatings 'mt_bench': 328 mean ratings of 41 models (7 of unknown size) on \
+8 skills by 1 judge(s)>
     """
+    check_known("table of ratings", [name], _SHIPPED)
+    table = _SHIPPED[name]()
+    return table if judges is None else table.select(judges=judges)
+
+
+def _biggen() -> SkillRatings:
     folder = shipped("data") / "skill_ratings"
     about = pd.read_csv(folder / "models.csv")
     skills = pd.read_csv(folder / "skills.csv")
@@ -335,7 +360,36 @@ def load_ratings(judges: str | Iterable[str] | None = None) -> SkillRatings:
     kind = rows.drop_duplicates("model").set_index("model")["model_type"]
     about["kind"] = about["model"].map(kind)
     known = skills.dropna(subset="n_instances").set_index("skill")["n_instances"].astype(int)
-    table = SkillRatings.from_means(
+    return SkillRatings.from_means(
         rows, about, skills=list(skills["skill"]), instances=known.to_dict(), name="biggen"
     )
-    return table if judges is None else table.select(judges=judges)
+
+
+def _mt_bench() -> SkillRatings:
+    categories = load_categories()
+    frame = load_dataset("open_models").described
+    scores = frame[list(categories["benchmark"])].set_axis(categories["category"], axis=1)
+    about = frame[["model", "family", "lineage"]].assign(
+        # as the law of skills expects it before it has seen a mixture
+        params_b=np.sqrt(frame["params_b"] * frame["total_params_b"]),
+        kind=frame["kind"].map({"instruct": "Chat", "reasoning": "Thinking"}),
+    )
+    low, high = SCALE
+    rows = (low + (high - low) * (10 * scores - 1) / 9).assign(model=frame["model"])
+    rows = rows.melt("model", var_name="skill", value_name="rating").assign(judge="gpt-5.2")
+    rated = about[about["model"].isin(rows.dropna()["model"])]
+    names = list(categories["category"])
+    return SkillRatings.from_means(
+        rows, rated, skills=names, instances=dict.fromkeys(names, 10), name="mt_bench"
+    )
+
+
+def load_categories() -> pd.DataFrame:
+    """The categories of MT-Bench: category, benchmark (of ``open_models``), side.
+
+    ``side`` is ``"style"`` (roleplay, writing) or ``"substance"``. For the layers above.
+    """
+    return pd.read_csv(shipped("data") / "skill_ratings" / "mt_bench.csv")
+
+
+_SHIPPED = {"biggen": _biggen, "mt_bench": _mt_bench}

@@ -3,8 +3,8 @@
 Four tidy files come out of the wide table of the published comparison: one row a model with
 the twelve headline scores, one row a sub-score, one row a score of any other benchmark, and one
 row for each headline that its own sub-scores contradict. Two come out of all leaderboards
-(:mod:`.open_models`). Values are never altered; corrections are applied when a data set is
-loaded, not here.
+(:mod:`.open_models`), three out of the over-training testbed (:mod:`.overtraining`). Values are
+never altered; corrections are applied when a data set is loaded, not here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pandas as pd
 from ..errors import DataError, FileFormatError
 from ..support.files import new_file, read_cells, user_path
 from ..support.shipped import PUBLISHED, checkout, shipped
-from . import open_models
+from . import open_models, overtraining
 from .headline import headline
 
 _COLUMNS = {
@@ -52,8 +52,9 @@ def build(out: str | Path | None = None, raw: str | Path | None = None) -> list[
     Parameters
     ----------
     out
-        A folder that gets ``open_llm_leaderboard/*.csv`` and ``open_models/*.csv``. By default
-        the ``data`` folder of the checkout that the package is imported from.
+        A folder that gets ``open_llm_leaderboard/*.csv``, ``open_models/*.csv`` and
+        ``overtraining/*.csv``. By default the ``data`` folder of the checkout that the package
+        is imported from.
     raw
         The folder holding the raw files, laid out as the ``raw`` folder that ships, which is
         the default.
@@ -76,7 +77,7 @@ def build(out: str | Path | None = None, raw: str | Path | None = None) -> list[
     --------
     >>> import tempfile
     >>> [path.name for path in build(tempfile.mkdtemp())][-2:]
-    ['models.csv', 'sources.csv']
+    ['benchmarks.csv', 'above_chance.csv']
     """
     if out is None:
         root = checkout()
@@ -89,8 +90,9 @@ def build(out: str | Path | None = None, raw: str | Path | None = None) -> list[
     sources = shipped("data")
     raw = user_path(raw) if raw is not None else sources / "raw"
     rows = _read(raw / PUBLISHED / "sloth_data_v2.csv")
-    folder, joint = user_path(out) / PUBLISHED, user_path(out) / open_models.NAME
-    for target in (folder, joint):
+    names = (PUBLISHED, open_models.NAME, overtraining.NAME)
+    folder, joint, grid = (user_path(out) / name for name in names)
+    for target in (folder, joint, grid):
         try:
             target.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -109,7 +111,8 @@ def build(out: str | Path | None = None, raw: str | Path | None = None) -> list[
         with new_file(folder / name) as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")
     models = open_models.build(joint, sources / open_models.NAME, raw, tables["models.csv"])
-    return [*(folder / name for name in tables), *models]
+    runs = overtraining.build(grid, sources / overtraining.NAME, raw)
+    return [*(folder / name for name in tables), *models, *runs]
 
 
 def _read(path: Path) -> pd.DataFrame:

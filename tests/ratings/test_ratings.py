@@ -14,6 +14,8 @@ import sloth_bayes as sb
 from sloth_bayes.cli import app
 from sloth_bayes.ratings import fit as layer
 from sloth_bayes.ratings.reviews import SKILLS, TAXONOMY, skill_named
+from sloth_bayes.ratings.table import load_categories
+from sloth_bayes.support.shipped import shipped
 
 MODELS = pd.DataFrame(
     {
@@ -115,6 +117,39 @@ def test_the_table_that_ships():
     assert set(distilled["model"]) == chat
     stated = distilled[distilled["distilled"] != "unknown"]
     assert (stated["source"] != "").all()
+
+
+def test_mt_bench_is_that_of_the_joint_table():
+    found = sb.load_ratings(name="mt_bench")
+    assert (len(found.models), found.judges) == (41, ("gpt-5.2",))
+    about = found.models.set_index("model")
+    assert about["kind"].value_counts().to_dict() == {"Thinking": 25, "Chat": 16}
+    assert about.at["qwen3-4b", "params_b"] == 4
+    assert about.at["qwen3-30b-a3b", "params_b"] == pytest.approx(np.sqrt(3 * 30))
+    closed = about.index[about["params_b"].isna()]
+    assert all(name.startswith(("gpt-4", "gpt-5", "o3")) for name in closed)
+    assert len(closed) == 7
+    published = sb.load_dataset("open_models").frame.set_index("model")
+    rating = found.means().at["gemma-3-1b-it", "writing"]
+    theirs = 10 * published.at["gemma-3-1b-it", "MT-Bench writing (Swallow)"]
+    assert (rating - 1) / 4 == pytest.approx((theirs - 1) / 9)
+    with pytest.raises(sb.UnknownNameError, match="did you mean 'mt_bench'"):
+        sb.load_ratings(name="mtbench")
+
+
+def test_twins_and_claims_of_mt_bench_name_what_is_there():
+    folder = shipped("data") / "skill_ratings"
+    about = sb.load_ratings(name="mt_bench").models.set_index("model")
+    twins = pd.read_csv(folder / "mt_bench_twins.csv")
+    plain, thinking = (about.loc[twins[side]] for side in ("plain", "thinking"))
+    assert set(plain["kind"]) == {"Chat"}
+    assert set(thinking["kind"]) == {"Thinking"}
+    for column in ("lineage", "params_b"):
+        assert plain[column].tolist() == thinking[column].tolist()
+    claims = pd.read_csv(folder / "mt_bench_claims.csv")
+    named = claims["category"].dropna()
+    assert set(named) <= set(load_categories()["category"])
+    assert set(claims["claim"]) == {"flat", "improves", "size gap", "thinking gap"}
 
 
 # -- FLASK -------------------------------------------------------------------------------

@@ -196,7 +196,7 @@ def test_datasets_and_unknown_names():
 @pytest.mark.long
 def test_rebuild_is_byte_identical(tmp_path):
     written = rebuild.build(tmp_path)
-    assert len(written) == 6
+    assert len(written) == 9
     for path in written:
         shipped_one = shipped("data") / path.relative_to(tmp_path)
         assert path.read_bytes() == shipped_one.read_bytes(), path.name
