@@ -336,3 +336,19 @@ def test_rounded_and_unrounded_scores_share_one_formula():
             likelihood.log_likelihood(*at, rounded=rounded) for rounded in (False, True)
         )
         np.testing.assert_allclose(beside, alone, rtol=2e-6)
+
+
+@pytest.mark.parametrize("df", [2, 4, 5, math.inf])
+def test_quantiles_of_a_mixture_against_scipy(df):
+    rng = np.random.default_rng(0)
+    mu, sd = rng.beta(2, 5, (3, 40)), rng.uniform(0.001, 0.1, (3, 40))
+    mu[2] = np.repeat([0.1, 0.9], [3, 37])  # two far apart, and the quantile between them
+    levels = [0.01, 0.075, 0.5, 0.99]
+    found = likelihood.mixture_quantiles(mu, sd, StudentT(df), levels)
+    assert found.shape == (4, 3)
+    of = stats.norm if math.isinf(df) else stats.t(df)
+    probability = of.cdf((found[..., None] - mu) / sd).mean(-1)
+    np.testing.assert_allclose(probability, np.repeat(levels, 3).reshape(4, 3), atol=1e-5)
+    single = [array.astype(np.float32) for array in (mu, sd)]
+    again = likelihood.mixture_quantiles(*single, StudentT(df), levels)
+    np.testing.assert_allclose(again, found, atol=2e-4)
