@@ -98,8 +98,10 @@ def known(file: Path) -> dict[str, Any]:
 def at_random(data: dict[str, Any], n: int, seed: int) -> pd.DataFrame:
     """Points: family, kind and benchmark by number, size and tokens, as a page offers them."""
     rng = np.random.default_rng(seed)
-    names = {"family": "families", "kind": "kinds", "benchmark": "benchmarks"}
-    columns = {name: rng.integers(len(data[of]), size=n) for name, of in names.items()}
+    models = [(i, int(k)) for i, of in enumerate(data["families"]) for k in of["kinds"]]
+    family, kind = zip(*(models[i] for i in rng.integers(len(models), size=n)))
+    benchmark = rng.integers(len(data["benchmarks"]), size=n)
+    columns = {"family": family, "kind": kind, "benchmark": benchmark}
     ends = {name: np.exp2(rng.uniform(*data["grid"][name], n)) for name in ("params", "tokens")}
     return pd.DataFrame({**columns, **ends})
 
@@ -178,7 +180,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--posterior", nargs="+", default=["leaderboard", "open"])
-    parser.add_argument("--drawings", type=int, default=64)
+    parser.add_argument("--drawings", type=int, default=16)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with browser(chromium()) as started:

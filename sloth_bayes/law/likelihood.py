@@ -20,7 +20,7 @@ from .slopes import Array, Slopes, with_slopes
 
 _UNROUNDED = 1e-6  # step of a score that is not rounded, where one is needed
 _FAR = 100.0  # noise scales, beyond which no quantile is looked for
-_NEAR, _STEPS = 1e-4, 60  # of Newton's method: after a step so small, the next is far smaller
+_NEAR, _STEPS = 2e-5, 60  # of Newton's method: the step, in score, that is its last
 
 
 STUDENT_T_DF: tuple[int, ...] = (2, 3, 4, 5, 6, 8, 10)

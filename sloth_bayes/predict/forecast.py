@@ -249,13 +249,11 @@ class Forecast:
         """
 
         def integrate(block: slice) -> np.ndarray:
-            effects = effects_of(
-                self.posterior, self.candidates.iloc[block], self.seed, self._known
-            )
-            cells = self.posterior.cells(effects)
-            keep = [self.posterior.benchmarks.index(b) for b in self.benchmarks]
+            post, rows = self.posterior, self.candidates.iloc[block]
+            keep = [post.benchmarks.index(b) for b in self.benchmarks]
+            cells = post.cells(effects_of(post, rows, self.seed, self._known, alike=True))
             mu, sd = (np.ascontiguousarray(a.transpose(1, 2, 0)[:, keep]) for a in cells)
-            law = self.posterior.spec.observation
+            law = post.spec.observation
             found = np.stack(  # one model: fits a cache
                 [mixture_quantiles(m, s, law, levels) for m, s in zip(mu, sd)], axis=1
             )

@@ -146,17 +146,24 @@ def _chosen(what: str, names: str | list[str] | None, known: list[str]) -> list[
 
 
 def _models(post: PosteriorDraws, families: list[str], kinds: tuple[str, ...]) -> pd.DataFrame:
-    """A candidate a family and kind; the family that nobody has seen comes first."""
+    """A candidate a family and kind; the family that nobody has seen comes first.
 
-    def rows(names: list[str], total: float | None = None) -> pd.DataFrame:
-        kind = list(kinds) if len(kinds) > 1 else None
-        found = candidates(names, 1.0, kind=kind, total_params_b=total, grid=True)
-        found["model"] = found.index.astype(str)
+    That is offered in every kind, a known family as it is and one step further: tuned, and then
+    reasoning.
+    """
+
+    def rows(of: list[tuple[str, str]], total: float | None = None) -> pd.DataFrame:
+        names, kind = (list(column) for column in zip(*of))
+        given = kind if len(kinds) > 1 else None
+        model = [f"{f} {k}" for f, k in of]
+        found = candidates(names, 1.0, kind=given, total_params_b=total, model=model)
         return completed(post, found, new_family=True)
 
-    known = rows(families)
+    own = post.family_table()["kind"]
+    at = {name: kinds.index(own[name]) if len(kinds) > 1 else 0 for name in families}
+    known = rows([(name, kind) for name in families for kind in kinds[at[name] : at[name] + 2]])
     try:
-        new = rows([NEW], 1.0)  # dense
+        new = rows([(NEW, kind) for kind in kinds], 1.0)  # dense
     except DataError:  # a term of one's own reads a column that nobody can fill in
         return known
     return pd.concat([new, known], ignore_index=True)
@@ -170,9 +177,9 @@ def _data(
     made: Surfaces,
 ) -> dict[str, Any]:
     """What the page knows beside the surfaces."""
-    families = models.iloc[:: len(kinds)]
+    families = models.drop_duplicates("family")  # each as it is
     names = families["family"].tolist()
-    kind_of = post.family_table()["kind"].reindex(names, fill_value=KINDS[0])
+    of_kind = models["kind"] if len(kinds) > 1 else pd.Series(kinds[0], models.index)
     boards = post.leaderboard_of
     start, observed = _start(post, names, benchmarks)
     verdict = post.diagnostics()
@@ -191,8 +198,10 @@ def _data(
             {
                 "name": row.family,
                 "lineage": row.lineage,
-                "kind": kinds.index(kind_of[row.family]) if len(kinds) > 1 else 0,
                 "seen": row.family in post.families,
+                "kinds": {  # and the number of each among the surfaces' models
+                    kinds.index(of_kind[i]): i for i in models.index[models["family"] == row.family]
+                },
             }
             for row in families.itertuples()
         ],
@@ -260,9 +269,8 @@ def _start(
     )
     first = largest["family"]
     known = {j for m in placed if m["family"] == first for j in m["scores"]}
-    model = {"family": first, "kind": 0}
     return {
-        "models": [model],
+        "family": first,
         "params": float(f"{2 * largest['params']:.3g}"),
         "tokens": largest["tokens"],
         "axis": "params",
@@ -285,6 +293,7 @@ def _about(
         "posterior": f"{name + ': ' if name else ''}{post.method.upper()}, {post.n_draws:,} draws, "
         f"fitted on {fitted(post)} models of {post.attrs['data']}",
         **{k: v for k, v in rest.items() if k not in _UNTOLD},
+        "kinds": "a known family is offered as it is and one step further (tuned, then reasoning)",
         "mixtures of experts": "sizes are of active parameters; of a family with mixtures, total "
         "over active ones is the family's mean; the new family is dense",
         "made by": f"sloth-bayes {__version__}",

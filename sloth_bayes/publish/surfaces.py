@@ -62,9 +62,14 @@ class Surfaces(NamedTuple):
         return np.clip(found, 0.0, 1.0)
 
     def packed(self) -> bytes:
-        """Deflated: the parts (float32), then low and high bytes of the weights, part by part."""
-        weights = np.ascontiguousarray(self.weights.T, "<i2").view(np.uint8).reshape(-1, 2)
-        return zlib.compress(self.parts.astype("<f4").tobytes() + weights.T.tobytes(), 9)
+        """Deflated: the parts (float32), then low and high bytes of the weights, part by part.
+
+        Weights are without sign, 0, -1, 1, -2, ...: most high bytes are 0.
+        """
+        weights = self.weights.T.astype(np.int32)
+        whole = np.where(weights < 0, -2 * weights - 1, 2 * weights).astype("<u2")
+        planes = whole.reshape(-1, 1).view(np.uint8).T
+        return zlib.compress(self.parts.astype("<f4").tobytes() + planes.tobytes(), 9)
 
 
 def _inside(log2: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
@@ -135,21 +140,19 @@ def _parts(of: np.ndarray, nodes: list[np.ndarray]) -> tuple[np.ndarray, np.ndar
     flat = of.reshape(len(of), -1)
     mean = flat.mean(0)
     _, turn = np.linalg.eigh((flat - mean).T @ (flat - mean))
-    turn = turn[:, ::-1]  # the largest first
-    scores = (flat - mean) @ turn
+    turn = turn[:, ::-1].T  # the largest first
+    scores = (flat - mean) @ turn.T
     x, y = (chebvander(at, at.size - 1) for at in nodes)
+    wide = turn.reshape(-1, *shape)
+    at_nodes = np.einsum("klij,ai,bj->klab", wide, x, y, optimize=True).reshape(len(turn), -1)
 
-    def at_nodes(coefficients: np.ndarray) -> np.ndarray:
-        wide = coefficients.reshape(-1, *shape)
-        return np.einsum("klij,ai,bj->klab", wide, x, y, optimize=True)
-
-    for keep in range(4, turn.shape[1] + 4, 4):
-        left = at_nodes(scores[:, keep:] @ turn[:, keep:].T)
-        if np.abs(left).max(initial=0.0) < _LEFT_OUT:
-            break
-    turn = turn[:, :keep].T
-    step = _STEP / np.abs(at_nodes(turn)).max((1, 2, 3))  # a step moves no node by more
+    few, keep = 0, len(turn)  # parts that do not suffice, and that do
+    while keep - few > 1:
+        some = (few + keep) // 2
+        left = scores[:, some:] @ at_nodes[some:]
+        few, keep = (few, some) if np.abs(left).max() < _LEFT_OUT else (some, keep)
+    step = _STEP / np.abs(at_nodes[:keep]).max(1)  # a step moves no node by more
     weights = np.round(scores[:, :keep] / step)
     weights = np.clip(weights, -(2**15), 2**15 - 1).astype(np.int16)
-    parts = np.concatenate([mean[None], turn * step[:, None]])
+    parts = np.concatenate([mean[None], turn[:keep] * step[:, None]])
     return parts.reshape(-1, *shape), weights

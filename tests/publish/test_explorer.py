@@ -62,6 +62,9 @@ def test_it_offers_what_was_asked_for_and_a_new_family(path, tiny_posterior, tmp
     assert [b["name"] for b in data["benchmarks"]] == ["Reading", "Maths"]
     assert [f["name"] for f in data["families"]] == [NEW, *tiny_posterior.families]
     assert data["kinds"] == ["base", "instruct"]
+    kinds = {f["name"]: list(f["kinds"]) for f in data["families"]}
+    assert kinds[NEW] == kinds["birch"] == ["0", "1"]
+    assert kinds["birch-chat"] == ["1"]  # a tuned family is not untuned
     out = tmp_path / "few.html"
     few = known(sb.explorer.write(tiny_posterior, out, families="cedar", benchmarks="Code"))
     assert [f["name"] for f in few["families"]] == [NEW, "cedar"]
@@ -145,7 +148,8 @@ def numbers(page) -> dict[str, list[str]]:
 def test_a_page_is_used_by_keyboard_link_and_file(shipped, started):
     post, file = shipped
     family, tests = post.families[0], post.benchmarks[:2]
-    models = [("family", family), ("kind", "instruct"), ("family", NEW), ("kind", "base")]
+    kind = post.family_table()["kind"][family]
+    models = [("family", family), ("kind", kind), ("family", NEW), ("kind", "base")]
     where = [("params", 3.3), ("tokens", 2), ("axis", "budget")]
     address = "#" + urlencode([*models, *where, *(("benchmark", b) for b in tests)])
     with opened(started, file, address) as page:
@@ -174,7 +178,7 @@ def test_a_page_is_used_by_keyboard_link_and_file(shipped, started):
         assert table[["params_b", "tokens_t"]].drop_duplicates().to_numpy().tolist() == [[13.2, 5]]
         assert table["family"].tolist() == 2 * [family, NEW]
         assert set(table["fit"]) == {"converged"}
-        fc = post.forecast(sb.candidates(family, 13.2, 5, kind="instruct"))
+        fc = post.forecast(sb.candidates(family, 13.2, 5, kind=kind))
         away = table["doublings"][table["family"] == family]
         np.testing.assert_allclose(away, fc.doublings[0], atol=0.006)
 
