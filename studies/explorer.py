@@ -102,14 +102,14 @@ def at_random(data: dict[str, Any], n: int, seed: int) -> pd.DataFrame:
     family, kind = zip(*(models[i] for i in rng.integers(len(models), size=n)))
     benchmark = rng.integers(len(data["benchmarks"]), size=n)
     columns = {"family": family, "kind": kind, "benchmark": benchmark}
-    ends = {name: np.exp2(rng.uniform(*data["grid"][name], n)) for name in ("params", "tokens")}
+    ends = {name: np.exp2(rng.uniform(*data["span"][name], n)) for name in ("params", "tokens")}
     return pd.DataFrame({**columns, **ends})
 
 
 def shown(page: Any, points: pd.DataFrame) -> np.ndarray:
     """Lower end, median and upper end that a page shows at points, ``(P, 3)``, in percent."""
     found = page.evaluate(
-        "points => points.map(p => quantiles(partsAt(p.params, p.tokens), p, p.benchmark))",
+        "points => points.map(p => quantiles(partsAt(p, p.params, p.tokens), p, p.benchmark))",
         points.to_dict("records"),
     )
     return np.array(found)

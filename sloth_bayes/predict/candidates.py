@@ -194,6 +194,21 @@ def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd
     return rows
 
 
+def moved(
+    post: PosteriorDraws, rows: pd.DataFrame, params_b: np.ndarray, tokens_t: np.ndarray
+) -> pd.DataFrame:
+    """Completed candidates at other sizes and tokens, mixtures in proportion. For the layers above.
+
+    They keep their names.
+    """
+    total = rows["total_params_b"] / rows["params_b"] * params_b
+    rows = rows.assign(params_b=params_b, total_params_b=total, tokens_t=tokens_t)
+    for term in reading(post.spec):
+        if term.reads != "instruct":
+            rows[term.reads] = column_of(post, term, rows, rows)
+    return rows
+
+
 def _kind(row: pd.Series, default: str) -> str:
     """The kind of a candidate, by what its row says or else its family."""
     kind, tuned = row["kind"], row["instruct"]

@@ -71,7 +71,8 @@ def effects_of(
 ) -> Effects:
     """Effects of the candidates: what the posterior keeps of them, or new draws.
 
-    With `alike`, candidates that differ in size and tokens only share the draws of a model.
+    With `alike`, candidates that differ in size and tokens only share all draws, and their own
+    coefficients follow size and tokens smoothly.
     """
     known = known or Known.of(post)
     v, spec = post.merged, post.spec
@@ -82,7 +83,7 @@ def effects_of(
 
     family = post.constant("family_of_model").astype(str)
     kept = {name: post.constant(name) for name in columns_of(spec)}
-    population = Population(v, spec, normal, family, kept)
+    population = Population(v, spec, normal, family, kept, alike)
 
     def coefficient(term: Term, owner: Owner) -> np.ndarray:
         place = owner.places[term.of]
@@ -92,6 +93,8 @@ def effects_of(
         """``(S, M, ...)``, with draws together in memory; one draw an owner."""
         found: dict[tuple[str, ...], np.ndarray] = {}
         names = [owner.names[term.of] for owner in owners]
+        if alike and term.of == "model":  # of one name, and yet each at its place
+            names = [(*n, *map(repr, owner.columns.values())) for n, owner in zip(names, owners)]
         for name, owner in zip(names, owners):
             if name not in found:
                 found[name] = coefficient(term, owner)

@@ -24,7 +24,7 @@ from ..support.files import check_writable, new_file
 from ..support.version import __version__
 from ..table.columns import KINDS
 from .assumptions import assumptions, conditioned, fitted
-from .surfaces import NODES, Surfaces, surfaces
+from .surfaces import ACROSS, Surfaces, surfaces
 
 NEW = "new family"
 _FIRST, _SEVERAL = 6, 3  # benchmarks that the page begins with, models of its first family
@@ -148,8 +148,7 @@ def _chosen(what: str, names: str | list[str] | None, known: list[str]) -> list[
 def _models(post: PosteriorDraws, families: list[str], kinds: tuple[str, ...]) -> pd.DataFrame:
     """A candidate a family and kind; the family that nobody has seen comes first.
 
-    That is offered in every kind, a known family as it is and one step further: tuned, and then
-    reasoning.
+    That is offered in every kind, a known family as it is.
     """
 
     def rows(of: list[tuple[str, str]], total: float | None = None) -> pd.DataFrame:
@@ -161,7 +160,7 @@ def _models(post: PosteriorDraws, families: list[str], kinds: tuple[str, ...]) -
 
     own = post.family_table()["kind"]
     at = {name: kinds.index(own[name]) if len(kinds) > 1 else 0 for name in families}
-    known = rows([(name, kind) for name in families for kind in kinds[at[name] : at[name] + 2]])
+    known = rows([(name, kind) for name in families for kind in [kinds[at[name]]]])
     try:
         new = rows([(NEW, kind) for kind in kinds], 1.0)  # dense
     except DataError:  # a term of one's own reads a column that nobody can fill in
@@ -217,13 +216,12 @@ def _data(
             for c in unfounded(post, models, benchmarks)
         ],
         "start": start,
-        "grid": {
-            "nodes": NODES,
-            "params": made.span["params_b"],
-            "tokens": made.span["tokens_t"],
-            "rows": made.weights.shape[0],
-            "parts": made.weights.shape[1],
-        },
+        "span": {"params": made.span["params_b"], "tokens": made.span["tokens_t"]},
+        "across": ACROSS,
+        "surfaces": [
+            {"ends": m.ends.tolist(), "counts": m.counts, "steps": m.steps.tolist()}
+            for m in made.models
+        ],
     }
 
 
@@ -293,7 +291,7 @@ def _about(
         "posterior": f"{name + ': ' if name else ''}{post.method.upper()}, {post.n_draws:,} draws, "
         f"fitted on {fitted(post)} models of {post.attrs['data']}",
         **{k: v for k, v in rest.items() if k not in _UNTOLD},
-        "kinds": "a known family is offered as it is and one step further (tuned, then reasoning)",
+        "kinds": "a known family is of the kind that most of its models are; the new one of any",
         "mixtures of experts": "sizes are of active parameters; of a family with mixtures, total "
         "over active ones is the family's mean; the new family is dense",
         "made by": f"sloth-bayes {__version__}",
