@@ -1,7 +1,7 @@
 """A posterior as one HTML file to play with: choose models, drag size and tokens, see scores.
 
 The file needs no network and knows no law: it has the quantiles of every family's scores as
-:mod:`sloth_bayes.publish.surfaces`, and shows them with how the fit stands.
+``surfaces.py``, and shows them with how the fit stands.
 """
 
 from __future__ import annotations
