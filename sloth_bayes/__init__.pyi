@@ -35,6 +35,7 @@ from .posterior.verdict import Diagnostics as Diagnostics
 from .predict.candidates import candidates as candidates
 from .predict.forecast import Forecast as Forecast
 from .predict.surprises import Surprises as Surprises
+from .publish import explorer as explorer
 from .publish import figures as figures
 from .publish import report as report
 from .ratings.claims import load_claims as load_claims

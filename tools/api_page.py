@@ -35,7 +35,7 @@ GROUPS = {
         "cross_validate", "Evaluation", "load_evaluation", "Fold", "compare_laws", "stack", "Stack",
         "evaluation", "baselines", "protocols",
     ],
-    "Figures": ["plots", "figures", "report"],
+    "Figures": ["plots", "figures", "report", "explorer"],
     "Bug reports": ["show_versions"],
     "Errors and warnings": [
         "SlothBayesError", "DataError", "UnknownNameError", "SpecError", "FileFormatError",
@@ -58,6 +58,7 @@ FUNCTIONS = {
     ),
     "figures": ("names", "figure", "make", "contact_sheet"),
     "report": ("write", "page"),
+    "explorer": ("write", "page"),
 }  # fmt: skip
 
 # Not public, but where public docstrings send those who want to know more.

@@ -27,6 +27,7 @@ from .data import build, list_, read, show, surprises
 from .diagnose import diagnose
 from .downstream import downstream
 from .evaluate import evaluate
+from .explore import explore
 from .figures import figures
 from .fit import fit
 from .forecast import forecast
@@ -116,10 +117,22 @@ app.add_typer(data_app, name="data")
 app.add_typer(plan_app, name="plan")
 
 _VERBS = {
-    app: [forecast, report, skills, downstream, passk, ratings, figures, evaluate, fit, diagnose],
+    app: [
+        forecast,
+        explore,
+        report,
+        skills,
+        downstream,
+        passk,
+        ratings,
+        figures,
+        evaluate,
+        fit,
+        diagnose,
+    ],
     data_app: [list_, show, read, surprises, build],
     plan_app: [size, allocate, saturation, compare, next_, track],
-}
+}  # fmt: skip
 for _parent, _verbs in _VERBS.items():
     for _verb in _verbs:
         _parent.command(_verb.__name__.rstrip("_"))(_verb)

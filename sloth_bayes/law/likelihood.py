@@ -8,16 +8,19 @@ default, only :data:`LIKELIHOODS` and its entries know.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import SpecError
+from ..support.intervals import quantiles
 from .slopes import Array, Slopes, with_slopes
 
 _UNROUNDED = 1e-6  # step of a score that is not rounded, where one is needed
+_FAR = 100.0  # noise scales, beyond which no quantile is looked for
+_NEAR, _STEPS = 2e-5, 60  # of Newton's method: the step, in score, that is its last
 
 
 STUDENT_T_DF: tuple[int, ...] = (2, 3, 4, 5, 6, 8, 10)
@@ -184,6 +187,10 @@ class Observation:
         """Whether a small enough interval gives the density to the last digit."""
         return False
 
+    def cdf_and_density(self, z: Array, xp: Any) -> tuple[Array, Array]:
+        """Distribution function and density."""
+        return xp.exp(self.log_cdf(z, xp)), xp.exp(self.log_density(z, xp))
+
     def cdf_integral(self, z: Array, xp: Any) -> Array:
         """Integral of the distribution function from minus infinity to `z`."""
         raise NotImplementedError
@@ -233,6 +240,15 @@ class StudentT(Observation):
     def exact_interval(self) -> bool:
         """With 4 degrees."""
         return self.df == 4
+
+    def cdf_and_density(self, z: Array, xp: Any) -> tuple[Array, Array]:
+        """With 4 degrees without logarithms: see :func:`_logcdf_4`."""
+        if self.df != 4:
+            return super().cdf_and_density(z, xp)
+        inverse = 1.0 / xp.sqrt(4.0 + z * z)
+        s = z * inverse
+        square = inverse * inverse
+        return 0.5 + s * (0.75 - 0.25 * s * s), 12.0 * square * square * inverse
 
     def cdf_integral(self, z: Array, xp: Any) -> Array:
         """``z F(z) + (df + z^2) / (df - 1) f(z)``."""
@@ -323,3 +339,59 @@ def draw_scores(
 ) -> np.ndarray:
     """Scores around expected ones, clipped to [0, 1]."""
     return np.clip(mu + sd * law.draw(rng, mu.shape), 0.0, 1.0)
+
+
+def mixture_quantiles(
+    mu: np.ndarray, sd: np.ndarray, law: Observation, levels: Sequence[float]
+) -> np.ndarray:
+    """Quantiles of scores around expected ones, over draws and noise alike, before clipping.
+
+    What quantiles of :func:`draw_scores` tend to as noise is drawn ever more often at each draw:
+    those of the mixture of the draws' densities, by Newton's method. They follow size and tokens
+    smoothly. Clipped to [0, 1] they are those of clipped scores.
+
+    Parameters
+    ----------
+    mu, sd
+        Expected score and noise scale, ``(..., S)``: draws last.
+    law
+        The law of a standardised score.
+    levels
+        Probabilities, L of them.
+
+    Returns
+    -------
+    numpy.ndarray, shape ``(L, ...)``
+
+    Examples
+    --------
+    >>> mixture_quantiles(np.full(9, 0.5), np.full(9, 0.1), StudentT(4), [0.5, 0.95]).round(3)
+    array([0.5  , 0.713])
+    """
+    precision = 1.0 / sd
+    noise = law.draw(np.random.default_rng(0), mu.shape[-1:])
+    low, high = (mu - _FAR * sd).min(-1), (mu + _FAR * sd).max(-1)
+    return np.stack(
+        [
+            _mixture_quantile(mu, precision, law, level, start, low, high)
+            for level, start in zip(levels, quantiles(mu + sd * noise, list(levels)))
+        ]
+    )
+
+
+def _mixture_quantile(
+    mu: np.ndarray, precision: np.ndarray, law: Observation, level: float, *where: np.ndarray
+) -> np.ndarray:
+    """One quantile, from a start between two ends."""
+    x, low, high = where
+    for _ in range(_STEPS):
+        cdf, density = law.cdf_and_density((x.astype(mu.dtype)[..., None] - mu) * precision, np)
+        miss = cdf.mean(-1, dtype=np.float64) - level
+        low, high = np.where(miss < 0, x, low), np.where(miss < 0, high, x)
+        following = x - miss / np.maximum((density * precision).mean(-1, dtype=np.float64), 1e-9)
+        outside = (following <= low) | (following >= high)
+        following = np.where(outside, 0.5 * (low + high), following)
+        moved, x = np.abs(following - x).max(initial=0.0), following
+        if moved < _NEAR:
+            break
+    return x

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -194,6 +194,21 @@ def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd
     return rows
 
 
+def moved(
+    post: PosteriorDraws, rows: pd.DataFrame, params_b: np.ndarray, tokens_t: np.ndarray
+) -> pd.DataFrame:
+    """Completed candidates at other sizes and tokens, mixtures in proportion. For the layers above.
+
+    They keep their names.
+    """
+    total = rows["total_params_b"] / rows["params_b"] * params_b
+    rows = rows.assign(params_b=params_b, total_params_b=total, tokens_t=tokens_t)
+    for term in reading(post.spec):
+        if term.reads != "instruct":
+            rows[term.reads] = column_of(post, term, rows, rows)
+    return rows
+
+
 def _kind(row: pd.Series, default: str) -> str:
     """The kind of a candidate, by what its row says or else its family."""
     kind, tuned = row["kind"], row["instruct"]
@@ -282,8 +297,20 @@ def extrapolation(post: PosteriorDraws, rows: pd.DataFrame) -> list[str]:
     return notes
 
 
-def unfounded(post: PosteriorDraws, rows: pd.DataFrame, benchmarks: list[str]) -> list[str]:
-    """One sentence for each kind that some benchmarks never saw, and for each weak link.
+class Caution(NamedTuple):
+    """What a forecast on some benchmarks lacks, of models of a kind or of a lineage."""
+
+    kind: str | None
+    lineage: str | None
+    benchmarks: list[str]
+    words: tuple[str, str]  # before and after the benchmarks
+
+    def __str__(self) -> str:
+        return listed(self.benchmarks).join(self.words)
+
+
+def unfounded(post: PosteriorDraws, rows: pd.DataFrame, benchmarks: list[str]) -> list[Caution]:
+    """One caution for each kind that some benchmarks never saw, and for each weak link.
 
     A benchmark of another leaderboard than those that the candidate's lineage is on is linked
     to it by the models that both leaderboards have.
@@ -297,12 +324,11 @@ def unfounded(post: PosteriorDraws, rows: pd.DataFrame, benchmarks: list[str]) -
     notes = []
     if post.spec.instruct != "none":
         seen = of.groupby("kind")["benchmark"].unique()
+        after = ": the forecast there rests on what other kinds of models score"
         for kind in dict.fromkeys(rows["kind"]):
             if never := [b for b in benchmarks if b not in seen.get(kind, ())]:
-                notes.append(
-                    f"no {kind} model has a score on {listed(never)}: the forecast there rests on "
-                    "what other kinds of models score"
-                )
+                before = f"no {kind} model has a score on "
+                notes.append(Caution(kind, None, never, (before, after)))
     board_of = post.leaderboard_of
     of["board"] = of["benchmark"].map(board_of)
     has = of[of["board"] != ""].groupby("board")["model"].agg(set)
@@ -314,11 +340,11 @@ def unfounded(post: PosteriorDraws, rows: pd.DataFrame, benchmarks: list[str]) -
             shared = max(len(there & has[board]) for board in on[lineage])
             if board_of[b] and shared < _LINKED:
                 weak.setdefault(shared, []).append(b)
-        notes += [
-            f"{lineage} is weakly linked to {listed(names)}: the leaderboards that it is on share "
-            f"{counted(shared, 'model')} with those"
-            for shared, names in weak.items()
-        ]
+        for shared, names in weak.items():
+            before = f"{lineage} is weakly linked to "
+            with_those = f"share {counted(shared, 'model')} with those"
+            after = f": the leaderboards that it is on {with_those}"
+            notes.append(Caution(None, lineage, names, (before, after)))
     return notes
 
 

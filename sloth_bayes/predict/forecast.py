@@ -20,7 +20,7 @@ import pandas as pd
 import xarray as xr
 
 from ..errors import ConvergenceWarning, DataError, ExtrapolationWarning, unknown
-from ..law.likelihood import draw_scores
+from ..law.likelihood import draw_scores, mixture_quantiles
 from ..posterior.core import PosteriorDraws
 from ..support.checks import check_prob
 from ..support.html import shown
@@ -237,6 +237,32 @@ class Forecast:
         columns = ("mean", "median", "sd", "lower", "upper")
         return dict(zip(columns, statistics.reshape(5, -1))), prob
 
+    def quantiles(
+        self, levels: Sequence[float], advance: Callable[[int], None] | None = None
+    ) -> np.ndarray:
+        """Quantiles of the score, its noise integrated out: ``(L, M, J)``. For the layers above.
+
+        :attr:`frame` draws the noise once a posterior draw, afresh for each candidate; these are
+        what its quantiles tend to with ever more noise, and follow size and tokens smoothly (of
+        candidates of one name). Before clipping to [0, 1]. `advance` is told how many models are
+        done.
+        """
+
+        def integrate(block: slice) -> np.ndarray:
+            post, rows = self.posterior, self.candidates.iloc[block]
+            keep = [post.benchmarks.index(b) for b in self.benchmarks]
+            cells = post.cells(effects_of(post, rows, self.seed, self._known, alike=True))
+            mu, sd = (np.ascontiguousarray(a.transpose(1, 2, 0)[:, keep]) for a in cells)
+            law = post.spec.observation
+            found = np.stack(  # one model: fits a cache
+                [mixture_quantiles(m, s, law, levels) for m, s in zip(mu, sd)], axis=1
+            )
+            if advance is not None:
+                advance(len(mu))
+            return found
+
+        return np.concatenate(list(_in_threads(integrate, self._blocks)), axis=1)
+
     def of(self, candidates: pd.DataFrame) -> Forecast:
         """The same forecast of other models, of new families too. For the layers above."""
         rows = completed(self.posterior, candidates, new_family=True)
@@ -356,7 +382,7 @@ def forecast(
             raise unknown("benchmark", name, post.benchmarks)
     benchmarks = list(dict.fromkeys(benchmarks or post.benchmarks))
 
-    notes = [*extrapolation(post, rows), *unfounded(post, rows, benchmarks)]
+    notes = [*extrapolation(post, rows), *map(str, unfounded(post, rows, benchmarks))]
     for note in notes:
         warnings.warn(note, ExtrapolationWarning, stacklevel=3)
     if post.known_verdict is False:

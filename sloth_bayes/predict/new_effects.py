@@ -62,9 +62,18 @@ class Known(NamedTuple):
 
 
 def effects_of(
-    post: PosteriorDraws, rows: pd.DataFrame, seed: int, known: Known | None = None
+    post: PosteriorDraws,
+    rows: pd.DataFrame,
+    seed: int,
+    known: Known | None = None,
+    *,
+    alike: bool = False,
 ) -> Effects:
-    """Effects of the candidates: what the posterior keeps of them, or new draws."""
+    """Effects of the candidates: what the posterior keeps of them, or new draws.
+
+    With `alike`, candidates that differ in size and tokens only share all draws, and their own
+    coefficients follow size and tokens smoothly.
+    """
     known = known or Known.of(post)
     v, spec = post.merged, post.spec
 
@@ -74,7 +83,7 @@ def effects_of(
 
     family = post.constant("family_of_model").astype(str)
     kept = {name: post.constant(name) for name in columns_of(spec)}
-    population = Population(v, spec, normal, family, kept)
+    population = Population(v, spec, normal, family, kept, alike)
 
     def coefficient(term: Term, owner: Owner) -> np.ndarray:
         place = owner.places[term.of]
@@ -84,12 +93,14 @@ def effects_of(
         """``(S, M, ...)``, with draws together in memory; one draw an owner."""
         found: dict[tuple[str, ...], np.ndarray] = {}
         names = [owner.names[term.of] for owner in owners]
+        if alike and term.of == "model":  # of one name, and yet each at its place
+            names = [(*n, *map(repr, owner.columns.values())) for n, owner in zip(names, owners)]
         for name, owner in zip(names, owners):
             if name not in found:
                 found[name] = coefficient(term, owner)
         return draws_together(np.stack([found[name] for name in names], axis=1))
 
-    owners = [_owner(row, known, columns_of(spec)) for row in rows.itertuples()]
+    owners = [_owner(row, known, columns_of(spec), alike) for row in rows.itertuples()]
     size, tokens = np.log(rows[["params_b", "tokens_t"]].to_numpy(float)).T
     columns = {name: rows[name].to_numpy(np.float32) for name in columns_of(spec)}
     size, tokens = np.broadcast_arrays(effective(size, v, columns), tokens)
@@ -100,10 +111,11 @@ def effects_of(
     )
 
 
-def _owner(row: Any, known: Known, columns: list[str]) -> Owner:
+def _owner(row: Any, known: Known, columns: list[str], alike: bool) -> Owner:
     """Whose coefficients a candidate has."""
+    model = identity(row)[:-2] if alike else identity(row)
     return Owner(
-        {"family": (row.family,), "lineage": (row.lineage,), "model": identity(row)},
+        {"family": (row.family,), "lineage": (row.lineage,), "model": model},
         {
             "family": known.family.get(row.family),
             "lineage": known.lineage.get(row.lineage),

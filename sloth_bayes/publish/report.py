@@ -16,14 +16,12 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from ..api import Sloth
-from ..evaluate.evaluation import load_evaluation
 from ..plots import scores
 from ..predict.forecast import Forecast, forecast
 from ..support.files import new_file, user_path
+from .assumptions import assumptions, conditioned, fitted, own_models
 from .layout import refit
 
 FIGURES_MOST = 6  # families drawn; the tables have all
@@ -134,42 +132,14 @@ def _lead(fc: Forecast) -> str:
     return (
         f'<p class="soft">Scores in percent, as one evaluation would report them: medians and '
         f"{_mass(fc)} intervals from {post.n_draws:,} posterior draws ({_text(post.method.upper())}"
-        f", fitted on {_fitted(fc)} models of {_text(post.attrs['data'])}).</p>"
+        f", fitted on {fitted(post)} models of {_text(post.attrs['data'])}).</p>"
     )
-
-
-def _conditioned(fc: Forecast) -> list[dict[str, Any]]:
-    """What scores were conditioned on after the fit."""
-    notes: list[dict[str, Any]] = fc.posterior.attrs.get("conditioned", [])
-    return notes
-
-
-def _own(fc: Forecast) -> list[str]:
-    """Models whose scores were conditioned on after the fit."""
-    return [str(m) for note in _conditioned(fc) for m in note["models"]]
-
-
-def _fitted(fc: Forecast) -> int:
-    return len(fc.posterior.models) - len(_own(fc))
-
-
-def _counts(fc: Forecast) -> str:
-    """Models, families and scores that were fitted, and those observed since."""
-    post, own = fc.posterior, _own(fc)
-    families = set(post.constant("family_of_model")[~np.isin(post.models, own)].tolist())
-    later = sum(note["scores"] for note in _conditioned(fc))
-    text = (
-        f"{_fitted(fc)} models, {len(families)} families, {post.attrs['n_scores'] - later} scores"
-    )
-    if own:
-        text += f"; then {later} score{'s' * (later != 1)} of {', '.join(own)}, without a refit"
-    return text
 
 
 def _observed(fc: Forecast) -> list[str]:
     """The scores that were conditioned on, a table a model."""
     observed = fc.posterior.tree["observed_data"].to_dataset().to_dataframe()
-    out = ["<h2>Observed scores</h2>"] if (own := _own(fc)) else []
+    out = ["<h2>Observed scores</h2>"] if (own := own_models(fc.posterior)) else []
     for model in own:
         part = observed[observed["obs_model"] == model]
         rows = [
@@ -183,7 +153,7 @@ def _observed(fc: Forecast) -> list[str]:
 
 def _verdict(fc: Forecast) -> str:
     found = fc.posterior.diagnostics()
-    shown = 1 + len(_conditioned(fc))  # how each conditioning went, first
+    shown = 1 + len(conditioned(fc.posterior))  # how each conditioning went, first
     text = " ".join(found.messages[:shown])
     return f'<p class="{"good" if found.ok else "bad"}">{_text(text)}</p>'
 
@@ -261,39 +231,10 @@ def _png(fc: Forecast, ncols: int | None) -> str:
 
 
 def _assumptions(fc: Forecast) -> str:
-    post = fc.posterior
-    about = post.attrs
-    sizes, tokens = post.extent("params_b"), post.extent("tokens_t")
-    items = {
-        "data": f"{about['data']} (fingerprint {about['data_fingerprint']}): " + _counts(fc),
-        "range of the data": f"{sizes[0]:g} to {sizes[1]:g}B parameters, {tokens[0]:g} to "
-        f"{tokens[1]:g}T tokens",
-        "left out (size or tokens unknown)": ", ".join(map(str, about.get("left_out", [])))
-        or "none",
-        "held fixed": "size, tokens and family of each candidate; that it is trained as the "
-        "models of the table were, and evaluated with the leaderboard's shots and metric",
-        "random": "every parameter of the law; the effects of a family nobody has seen; the noise "
-        "of one evaluation",
-        "seeds": f"{about['seed']} (fit), {fc.seed} (forecast)",
-        "versions": ", ".join(f"{k} {v}" for k, v in dict(about["versions"]).items()),
-    }
-    if (tested := _tested(fc)) is not None:
-        items["tested"] = tested
+    items = assumptions(fc.posterior, fc.seed)
     listed = "".join(f"<dt>{_text(k)}</dt><dd>{_text(v)}</dd>" for k, v in items.items())
-    return f"<dl>{listed}</dl><h3>Specification</h3><pre>{_text(post.spec.to_toml().strip())}</pre>"
-
-
-def _tested(fc: Forecast) -> str | None:
-    """What forecasts of this specification were worth, where that has been evaluated."""
-    found = load_evaluation("leaderboard", "strict")
-    if Sloth.from_toml(found.about["spec"]) != fc.posterior.spec:
-        return None
-    last = found.summary().iloc[-1]
-    return (
-        f"this specification, fitted without a family's larger models, missed them by "
-        f"{last['mae']:.1f} points in the mean; its 90% intervals held "
-        f"{100 * last['cover_90']:.0f}% of {int(last['cells']):,} scores"
-    )
+    spec = _text(fc.posterior.spec.to_toml().strip())
+    return f"<dl>{listed}</dl><h3>Specification</h3><pre>{spec}</pre>"
 
 
 def _diagnostics(fc: Forecast) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import integrate, stats
+from scipy import integrate, optimize, stats
 
 from sloth_bayes.law import equations, likelihood, terms
 from sloth_bayes.law.likelihood import StudentT
@@ -336,3 +336,25 @@ def test_rounded_and_unrounded_scores_share_one_formula():
             likelihood.log_likelihood(*at, rounded=rounded) for rounded in (False, True)
         )
         np.testing.assert_allclose(beside, alone, rtol=2e-6)
+
+
+@pytest.mark.parametrize("df", [2, 4, 5, math.inf])
+def test_quantiles_of_a_mixture_against_scipy(df):
+    rng = np.random.default_rng(0)
+    mu, sd = rng.beta(2, 5, (3, 40)), rng.uniform(0.001, 0.1, (3, 40))
+    mu[2] = np.repeat([0.1, 0.9], [3, 37])  # two far apart, and the quantile between them
+    levels = [0.01, 0.075, 0.5, 0.99]
+    found = likelihood.mixture_quantiles(mu, sd, StudentT(df), levels)
+    assert found.shape == (4, 3)
+    of = stats.norm if math.isinf(df) else stats.t(df)
+    want = [
+        [
+            optimize.brentq(lambda x: of.cdf((x - m) / s).mean() - level, -9, 9)  # noqa: B023
+            for m, s in zip(mu, sd)
+        ]
+        for level in levels
+    ]
+    np.testing.assert_allclose(found, want, atol=2e-5)
+    single = [array.astype(np.float32) for array in (mu, sd)]
+    again = likelihood.mixture_quantiles(*single, StudentT(df), levels)
+    np.testing.assert_allclose(again, found, atol=2e-4)

@@ -274,6 +274,27 @@ def test_the_expected_score_is_surer_than_the_score(tiny_posterior, mixed):
     pd.testing.assert_frame_equal(score, fc.frame)
 
 
+def test_quantiles_with_the_noise_integrated_out_are_those_of_much_noise():
+    post = sb.load("leaderboard")  # without effects of models
+    rows = sb.candidates("qwen2", 30, 7, model=[f"drawing {i}" for i in range(100)])
+    fc = post.forecast(rows, benchmarks=["IFEval", "GSM8K"])
+    levels = [0.05, 0.5, 0.95]
+    score = fc.draws["score"].transpose("benchmark", ...).values.reshape(2, -1)
+    found = fc.quantiles(levels)
+    assert found.shape == (3, 100, 2)
+    np.testing.assert_allclose(found[:, 0], np.quantile(score, levels, axis=1), atol=0.0015)
+    assert (found == found[:, :1]).all()
+
+
+def test_quantiles_follow_size_smoothly(tiny_posterior):
+    rows = sb.candidates("cedar", np.geomspace(4, 16, 30).tolist(), 6.0)
+    found = tiny_posterior.forecast(rows)
+    one = found.candidates.assign(model="one")
+    smooth = sb.Forecast(tiny_posterior, one, found.benchmarks, 0.9, 0, []).quantiles([0.05])
+    assert np.abs(np.diff(smooth, 2, axis=1)).max() < 0.002
+    assert np.abs(np.diff(found.quantiles([0.05]), 2, axis=1)).max() > 0.01
+
+
 def test_intervals_are_nested(tiny_posterior, mixed):
     fc = tiny_posterior.forecast(mixed, new_family=True)
     frames = [fc.summary(prob=p) for p in (0.5, 0.8, 0.95)]

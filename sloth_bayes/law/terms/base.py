@@ -64,6 +64,7 @@ class Population(NamedTuple):
     normal: Callable[..., np.ndarray]  # standard normals of a shape, keyed by whose they are
     family: np.ndarray  # (M,) of the posterior's models
     columns: Mapping[str, np.ndarray]  # (M,) each: what terms read of these
+    alike: bool = False  # whether draws may not depend on size and tokens
 
 
 class Given(NamedTuple):

@@ -101,10 +101,11 @@ class Walk(Term):
     def unseen(self, population: Population, owner: Owner) -> np.ndarray:
         """On from the nearest model of the family, or between two of them.
 
-        Models of one family that are drawn lie on one path, whatever else is asked. That of a
-        family without any model begins at the compute of the typical model.
+        Models of one family that are drawn lie on one path, whatever else is asked (if not
+        `alike`: then each has the law of its point on it, by draws that all have in common). That
+        of a family without any model begins at the compute of the typical model.
         """
-        v, spec, normal, family, columns = population
+        v, spec, normal, family, columns, alike = population
         (name,), here = owner.names["family"], owner.columns["compute"]
         scale, shape = self.scale(v, spec), v[self.name].shape[2:]
         width = self.drawn(shape, spec)
@@ -113,10 +114,12 @@ class Walk(Term):
             return scale * normal(width, self.name, name, *key)
 
         def between(left: np.ndarray, right: np.ndarray, share: float, length: float) -> np.ndarray:
-            noise = drawn("between", repr(round(here, 6)))
+            noise = drawn("between", *([] if alike else [repr(round(here, 6))]))
             return left + share * (right - left) + math.sqrt(share * (1 - share) * length) * noise
 
         def away(start: np.ndarray, doublings: float, side: str) -> np.ndarray:
+            if alike:
+                return start + math.sqrt(doublings) * drawn("away")
             whole = int(doublings)
             for k in range(whole):
                 start = start + drawn(side, str(k))
