@@ -91,6 +91,7 @@ def rated(post: sb.RatingsPosterior) -> None:
 
 def drawn(fc: sb.Forecast, tree: xr.DataTree) -> np.ndarray:
     sb.report.write(fc, "report.html")
+    sb.explorer.write(fc.posterior, "explorer.html")
     print(sb.figures.names(), sb.plots.priors(tree))
     return fc.plot(benchmarks=["MMLU"])
 

@@ -78,14 +78,11 @@ def run(page: str, **names: object) -> dict:
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_code_of_readme_runs(at_work, skip_fits):
-    df = pd.DataFrame({"model": ["a-1b", "a-7b"], "family": "a", "params_b": [1.0, 7.0],
-                       "tokens_t": 2.0, "MMLU": [0.3, 0.5], "MyEval": [0.2, None]})  # fmt: skip
-    names = run("README.md", df=df)
-    assert len(names["fc"].frame) == 24
-    assert Path("mine.nc").exists()
+    names = run("README.md")
+    assert len(names["fc"].frame) == 2 * 36
     (_, observed), (chosen, laid_out) = skip_fits
     assert observed["model"].size == 1
-    assert (chosen.n_skills, laid_out.benchmarks) == (2, ("MMLU", "MyEval"))
+    assert (chosen.n_skills, laid_out.benchmarks) == (2, ("MMLU", "GSM8K"))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
