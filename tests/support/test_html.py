@@ -64,4 +64,4 @@ def test_evaluations_say_whether_their_folds_converged():
     assert first(bad) == "NOT CONVERGED"
     assert "73 of 73 folds have not converged" in bad._repr_html_()
     points = dataclasses.replace(found, frame=found.frame.drop(columns="converged"))
-    assert points._repr_html_().startswith("<div><p>Evaluation of sloth_bayes: 73 folds")
+    assert points._repr_html_().startswith("<div><p>Evaluation of sloth_bayes, SVI: 73 folds")
