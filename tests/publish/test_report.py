@@ -93,7 +93,8 @@ def test_the_command_takes_flags_or_a_table(tmp_path):
     table = tmp_path / "c.csv"
     table.write_text("family,params_b,tokens_t\nqwen2,72,7\n")
     out = tmp_path / "r.html"
-    result = run("report", "--candidates", table, "--benchmarks", "MMLU", "--out", out)
+    asked = ("--posterior", "leaderboard", "--benchmarks", "MMLU", "--out", out)
+    result = run("report", "--candidates", table, *asked)
     assert result.exit_code == 0, result.output
     text = checked(out.read_text(encoding="utf-8")).text
     assert "Forecast of qwen2-72B-7T" in text
