@@ -140,8 +140,7 @@ class Tracking:
 
     def _repr_html_(self) -> str:
         table = self.frame.drop(columns=["params_b", "mean", "sd", "prob"])
-        of, notes = self.posterior.standing, self.forecast.warnings
-        return shown(repr(self), table, standing=of, notes=notes)
+        return shown(repr(self), table)
 
     @cached_property
     def frame(self) -> pd.DataFrame:

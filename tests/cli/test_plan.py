@@ -48,6 +48,7 @@ def test_json_and_csv_are_the_answer(ask, answers):
     assert answer["meta"]["posterior"] == "open"
 
 
+@pytest.mark.long
 def test_weights_are_those_of_python():
     post, weights = sb.load(), {"MMLU": 3.0, "BBH": 1.0}
     two = sb.candidates(["qwen2", "yi"], [72, 34], [7, 3])
@@ -89,6 +90,7 @@ def test_what_cannot_be_reached_is_said_and_is_no_error():
     assert json.loads(run(*SIZE, "--sizes", "0.1:1", "--json").stdout)["plan"][0]["median"] is None
 
 
+@pytest.mark.long
 def test_weights_and_serving():
     ask = ["plan", "allocate", "--flops", "1e24", "--objective", "MMLU=1,GSM8K=2", "--csv"]
     found = pd.read_csv(io.StringIO(run(*ask, "--served", 2).stdout))
@@ -97,7 +99,7 @@ def test_weights_and_serving():
     assert found["params_b"][0] < plain["params_b"][0]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_the_table_of_the_paper():
     result = run("plan", "allocate", "--paper")
     assert result.exit_code == 0

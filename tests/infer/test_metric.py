@@ -156,6 +156,7 @@ def test_gradients_pass_through_coordinates():
     np.testing.assert_allclose(metric.slopes(c), matrix.T @ c, atol=1e-4)
 
 
+@pytest.mark.long
 def test_a_normal_posterior_becomes_round_from_few_draws():
     """Eight directions apart in 200 dimensions, from 60 draws and their gradients."""
     size, stiff = 200, 8

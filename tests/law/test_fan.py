@@ -22,6 +22,7 @@ def prior() -> sb.Posterior:
     return SPEC.prior(leaderboard(rng.uniform(0.3, 0.7, (len(layout()), 4))), draws=400, seed=4)
 
 
+@pytest.mark.long
 def test_an_efficient_family_gains_by_its_effect(prior):
     v = prior.merged
     assert v["fan"][:, :2].std() == pytest.approx(0.1, rel=0.1)
@@ -39,7 +40,7 @@ def test_an_efficient_family_gains_by_its_effect(prior):
     np.testing.assert_allclose(gained, want, atol=2e-4)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_conditioning_draws_it_too(prior):
     mine = pd.DataFrame(
         {"model": ["a", "b"], "family": "mine", "params_b": [1.0, 8.0], "tokens_t": 2.0,

@@ -64,6 +64,7 @@ def test_the_prior_is_a_walk(prior):
     assert abs((found + entropy).mean()) < 5 * (found + entropy).std() / np.sqrt(len(found))
 
 
+@pytest.mark.long
 def test_a_walk_of_compute_goes_where_compute_does():
     """A family that walked by w is where w doublings more compute would have brought it."""
     post = COMPUTE.prior(table(), draws=1500, seed=4)

@@ -202,7 +202,7 @@ def test_small_effects_and_normal_noise_are_the_conjugate_normal_model():
     assert family.std() == pytest.approx(precision**-0.5, rel=0.05)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_walk_of_skills_is_drawn_with_the_family():
     """Where link and noise are flat, effect and walk of two models are a linear regression."""
     loading = np.array([[0.08], [0.05], [0.1]])

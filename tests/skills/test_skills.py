@@ -205,6 +205,7 @@ def in_other_coordinates(post: sb.Posterior, seed: int) -> sb.Posterior:
     return Posterior(tree, post.spec)
 
 
+@pytest.mark.long
 @settings(max_examples=8, deadline=None)
 @given(
     seed=st.integers(0, 10**6),

@@ -12,6 +12,7 @@ from studies import calibration, simulation
 SMALL = {"warmup": 100, "draws": 100, "steps": 400, "max_tree_depth": 5}
 
 
+@pytest.mark.long
 def test_every_table_has_one_layout():
     prior, outside = list(simulation.from_prior(2)), list(simulation.from_outside(4))
     assert [t.law for t in outside] == list(simulation.OUTSIDE)

@@ -273,6 +273,7 @@ def tables(draw) -> pd.DataFrame:
     )
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(tables(), st.randoms(use_true_random=False))
 def test_fingerprint_ignores_the_order_of_rows(df, random):

@@ -46,6 +46,7 @@ def test_the_table_says_who_trains(found):
     assert "4 held out" in repr(found)
 
 
+@pytest.mark.long
 def test_diagnostics_follow_the_sampler_and_the_posterior(found, monkeypatch):
     monkeypatch.setattr(type(found.posterior), "known_verdict", None)
     share = found.diagnostics().table["effective_share"]

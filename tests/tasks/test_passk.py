@@ -307,6 +307,7 @@ def test_the_order_of_rows_and_of_candidates_changes_nothing():
     assert "20 draws of skills" in one.diagnostics().messages[0]
 
 
+@pytest.mark.long
 def test_bands_hold_simulated_curves():
     rows = pd.concat([covered(s, draws=100) for s in range(4)])
     assert len(rows) == 4 * 2 * len(SCORED)
