@@ -65,7 +65,8 @@ class Priors:
         of compute, in units of skill. Not among what those checks were made of: the default
         law has no walk.
     walk_compute
-        The same of a walk of compute, in doublings: by how many a family strays in one.
+        The same of a walk of compute, in doublings: by how many a family strays in one. 1, so that
+        a model may be worth half the compute it had, or twice; set before any fit.
     loading
         Standard deviation of a loading, in logits per unit of skill. With identity
         loadings a unit of skill is a logit, and this is not used.

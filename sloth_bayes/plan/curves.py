@@ -92,7 +92,7 @@ def named(weights: Mapping[str, float]) -> str:
     return " + ".join(f"{w:g} {name}" for name, w in weights.items())
 
 
-class Walk(NamedTuple):
+class Course(NamedTuple):
     """A coefficient that follows from steps, known where a family's models are and at steps on."""
 
     at: np.ndarray  # (K,) of the column that its term reads, in order
@@ -112,7 +112,7 @@ class Who(NamedTuple):
 
     name: str
     effects: Effects  # of one model
-    walks: Mapping[str, Walk]  # by term
+    courses: Mapping[str, Course]  # by term
     notes: list[str]
 
 
@@ -144,15 +144,15 @@ def who_of(
             "models: ask a forecast with total_params_b (--total) for both sizes"
         )
     name = str(rows["family"][0])
-    walks = {
-        term.name: _walk(post, rows, term, seed)
+    courses = {
+        term.name: _course(post, rows, term, seed)
         for term in terms.reading(post.spec)
         if term.reach({term.reads: np.zeros(1)}, np.zeros(1)) is not None
     }
-    return Who(name, effects, walks, notes)
+    return Who(name, effects, courses, notes)
 
 
-def _walk(post: PosteriorDraws, row: pd.DataFrame, term: terms.Term, seed: int) -> Walk:
+def _course(post: PosteriorDraws, row: pd.DataFrame, term: terms.Term, seed: int) -> Course:
     """Where the models of a family are, or the typical one, and steps of one on either side."""
     column = post.constant(term.reads).astype(float)
     known = np.unique(column[post.constant("family_of_model").astype(str) == row["family"][0]])
@@ -161,7 +161,7 @@ def _walk(post: PosteriorDraws, row: pd.DataFrame, term: terms.Term, seed: int) 
     at = np.concatenate([known[0] - on[::-1], known, known[-1] + on])
     rows = row.loc[row.index.repeat(len(at))].reset_index(drop=True)
     rows = rows.assign(model=[f"planned-{k}" for k in range(len(at))], **{term.reads: at})
-    return Walk(at, effects_of(post, rows, seed).of[term.name].astype(float))
+    return Course(at, effects_of(post, rows, seed).of[term.name].astype(float))
 
 
 class Way(NamedTuple):
@@ -265,7 +265,7 @@ def _along(
     frame = pd.DataFrame({"params_b": stands_size.ravel(), "tokens_t": stands_tokens.ravel()})
     walks = {
         name: walk.between(terms.TERMS[name].column(frame).reshape(stands_size.shape))
-        for name, walk in who.walks.items()
+        for name, walk in who.courses.items()
     }
     return dataclasses.replace(who.effects, inputs=x, of={**who.effects.of, **walks})
 

@@ -33,7 +33,7 @@ def test_a_curve_goes_through_the_forecasts_of_its_models(post):
 
 def test_it_is_less_sure_farther_on(post):
     who = curves.who_of(post, "qwen2.5")
-    walk = who.walks["walk"]
+    walk = who.courses["walk"]
     last = walk.at[-curves._REACH - 1]
     spread = [walk.between(np.array([last + d])).std(0).mean() for d in (0.0, 2.0, 8.0)]
     assert spread[0] < spread[1] < spread[2]

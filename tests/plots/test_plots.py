@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 import sloth_bayes as sb
 from sloth_bayes.plots import panels, scores
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 def known(post, family, params_b, tokens_t=2.0, **options):
