@@ -22,7 +22,8 @@ walk, by chains that had not converged, of which 88% instead of 60% were inside.
 sourced ceilings were added after that, and before any run; so was that with two skills as well,
 after it had been seen that two mix better than three on the whole table. Of today's law and of
 that one, fits that had not converged were seen. The walk of compute was added after that, when it
-had been seen to mix better and to hold 83% of the scores of those forecasts, before any rehearsal.
+had been seen to mix better and to hold 83% of the scores of those forecasts, before any rehearsal;
+its fan after a first look at its rehearsals, by chains that had not converged.
 Chains have become longer twice, since none had converged: 2 x 400 draws after 400, 2 x 1,200 after
 600, now 4 x 1,000 after 800 from starts of 3,000 steps.
 
@@ -52,6 +53,11 @@ LAWS: dict[str, dict[str, Any]] = {
     "model effects": {"model_effect": "pooled"},
     "walk of compute": {"walk": "compute"},
     "walk of compute, sourced ceilings": {"walk": "compute", "upper": "sourced"},
+    "walk of compute, fan, sourced ceilings": {
+        "walk": "compute",
+        "slopes": "fan",
+        "upper": "sourced",
+    },
     "two skills": {"n_skills": 2},
     "walk, sourced ceilings, two skills": {"walk": "pooled", "upper": "sourced", "n_skills": 2},
     "four skills": {"n_skills": 4},
