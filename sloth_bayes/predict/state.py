@@ -61,7 +61,8 @@ class State:
         before = {"family": post.families, "lineage": post.lineages, "model": post.models}
         coords = {dim: sorted({*names, *rows[dim]}) for dim, names in before.items()}
         data = draws.reindex({k: v for k, v in coords.items() if k in draws.dims})
-        for column in _INPUTS[:1] if post.spec.inputs == "size" else _INPUTS:
+        of_law = {"size": _INPUTS[:1], "date": (), "none": ()}
+        for column in of_law.get(post.spec.inputs, _INPUTS):
             dim = dims()[column][0]
             if column not in data:
                 none = np.empty((data.sizes["sample"], 0), np.float32)
@@ -314,6 +315,8 @@ class State:
     def _prior_of_inputs(self, column: str) -> np.ndarray:
         """Mean and standard deviation of the logs over the models of the fit."""
         logs = np.log(self.constant[column].drop_sel(model=self.new).values)
+        if not np.isfinite(logs).any():  # a law that reads none
+            return np.array([0.0, 1.0])
         return np.array([np.nanmean(logs), max(float(np.nanstd(logs)), LEAST_SPREAD)])
 
     def _keep(self, family: str, own: family_given_scores.Own) -> None:

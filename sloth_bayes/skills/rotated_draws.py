@@ -122,7 +122,7 @@ def in_units(
     names = [name for name in ("family_effect", "slope", "instruct") if name in post.merged]
     v = {name: post.merged[name][kept].astype(np.float64) for name in names}
     family = v["family_effect"]
-    out = {"slope": v["slope"] @ transform}
+    out = {"slope": v["slope"] @ transform} if "slope" in v else {}
     if "instruct" in v:
         effect = v["instruct"][:, None]
         family = family + post.family_table()[["instruct"]].to_numpy(float) * effect

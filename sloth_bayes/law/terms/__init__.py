@@ -25,7 +25,8 @@ from .slope import Slope
 from .slope_family import SlopeOfFamily
 from .slope_lineage import SlopeOfLineage
 from .unknown_inputs import UnknownInputs
-from .walk import Walk
+from .walk import Walk, WalkOfYears
+from .year import Year
 
 __all__ = [
     "TERMS",
@@ -55,6 +56,7 @@ TERMS: dict[str, Term] = {
     for term in (
         Family(),
         Slope(),
+        Year(),
         Fan(),
         SlopeOfLineage(),
         SlopeOfFamily(),
@@ -62,6 +64,7 @@ TERMS: dict[str, Term] = {
         Reasoning(),
         ModelEffect(),
         Walk(),
+        WalkOfYears(),
         Residual(),
         Drift(),
         MixtureWeight(),
@@ -75,7 +78,7 @@ TERMS: dict[str, Term] = {
 _RESERVED = frozenset(
     ("params_b", "tokens_t", "inputs", "family_of_model", "lineage_of_model", "chance",
      "inverse_n", "rounding", "shortfall", "centre", "instruct", "kind", "total_params_b",
-     "compute", "model", "family", "lineage", "benchmark")
+     "compute", "years", "model", "family", "lineage", "benchmark")
 )  # fmt: skip
 
 
