@@ -58,8 +58,8 @@ def raw_inputs(
     array, shape ``(*shape, n_inputs)``
         ``log2`` of size and tokens relative to the reference, and their product for the
         translog law (paper, section 3.1); one unit is one doubling. None of a law without size
-        and tokens, which may be NaN there. A checkpoint has two more, which vanish at the end of the schedule: the fraction left, and a tenth of
-        the square of the doublings that are left.
+        and tokens, which may be NaN there. A checkpoint has two more, which vanish at the end of
+        the schedule: the fraction left, and a tenth of the square of the doublings that are left.
     """
     if not INPUTS[kind]:
         return xp.zeros((*xp.broadcast_shapes(xp.shape(log_size), xp.shape(log_tokens)), 0))

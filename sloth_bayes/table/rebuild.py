@@ -4,7 +4,8 @@ Four tidy files come out of the wide table of the published comparison: one row 
 the twelve headline scores, one row a sub-score, one row a score of any other benchmark, and one
 row for each headline that its own sub-scores contradict. Two come out of all leaderboards
 (:mod:`.open_models`), three out of the over-training testbed (:mod:`.overtraining`), two out of
-the score cards of frontier models (:mod:`.frontier`). Values are never altered; corrections are applied when a data set is loaded, not here.
+the score cards of frontier models (:mod:`.frontier`). Values are never altered; corrections are
+applied when a data set is loaded, not here.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ def build(out: str | Path | None = None, raw: str | Path | None = None) -> list[
     ----------
     out
         A folder that gets ``open_llm_leaderboard/*.csv``, ``open_models/*.csv``,
-        ``overtraining/*.csv`` and ``frontier_scorecards/*.csv``. By default the ``data`` folder of the checkout that the package
-        is imported from.
+        ``overtraining/*.csv`` and ``frontier_scorecards/*.csv``. By default the ``data`` folder
+        of the checkout that the package is imported from.
     raw
         The folder holding the raw files, laid out as the ``raw`` folder that ships, which is
         the default.

@@ -69,7 +69,10 @@ class Walk(Term):
             raw = at.normal(self.site, ("step", steps))[:, None]
         else:
             raw = at.rows(self.site, ("step", steps), spread=at.xp.ones(steps))
-        return {f"{self.name}_scale": scale, self.name: scale * (reach @ raw) * _along(at.values, at.spec)}
+        return {
+            f"{self.name}_scale": scale,
+            self.name: scale * (reach @ raw) * _along(at.values, at.spec),
+        }
 
     def scale(self, values: Mapping[str, Array], spec: Any) -> Array:
         """``(S, 1)`` or ``(S, d)``, of a doubling."""
