@@ -29,6 +29,7 @@ from .law.spec import Priors as Priors
 from .plan.budget import Allocation as Allocation
 from .plan.compare import Comparison as Comparison
 from .plan.compare import NextEvaluation as NextEvaluation
+from .predict.completion import Completion as Completion
 from .plan.size import RequiredSize as RequiredSize
 from .plan.size import Saturation as Saturation
 from .posterior.verdict import Diagnostics as Diagnostics

@@ -64,8 +64,8 @@ class Priors:
         Half-normal scale of the model-level effect on each skill, in units of skill.
     walk
         Half-normal scale of how far the skills of a family stray from the law in a doubling
-        of compute (in a year, by ``inputs="date"``), in units of skill. Not among what those
-        checks were made of: the default law has no walk.
+        of compute, in units of skill. Not among what those checks were made of: the default
+        law has no walk.
     walk_compute
         The same of a walk of compute, in doublings: by how many a family strays in one. 1, so that
         a model may be worth half the compute it had, or twice; set before any fit.
@@ -293,7 +293,7 @@ class Spec:
             ("walk", "none"),
         ):
             value = getattr(self, name)
-            if value != plain and (name, value, self.inputs) != ("walk", "pooled", "date"):
+            if value != plain:
                 raise SpecError(
                     f"{name}={value!r} needs sizes or tokens, which inputs={self.inputs!r} does "
                     f"not have: take {name}={plain!r}"

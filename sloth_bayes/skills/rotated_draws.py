@@ -159,6 +159,6 @@ def by_name(
         with_skill=names,
         model=post.models,
         family=post.families,
-        input=posterior["input"].values.astype(str),
+        input=posterior["input"].values.astype(str) if "input" in posterior else [],
         sampled=posterior["skill"].values.astype(str),
     )

@@ -25,7 +25,7 @@ from .slope import Slope
 from .slope_family import SlopeOfFamily
 from .slope_lineage import SlopeOfLineage
 from .unknown_inputs import UnknownInputs
-from .walk import Walk, WalkOfYears
+from .walk import Walk
 from .year import Year
 
 __all__ = [
@@ -64,7 +64,6 @@ TERMS: dict[str, Term] = {
         Reasoning(),
         ModelEffect(),
         Walk(),
-        WalkOfYears(),
         Residual(),
         Drift(),
         MixtureWeight(),

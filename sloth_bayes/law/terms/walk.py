@@ -12,7 +12,6 @@ import pandas as pd
 from ..equations import TOKENS, doublings_of_compute
 from . import densities
 from .base import Array, Given, Owner, Population, Term
-from .year import years
 
 
 class Walk(Term):
@@ -35,7 +34,7 @@ class Walk(Term):
 
     def used(self, spec: Any) -> bool:
         """Unless it is left out."""
-        return bool(spec.walk != "none" and spec.inputs != "date")
+        return bool(spec.walk != "none")
 
     @property
     def reads(self) -> str:
@@ -48,7 +47,7 @@ class Walk(Term):
 
     def reach(self, columns: Mapping[str, np.ndarray], family: np.ndarray) -> np.ndarray:
         """Roots of the doublings of the steps that lead to each model."""
-        after, before, doublings = _steps(np.asarray(columns[self.reads]), np.asarray(family))
+        after, before, doublings = _steps(np.asarray(columns["compute"]), np.asarray(family))
         found = np.zeros((len(family), int((doublings > 0).sum())), np.float32)
         number = 0
         for model, previous, length in zip(after, before, doublings):
@@ -60,23 +59,20 @@ class Walk(Term):
 
     def prior(self, at: Any) -> dict[str, Array]:
         """Steps are independent of their scale."""
-        scale = at.half_normal(f"{self.name}_scale", _prior(at.spec))
+        scale = at.half_normal("walk_scale", _prior(at.spec))
         reach = at.arrays.reach[self.name]
         steps = reach.shape[1]
         if not steps:  # no family has two models
-            return {f"{self.name}_scale": scale, self.name: at.xp.zeros((at.n.models, at.n.skills))}
+            return {"walk_scale": scale, self.name: at.xp.zeros((at.n.models, at.n.skills))}
         if _one(at.spec):
             raw = at.normal(self.site, ("step", steps))[:, None]
         else:
             raw = at.rows(self.site, ("step", steps), spread=at.xp.ones(steps))
-        return {
-            f"{self.name}_scale": scale,
-            self.name: scale * (reach @ raw) * _along(at.values, at.spec),
-        }
+        return {"walk_scale": scale, self.name: scale * (reach @ raw) * _along(at.values, at.spec)}
 
     def scale(self, values: Mapping[str, Array], spec: Any) -> Array:
         """``(S, 1)`` or ``(S, d)``, of a doubling."""
-        return values[f"{self.name}_scale"][:, None] * _along(values, spec)
+        return values["walk_scale"][:, None] * _along(values, spec)
 
     def drawn(self, shape: tuple[int, ...], spec: Any) -> tuple[int, ...]:
         """One number for all skills, or one for each."""
@@ -90,15 +86,15 @@ class Walk(Term):
     def log_prior(self, given: Given) -> dict[str, np.ndarray]:
         """Of the scale, and of each increment."""
         v, spec = given.values, given.spec
-        after, before, doublings = _steps(given.columns[self.reads], given.family)
+        after, before, doublings = _steps(given.columns["compute"], given.family)
         moved = doublings > 0
         step = v[self.name][:, after[moved]] - v[self.name][:, before[moved]]
         if _one(spec):  # back to doublings
             along = _along(v, spec)
             step = step @ (along / (along**2).sum(-1, keepdims=True))[..., None]
-        scale = v[f"{self.name}_scale"][:, None, None] * np.sqrt(doublings[moved])[:, None]
+        scale = v["walk_scale"][:, None, None] * np.sqrt(doublings[moved])[:, None]
         return {
-            f"{self.name}_scale": densities.half_normal(v[f"{self.name}_scale"], _prior(spec)),
+            "walk_scale": densities.half_normal(v["walk_scale"], _prior(spec)),
             self.name: densities.total(densities.normal(step, scale)),
         }
 
@@ -110,7 +106,7 @@ class Walk(Term):
         of a family without any model begins at the compute of the typical model.
         """
         v, spec, normal, family, columns, alike = population
-        (name,), here = owner.names["family"], owner.columns[self.reads]
+        (name,), here = owner.names["family"], owner.columns["compute"]
         scale, shape = self.scale(v, spec), v[self.name].shape[2:]
         width = self.drawn(shape, spec)
 
@@ -132,11 +128,11 @@ class Walk(Term):
             return between(start, start + drawn(side, str(whole)), doublings - whole, 1.0)
 
         at = np.flatnonzero(family == name)
-        at = at[np.argsort(columns[self.reads][at], kind="stable")]
-        known = columns[self.reads][at].astype(float)
+        at = at[np.argsort(columns["compute"][at], kind="stable")]
+        known = columns["compute"][at].astype(float)
         start = np.zeros((len(v[self.name]), *shape), np.float32)
         if not at.size:
-            typical = float(np.mean(columns[self.reads]))
+            typical = float(np.mean(columns["compute"]))
             return away(start, abs(here - typical), "up" if here >= typical else "down")
         if here <= known[0]:
             return away(start, known[0] - here, "down")
@@ -146,28 +142,6 @@ class Walk(Term):
         smaller, larger = (v[self.name][:, at[k]] for k in (right - 1, right))
         length = known[right] - known[right - 1]
         return between(smaller, larger, (here - known[right - 1]) / length, length)
-
-
-class WalkOfYears(Walk):
-    """The same in years, of models that are known by their dates."""
-
-    name = "walk_of_years"
-    dims: ClassVar = {"walk_of_years_scale": (), "walk_of_years": ("model", "skill")}
-    site = "walk_of_years_raw"
-    guesses = inherited = False
-
-    def used(self, spec: Any) -> bool:
-        """With years for input."""
-        return bool(spec.walk != "none" and spec.inputs == "date")
-
-    @property
-    def reads(self) -> str:
-        """Years, by which models are ordered."""
-        return "years"
-
-    def column(self, frame: pd.DataFrame) -> np.ndarray:
-        """Years since the start of 2025."""
-        return years(frame)
 
 
 def _one(spec: Any) -> bool:
