@@ -28,7 +28,9 @@ def test_inputs_of_a_year_and_of_nothing(data, post):
     assert "slope" not in post.merged
     assert post.merged["year"].shape == (200, 2)
     years = post.constant_data["years"].sel(model="gpt-5.5")
-    assert float(years) == pytest.approx((pd.Timestamp("2026-04-22") - pd.Timestamp("2025")).days / 365.25)
+    assert float(years) == pytest.approx(
+        (pd.Timestamp("2026-04-22") - pd.Timestamp("2025")).days / 365.25
+    )
     none = sb.Sloth(**DATED | {"inputs": "none"}).prior(data, draws=20)
     assert not {"slope", "year"} & set(none.merged)
     assert none.forecast(pd.DataFrame({"model": ["x"], "family": "OpenAI"})).frame.shape[0] == 4
