@@ -28,7 +28,7 @@ from ..support.intervals import quantiles
 from ..support.threads import workers
 from ..support.types import checked
 from .answer import labelled
-from .candidates import completed, doublings, extrapolation, never_seen, unfounded
+from .candidates import completed, doublings, extrapolation, moved, never_seen, unfounded
 from .new_effects import Known, effects_of, identity, key_of, rng_of
 
 
@@ -268,9 +268,10 @@ class Forecast:
 
         return np.concatenate(list(_in_threads(integrate, self._blocks)), axis=1)
 
-    def of(self, candidates: pd.DataFrame) -> Forecast:
-        """The same forecast of other models, of new families too. For the layers above."""
-        rows = completed(self.posterior, candidates, new_family=True)
+    def at(self, row: int, params_b: np.ndarray) -> Forecast:
+        """One of the candidates at other sizes, under its own name. For the layers above."""
+        rows = self.candidates.iloc[[row] * len(params_b)].reset_index(drop=True)
+        rows = moved(self.posterior, rows, params_b, rows["tokens_t"].to_numpy())
         return Forecast(self.posterior, rows, self.benchmarks, self.prob, self.seed, [])
 
     def plot(self, benchmarks: list[str] | None = None, **options: Any) -> np.ndarray[Any, Any]:
