@@ -238,7 +238,7 @@ class Forecast:
                 values = values if weights is None else weights @ values
                 mean, spread = values.mean(-1, dtype=np.float64), values.std(-1, dtype=np.float64)
                 if of == "score" and weights is None:
-                    ends = mixture_quantiles(mu, sd, law, levels).clip(0.0, 1.0)
+                    ends = [*mixture_quantiles(mu, sd, law, levels).clip(0.0, 1.0)]
                 else:
                     ends = quantiles(values, levels)
                 lower, median, upper = ends
