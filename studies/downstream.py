@@ -164,7 +164,9 @@ def refit(out: Path) -> sb.Posterior:
         recipe = recipes.load("leaderboard")
         data = recipe.data()
         data = data.select(models=[m for m in data.models if m not in LLAMA])
-        post = recipe.spec.fit(data, **(recipe.fit.arguments() | {"seed": 7}), progress=False)
+        post = sb.Sloth.from_toml(recipe.spec.to_toml()).fit(
+            data, **(recipe.fit.arguments() | {"seed": 7}), progress=False
+        )
         print(post.diagnostics())
         post.slim(400).save(path)
     return sb.load(path)
@@ -323,7 +325,9 @@ def first_alone(out: Path) -> sb.Posterior:
     if not path.exists():
         recipe = recipes.load("leaderboard")
         data = recipe.data().select(benchmarks=V1)
-        post = recipe.spec.fit(data, **recipe.fit.arguments(), progress=False)
+        post = sb.Sloth.from_toml(recipe.spec.to_toml()).fit(
+            data, **recipe.fit.arguments(), progress=False
+        )
         print(post.diagnostics())
         post.slim(400).save(path)
     return sb.load(path)

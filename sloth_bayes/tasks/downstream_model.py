@@ -110,7 +110,8 @@ def fit(theta: np.ndarray, given: TaskScores, keep: int, seed: int) -> tuple[Cur
         for a, c in zip(given[:5], (0.4, 0.6, 0.2, 0.5, 0.0))
     ]
     prior = given.prior._make(map(np.float32, given.prior))
-    packed = TaskScores(*each, *(np.float32(given.chance), prior))
+    chance: Any = np.float32(given.chance)
+    packed = TaskScores(*(*each, chance, prior))
     points = importance.points(theta.shape[-1] + _OTHERS, _POINTS)
 
     def block(keys: Any, rows: np.ndarray) -> Any:
