@@ -63,7 +63,7 @@ class Shrinkage(NamedTuple):
 
     weights: float
     spread: float = 1.0
-    general: float = 0.0
+    general: float = 1.0
 
 
 SHRINKAGE = {"normal": Shrinkage(2.0), "strong": Shrinkage(0.5)}
