@@ -399,6 +399,19 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({**parts, "all": of(frame)}).T.rename_axis("group").reset_index()
 
 
+def hindsight(frame: pd.DataFrame) -> float:
+    """Mean width, in points, of intervals around the same medians that use the answers.
+
+    Their ends are where the middle 90% of the errors of the same group and quarter of the medians
+    lie: what is left by scores that skills do not tell, for an interval that knows no task.
+    """
+    error = frame["score"] - frame["median"]
+    quarter = frame.groupby("group")["median"].rank(pct=True).mul(4).clip(upper=3.99).floordiv(1)
+    by = error.groupby([frame["group"], quarter])
+    low, high = ((frame["median"] + by.transform("quantile", q)).clip(0, 1) for q in (0.05, 0.95))
+    return float(100 * (high - low).mean())
+
+
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m studies.downstream", description=__doc__)
@@ -437,6 +450,7 @@ def main() -> None:
     found = summary(frame)
     found.to_csv(given.out / "summary.csv", index=False, float_format="%.3f")
     print(found.round(2).to_string(index=False))
+    print(f"in hindsight {hindsight(frame):.1f} points wide")
 
 
 if __name__ == "__main__":

@@ -351,7 +351,8 @@ def downstream(
         The score of guessing.
     shrinkage
         ``"normal"``: the size of the weights has a half-normal prior of scale 2 logits per
-        standard deviation; ``"strong"``: 0.5, for a dozen scores or fewer.
+        standard deviation; ``"strong"``: 0.5, for a dozen scores or fewer. Either way a task is
+        expected to ask most for what the posterior's benchmarks have in common.
     hold_out
         Models of `scores` that do not train.
     table
