@@ -20,7 +20,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -46,8 +46,27 @@ from ..support.types import checked
 if TYPE_CHECKING:
     from .downstream_model import Curve
 
-SHRINKAGE = {"normal": 2.0, "strong": 0.5}
-"""Prior scale of the size of the weights: logits per standard deviation of skill."""
+
+class Shrinkage(NamedTuple):
+    """What is expected of a task before its scores.
+
+    Attributes
+    ----------
+    weights
+        Prior scale of the size of the weights: logits per standard deviation of skill.
+    spread
+        Prior scale of the spread of models about the curve, in logits.
+    general
+        How much further a task is expected to lie along the first whitened skill, the direction
+        that benchmarks have in common, than along any other: in units of the weights' size.
+    """
+
+    weights: float
+    spread: float = 1.0
+    general: float = 1.0
+
+
+SHRINKAGE = {"normal": Shrinkage(2.0), "strong": Shrinkage(0.5)}
 KEEP = 4  # draws of the task's parameters for each draw of the skills
 _LEAST = 5  # models with a score
 _ENOUGH = 0.05  # share of the importance sampler's points that should count
@@ -332,7 +351,8 @@ def downstream(
         The score of guessing.
     shrinkage
         ``"normal"``: the size of the weights has a half-normal prior of scale 2 logits per
-        standard deviation; ``"strong"``: 0.5, for a dozen scores or fewer.
+        standard deviation; ``"strong"``: 0.5, for a dozen scores or fewer. Either way a task is
+        expected to ask most for what the posterior's benchmarks have in common.
     hold_out
         Models of `scores` that do not train.
     table
