@@ -29,11 +29,11 @@ from .law.spec import Priors as Priors
 from .plan.budget import Allocation as Allocation
 from .plan.compare import Comparison as Comparison
 from .plan.compare import NextEvaluation as NextEvaluation
-from .predict.completion import Completion as Completion
 from .plan.size import RequiredSize as RequiredSize
 from .plan.size import Saturation as Saturation
 from .posterior.verdict import Diagnostics as Diagnostics
 from .predict.candidates import candidates as candidates
+from .predict.completion import Completion as Completion
 from .predict.forecast import Forecast as Forecast
 from .predict.surprises import Surprises as Surprises
 from .publish import explorer as explorer

@@ -22,7 +22,9 @@ GROUPS = {
     ],
     "Specification and fit": ["Sloth", "Priors", "Posterior", "load", "Diagnostics"],
     "Forecast": ["candidates", "Forecast", "track", "Tracking", "load_curves"],
-    "Decisions": ["RequiredSize", "Saturation", "Allocation", "Comparison", "NextEvaluation", "Completion"],
+    "Decisions": [
+        "RequiredSize", "Saturation", "Allocation", "Comparison", "NextEvaluation", "Completion",
+    ],
     "Skills": ["Skills", "how_many_skills", "SkillCount"],
     "New tasks, and many samples": [
         "Downstream", "load_downstream", "PassAtK", "load_samples", "unbiased_pass_at_k",

@@ -79,7 +79,7 @@ def test_what_asks_for_sizes_is_refused_by_name(post):
         lambda: post.required_size("gpqa_diamond", 0.9, family="OpenAI", tokens=10),
         lambda: post.saturation("gpqa_diamond", family="OpenAI", tokens=10),
         lambda: post.optimal_allocation(1e25, "gpqa_diamond", family="OpenAI"),
-        lambda: sb.explorer(post, "x.html"),
+        lambda: sb.explorer.page(post),
     ):
         with pytest.raises((SpecError, DataError), match="size"):
             ask()
