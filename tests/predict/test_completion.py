@@ -38,7 +38,7 @@ def test_a_model_of_the_table_lacks_what_the_table_lacks(post):
 def test_a_new_card_is_observed_and_says_what_it_takes_for_granted(post, card):
     assert len(card.frame) == len(post.benchmarks) - len(SCORES)
     assert set(card.observed["benchmark"]) == set(SCORES)
-    assert any("kind" in m for m in card.messages)
+    assert any("Kind" in m for m in card.messages)
     assert any("date" in m for m in card.messages)
 
 
