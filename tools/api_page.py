@@ -52,7 +52,7 @@ METHODS = (
 )  # fmt: skip
 FUNCTIONS = {
     "protocols": ("named", "published", "leave_group_out", "time_split", "never_tested"),
-    "baselines": ("names", "evaluate", "fit_law"),
+    "baselines": ("names", "evaluate", "fit_law", "low_rank"),
     "evaluation": ("paired", "published_errors"),
     "plots": (
         "forecast", "calibration", "loadings", "loadings_forest", "level_curves", "base_and_tuned",

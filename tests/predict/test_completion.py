@@ -43,9 +43,9 @@ def test_a_new_card_is_observed_and_says_what_it_takes_for_granted(post, card):
 
 
 def test_better_scores_complete_to_better_scores(post, card):
-    worse = post.complete({name: 0.5 * score for name, score in SCORES.items()})
+    worse = post.complete({name: 0.8 * score for name, score in SCORES.items()})
     both = card.frame.merge(worse.frame, on="benchmark")
-    assert (both["median_x"] > both["median_y"]).mean() > 0.9
+    assert (both["median_x"] > both["median_y"]).mean() > 0.8
 
 
 def test_a_known_provider_keeps_its_draws_and_the_model_has_its_own(post):
@@ -67,7 +67,8 @@ def test_p_within_is_what_draws_say():
     drawn = np.clip(mu + sd * rng.standard_t(4, (50, *mu.shape)), 0, 1)
     found = within(mu, sd, np.array([0.8]), StudentT(4))
     assert found[0] == pytest.approx((abs(drawn - 0.8) <= 0.1).mean(), abs=0.005)
-    assert within(mu, sd, np.array([0.95]), StudentT(4))[0] > (mu + sd > 0.85).mean() / 2
+    near_one = within(mu, sd, np.array([0.95]), StudentT(4))[0]
+    assert near_one == pytest.approx((drawn >= 0.85).mean(), abs=0.005)
 
 
 def test_next_evaluations_take_away_ever_less_and_follow_prices(card):
