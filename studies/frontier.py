@@ -45,6 +45,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,12 +64,12 @@ from sloth_bayes.predict.new_effects import effects_of
 from sloth_bayes.support.shipped import shipped
 
 NAME = "frontier_scorecards"
-BASE: dict[str, object] = {
+BASE: dict[str, Any] = {
     "inputs": "date", "instruct": "kinds", "intercept": "family", "model_effect": "pooled",
     "link": "logistic", "lower": "chance", "upper": "one", "priors": sb.Priors(model_effect=1.0),
 }  # fmt: skip
 CANDIDATES = {"2 skills": BASE | {"n_skills": 2}}
-FIT = {
+FIT: dict[str, Any] = {
     "chains": 2, "warmup": 500, "draws": 300, "steps": 1500, "starts": 1, "max_tree_depth": 7,
 }  # fmt: skip
 RIDGES = (0.1, 0.3, 1.0, 3.0)
@@ -287,7 +288,8 @@ class Card:
         self.law, self.kind = post.spec.observation, post.spec.noise
         rows = completed(post, pd.DataFrame([row]), False)
         who = effects_of(post, rows, 0)
-        who.of["model_effect"] = np.zeros_like(who.of["model_effect"])
+        none = np.zeros_like(who.of["model_effect"])
+        who = dataclasses.replace(who, of={**who.of, "model_effect": none})
         self.base = post.predictor(who)[few, 0].astype(float)
         self.along = v["loading"] * v["model_scale"][:, None, None]
         self.noise = v["noise_scale"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import DataError
+from ..errors import ConvergenceWarning, DataError
 from ..support.checks import check_prob
 from .options import Names, PosteriorName, Probs, command, number, split, table_with
 from .output import PosteriorOutput, cells, console, facts, plain_table, rests_on, warnings_of
@@ -62,7 +63,8 @@ def complete(
     given = names if scores is None else _scores(scores)
     prices = None if cost is None else _prices(cost)
     post = output.load()
-    card = post.complete(given, prob=prob, seed=output.seed)
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        card = post.complete(given, prob=prob, seed=output.seed)  # its messages say so
     models = card.draws["model"].values.tolist()
     runs = {m: card.next_evaluation(next_, cost=prices, model=m) for m in models} if next_ else {}
     notes = warnings_of(card.posterior, output.posterior, card.messages)

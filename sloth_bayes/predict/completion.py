@@ -19,6 +19,7 @@ from ..law.likelihood import Observation, mixture_quantiles
 from ..law.terms import reading
 from ..law.terms.year import REFERENCE
 from ..posterior.core import PosteriorDraws
+from ..posterior.verdict import K_HAT_MOST
 from ..support.checks import check_prob
 from ..support.frames import as_pandas, is_frame
 from ..support.types import checked
@@ -115,7 +116,7 @@ class Completion(Answer):
         wanted = np.array([both.index(b) for b in goal])
         options = np.array([both.index(b) for b in offered])
         total = now = covariance[wanted, wanted].sum()
-        rows = []
+        rows: list[dict[str, Any]] = []
         for rank in range(1, min(n, len(offered)) + 1):
             told = covariance[np.ix_(wanted, options)] ** 2
             gain = told.sum(0) / (covariance[options, options] + noise[options])
@@ -211,7 +212,8 @@ def complete(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)
             post = condition(post, rows, seed=seed)
-        notes += post.attrs["conditioned"][-1:] and [post.diagnostics().messages[0]]
+        if not float(post.attrs["conditioned"][-1]["k_hat"]) <= K_HAT_MOST:
+            notes.append(post.diagnostics().messages[0])
     at = [post.models.index(name) for name in names]
     cells_of = post.cells(post.known_effects().at(at))
     mu, sd = (np.ascontiguousarray(a.transpose(1, 2, 0)) for a in cells_of)
@@ -293,9 +295,11 @@ def _card(
             notes.append(f"Kind is not said and taken as {common}, that of most models of the fit.")
         rows["kind"] = known.fillna(common)
     if any(term.reads == "years" for term in reading(post.spec)):
-        last = REFERENCE + pd.Timedelta(days=365.25 * float(post.constant("years").max()))
+        last = (REFERENCE + pd.Timedelta(days=365.25 * float(post.constant("years").max()))).round(
+            "D"
+        )
         dated = pd.to_datetime(rows["date"]) if "date" in rows else pd.Series(pd.NaT, rows.index)
         if dated.isna().any() and "released" not in rows:
             notes.append(f"The date is not said and taken as {last:%Y-%m-%d}, the last of the fit.")
-            rows["date"] = dated.fillna(last.normalize())
+            rows["date"] = dated.fillna(last)
     return rows, notes
