@@ -24,8 +24,8 @@ _HIDDEN: dict[str, dict[str, Any]] = {
         "max_tree_depth": 10,
     },
 }  # fmt: skip
-MOST_R_HAT, LEAST_ESS = 1.05, 200  # of the expected scores of models that a fold forecasts
-_LONGER = 3  # fits of a fold at most, each twice as long as the one before
+MOST_R_HAT, LEAST_ESS = 1.05, 200  # where a fold by NUTS has converged
+_REFITS = 2  # of a fold that has not, at most
 _LEAST = {"warmup": LEAST_WARMUP, "moves": 0}
 
 
@@ -98,15 +98,19 @@ def forecast_hidden(
         ``"svi"``: ``steps`` of each optimisation, ``starts`` (each is refined, and the
         draws are shared out among them: an average over where optimisations end),
         ``rank`` of the guide, ``draws`` in all, ``moves`` that carry each of them on (see
-        ``sloth_bayes.infer.variational.moved``). ``"nuts"``: ``steps``, ``chains``,
-        ``warmup``, ``draws`` of each chain, ``target_accept``, ``max_tree_depth``.
+        ``sloth_bayes.infer.variational.moved``). ``"nuts"``: ``steps``, ``chains`` (lanes of
+        one program: see :mod:`sloth_bayes.infer.lanes`), ``warmup``, ``draws`` of each chain,
+        ``target_accept``, ``max_tree_depth``.
 
     Returns
     -------
     mu, sd : numpy.ndarray
         ``(S, rows, J)`` expected scores and noise scales.
     notes : dict
-        ``converged`` (1 or 0) and ``elbo`` or ``r_hat`` (largest, of the expected scores).
+        ``converged`` (1 or 0), and ``elbo``; or, of the expected scores of `rows`, ``r_hat``
+        (the largest: at most `MOST_R_HAT`) and ``ess`` (the smallest effective sample size, of
+        the bulk: at least `LEAST_ESS`), ``diverged`` (share of the draws) and ``refits``: how
+        often the fit was made again, each time twice as long, because it had not converged.
 
     Raises
     ------
@@ -137,11 +141,11 @@ def forecast_hidden(
         x = np.concatenate(parts)
         notes = {"converged": float(not rising), "elbo": float(np.mean(elbos))}
     else:
-        for longer in range(_LONGER):
-            mu, sd, notes = _sampled(p, arrays, rows, rng, o, 2**longer)
+        for refits in range(_REFITS + 1):
+            mu, sd, notes = _sampled(p, arrays, rows, rng, o, 2**refits)
             if notes["converged"]:
                 break
-        return mu, sd, notes | {"refits": float(longer)}
+        return mu, sd, notes | {"refits": float(refits)}
     mu, sd = _forecast(p, arrays, x, rows, rng)
     return mu, sd, notes
 

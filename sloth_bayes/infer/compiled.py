@@ -59,11 +59,11 @@ SCORES = Target()
 class Functions(NamedTuple):
     """The functions of one specification and table shape.
 
-    ``nuts_init`` and ``nuts_chunk`` run a chain, ``nuts_lanes`` several; the others take a block of draws (see
-    :meth:`over`), so that one compiled program serves any number of draws, within a bounded
-    memory: ``potential`` and its gradient; ``outline``, the loadings, residuals and their scales;
-    ``reanchor``, the same draws in the coordinates of other arrays; ``values``, the named
-    quantities; ``cells``, mu and sd of every model, hidden or not.
+    ``nuts_init`` and ``nuts_chunk`` run a chain, ``nuts_lanes`` several that step together; the
+    others take a block of draws (see :meth:`over`), so that one compiled program serves any number
+    of draws, within a bounded memory: ``potential`` and its gradient; ``outline``, the loadings,
+    residuals and their scales; ``reanchor``, the same draws in the coordinates of other arrays;
+    ``values``, the named quantities; ``cells``, mu and sd of every model, hidden or not.
     """
 
     spec: Spec
