@@ -407,7 +407,7 @@ def downstream(
             f"at least {_LEAST}"
         )
     kept = kept_draws(post, min(draws, post.n_draws))
-    whitening, theta = _whitened(post, kept)
+    whitening, theta = whitened(post, kept)
     rows = np.searchsorted(post.models, list(train.index))
     packed = task.scores(train.to_numpy(float), n_questions, chance, SHRINKAGE[shrinkage])
     curve, effective = task.fit(theta[:, rows], packed, KEEP, seed)
@@ -580,10 +580,12 @@ def _check_models(post: PosteriorDraws, names: list[str], remedy: bool = True) -
     )
 
 
-def _whitened(
+def whitened(
     post: PosteriorDraws, kept: np.ndarray
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """Centre and matrix that whiten each draw's skills; and the whitened skills ``(S, M, d)``.
+
+    Of the draws `kept`. For studies, which draw tasks.
 
     The directions are those of the benchmarks' principal loadings, which do not depend on the
     coordinates that the skills were sampled in.
