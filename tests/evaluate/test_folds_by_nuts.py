@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 
 import sloth_bayes as sb
 from sloth_bayes.evaluate import fold as one_fold
@@ -121,3 +122,20 @@ def test_it_goes_on_where_it_was_cut_off(found, tiny_table, folds, tmp_path):
     pd.testing.assert_frame_equal(again.frame, found.frame, rtol=1e-4, check_dtype=False)
     with pytest.raises(sb.FileFormatError, match="another options"):
         sb.cross_validate(LAW, tiny_table, folds, out=part, **SHORT | {"chains": 4})
+
+
+def test_the_command_says_which_folds_were_fitted_longer(capsys):
+    from sloth_bayes.cli.evaluate import _judged
+
+    about = {"method": "nuts", "options": {"warmup": 100, "draws": 125}}
+    rows = {
+        "setting": "s", "n_observed": 1, "fold": ["a", "b", "c"], "converged": [1, 1, 0],
+        "refits": [0, 1, 2],
+    }  # fmt: skip
+    found = sb.Evaluation(pd.DataFrame(rows), pd.DataFrame(), about)
+    with pytest.raises(typer.Exit):
+        _judged(found.not_converged(), found)
+    said = capsys.readouterr().err
+    assert "1 folds converged in a longer fit, which followed by itself: s/1/b" in said
+    assert "1 fits did not converge: s/1/c" in said
+    assert "--warmup 200 --draws 250" in said
