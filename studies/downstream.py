@@ -22,7 +22,7 @@ ceiling with a prior, 1 - half-normal(0.05), and lost most scores above 0.9 of t
 lower: the ceiling was dropped on its account, and everything was scored once more.
 
 Then 544 intervals were 42 points wide in the mean and held 95%. What a task is expected to be
-before its scores (:class:`~sloth_bayes.tasks.downstream.Shrinkage`) is chosen by three rehearsals,
+before its scores (:class:`~sloth_bayes.tasks.shrinkage.Shrinkage`) is chosen by three rehearsals,
 none of which reads a held-out score: BIG-bench as above; each of eight benchmarks of the Swallow
 leaderboard that 15 models of the shipped posterior have a score on, one model left out in its turn;
 and each benchmark of the second leaderboard, from the skills of a fit to the first one alone, three
@@ -51,13 +51,16 @@ from scipy.optimize import least_squares
 import sloth_bayes as sb
 from sloth_bayes.evaluate import baselines, scores
 from sloth_bayes.infer import recipes
-from sloth_bayes.tasks.downstream import SHRINKAGE, Downstream, load_agents
+from sloth_bayes.tasks.downstream import Downstream, load_agents, whitened
+from sloth_bayes.tasks.downstream_model import DF, from_prior, predict
+from sloth_bayes.tasks.shrinkage import SHRINKAGE
 
 LLAMA = ("meta-llama-3-70b", "meta-llama-3-70b-instruct", "llama-3-sauerkrautlm-70b-instruct")
 FLOPS = 8.4e22  # Ruan et al.'s border between weak and strong models
 V1 = ["ARC", "HellaSwag", "MMLU", "TruthfulQA", "Winogrande", "GSM8K"]
 COMPONENTS = 3
 PROB = 0.9
+QUESTIONS = 500  # of a simulated task
 SPREADS, GENERAL = (1.0, 0.5, 0.25), (0.0, 1.0)  # what is expected of a task: what was, first
 
 Rehearsed = tuple[pd.Series, list[str], dict[str, Any]]  # scores, models held out, how to learn it
@@ -374,6 +377,37 @@ def chosen(found: pd.DataFrame) -> pd.DataFrame:
     return out.sort_values(["stands", "ratio"], ascending=[False, True])
 
 
+def simulate(tasks: int) -> pd.DataFrame:
+    """Tasks that the prior draws, learned from some models and forecast for all others.
+
+    A task's truth rests on one draw of the posterior's skills, which forecasts do not know.
+    """
+    post, rows = sb.load("leaderboard"), []
+    for seed, (n_train, shrinkage) in itertools.product(
+        range(tasks), ((10, "strong"), (20, "strong"), (40, "normal"))
+    ):
+        rng = np.random.default_rng([seed, n_train])
+        _, theta = whitened(post, rng.integers(post.n_draws, size=1))
+        chance = float(rng.choice([0.0, 0.25]))
+        curve = from_prior(rng, theta.shape[-1], chance, SHRINKAGE[shrinkage])
+        noise = rng.standard_t(DF, (1, 1, theta.shape[1]))
+        uniform = rng.uniform(size=(3, 1, 1, theta.shape[1]))
+        truth, _ = predict(curve, theta, noise, uniform, QUESTIONS)
+        y = pd.Series(truth[0, 0], post.models).sample(frac=1, random_state=rng)
+        held = y.index[n_train:].tolist()
+        about = {"n_questions": QUESTIONS, "chance": chance, "shrinkage": shrinkage, "draws": 100}
+        task = post.downstream(y, hold_out=held, seed=seed, **about)
+        score = task.forecast(held).draws["score"].transpose("sample", "model").values
+        width, inside = {}, {}
+        for prob in (0.5, 0.9):
+            lower, upper = scores.central_interval(score, prob)
+            width[prob] = 100 * (upper - lower).mean()
+            inside[prob] = scores.covers(score, y[held].to_numpy(), prob).mean()
+        rows.append({"seed": seed, "n_train": n_train, "in_50": inside[0.5], "in_90": inside[0.9],
+                     "width_90": width[0.9]})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 SUITES = {"llama": llama, "bigbench": big_bench, "agents": agents}
 
 
@@ -416,11 +450,18 @@ def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m studies.downstream", description=__doc__)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--rehearse", action="store_true")
+    parser.add_argument(
+        "--rehearse", action="store_true", help="choose what a task is expected to be"
+    )
+    parser.add_argument("--simulate", type=int, default=0, metavar="N", help="N tasks of the prior")
     parser.add_argument("--only", nargs="+", choices=list(SUITES), default=list(SUITES))
     given = parser.parse_args()
+    if given.simulate:
+        found = simulate(given.simulate).drop(columns="seed").groupby("n_train")
+        print(found.agg(["mean", "sem"]).round(3).to_string())
+        return
     if given.out is None:
-        parser.error("give --out DIR")
+        parser.error("give --out DIR, or --simulate N")
     given.out.mkdir(parents=True, exist_ok=True)
     warnings.simplefilter("ignore", sb.ExtrapolationWarning)
     if given.rehearse:

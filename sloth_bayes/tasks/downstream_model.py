@@ -25,7 +25,7 @@ compiled once.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,9 +34,7 @@ import optax
 
 from ..infer import importance
 from ..law import equations
-
-if TYPE_CHECKING:
-    from .downstream import Shrinkage
+from .shrinkage import Shrinkage
 
 DF = 4.0  # of the spread of models about the curve
 CONTAMINATION = 0.02  # share of scores that say nothing
@@ -110,8 +108,7 @@ def fit(theta: np.ndarray, given: TaskScores, keep: int, seed: int) -> tuple[Cur
         for a, c in zip(given[:5], (0.4, 0.6, 0.2, 0.5, 0.0))
     ]
     prior = given.prior._make(map(np.float32, given.prior))
-    chance: Any = np.float32(given.chance)
-    packed = TaskScores(*(*each, chance, prior))
+    packed = TaskScores(*(*each, np.float32(given.chance), prior))
     points = importance.points(theta.shape[-1] + _OTHERS, _POINTS)
 
     def block(keys: Any, rows: np.ndarray) -> Any:
@@ -121,16 +118,15 @@ def fit(theta: np.ndarray, given: TaskScores, keep: int, seed: int) -> tuple[Cur
     return Curve(*curve), effective
 
 
-def _curve(z: Any, given: TaskScores) -> Curve:
+def _curve(z: Any, chance: Any, prior: Shrinkage) -> Curve:
     """Parameters from ``z``, ``(..., d + 5)``: standard normal, or logs of half-normal ones."""
     d = z.shape[-1] - _OTHERS
     tau, spread, bias, lower, shape = (z[..., d + i] for i in range(_OTHERS))
-    prior = given.prior
     return Curve(
         prior.weights * jnp.exp(tau)[..., None] * (z[..., :d] + prior.general * _first(d)),
         _BIAS * bias,
         prior.spread * jnp.exp(spread) + 1e-3,
-        jnp.where(given.chance > 0, jnp.clip(given.chance + _CHANCE * lower, 0.0, 0.9), 0.0),
+        jnp.where(chance > 0, jnp.clip(chance + _CHANCE * lower, 0.0, 0.9), 0.0),
         jnp.exp(jnp.clip(_SHAPE * shape, -1.5, 1.5)),
     )
 
@@ -138,6 +134,13 @@ def _curve(z: Any, given: TaskScores) -> Curve:
 def _first(d: int) -> np.ndarray:
     """The first whitened skill."""
     return np.eye(d, dtype=np.float32)[0]
+
+
+def from_prior(rng: np.random.Generator, d: int, chance: float, prior: Shrinkage) -> Curve:
+    """A task that was expected, of `d` skills: a :class:`Curve` of one draw ``(1, 1, ...)``."""
+    z = rng.standard_normal((1, 1, d + _OTHERS)).astype(np.float32)
+    z[..., d : d + 2] = np.log(np.abs(z[..., d : d + 2]))  # of half-normal ones
+    return Curve(*map(np.asarray, _curve(z, chance, prior)))
 
 
 def _log_prior(z: Any) -> Any:
@@ -195,7 +198,7 @@ def _one(keep: int, key: Any, theta: Any, given: TaskScores, points: Any) -> Any
     size = theta.shape[-1] + _OTHERS
 
     def log_density(z: Any) -> Any:
-        return _log_likelihood(_curve(z, given), theta, given) + _log_prior(z)
+        return _log_likelihood(_curve(z, given.chance, given.prior), theta, given) + _log_prior(z)
 
     gradient = jax.grad(log_density)
 
@@ -220,7 +223,7 @@ def _one(keep: int, key: Any, theta: Any, given: TaskScores, points: Any) -> Any
     here, pick = jax.random.split(key)
     z, log_w, effective = importance.sample(log_density, mode, covariance, points, here, _ROUNDS)
     chosen = jax.random.categorical(pick, log_w, shape=(keep,))
-    return _curve(z[chosen], given), effective
+    return _curve(z[chosen], given.chance, given.prior), effective
 
 
 def predict(
