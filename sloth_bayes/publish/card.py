@@ -223,7 +223,8 @@ def _beside(post: PosteriorDraws, svi: PosteriorDraws) -> str:
 def _range(post: PosteriorDraws) -> str:
     """Where the law extrapolates."""
     if "years" in post.constant_data:
-        last = REFERENCE + pd.Timedelta(days=365.25 * float(post.constant("years").max()))
+        years = float(post.constant("years").max())
+        last = (REFERENCE + pd.Timedelta(days=365.25 * years)).round("D")
         return f"After {last:%d %B %Y}"
     if not INPUTS[post.spec.inputs]:
         return "For models unlike those of the fit"

@@ -83,3 +83,9 @@ def test_what_asks_for_sizes_is_refused_by_name(post):
     ):
         with pytest.raises((SpecError, DataError), match="size"):
             ask()
+
+
+def test_a_posterior_without_lineages_is_slimmed_and_kept(post, tmp_path):
+    kept = sb.load(post.slim(50).save(tmp_path / "few.nc"))
+    assert kept.n_draws == 50
+    assert "lineage_effect" not in kept.merged
