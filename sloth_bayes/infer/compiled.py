@@ -26,6 +26,7 @@ from ..model import scores
 from ..model.arrays import Arrays
 from ..model.loadings import Sizes, reanchored
 from ..support import interrupt
+from ..support.devices import compiler
 from ..support.threads import workers
 from .metric import Metric
 
@@ -34,7 +35,7 @@ BLOCK = 50  # draws that one call of a compiled function of draws takes
 BATCH = 4  # draws that one call of the potential takes: a step of variational inference
 FOREVER = 1_000_000  # iterations of adaptation of the step size, which its caller ends
 # What runs for a fraction of a second is not worth seconds of LLVM's optimisation.
-_COMPILER = {name: {"xla_backend_optimization_level": 1} for name in ("values", "outline")}
+_LEVEL = {"values": 1, "outline": 1}
 COMPILING = threading.Lock()  # tracing is not thread-safe in numpyro
 
 
@@ -82,7 +83,9 @@ class Functions(NamedTuple):
                 if key not in self.compiled:
                     args = args if place is None else _shapes_on(place, args)
                     lowered = self.jitted[name].lower(*args)
-                    self.compiled[key] = lowered.compile(compiler_options=_COMPILER.get(name))
+                    self.compiled[key] = lowered.compile(
+                        compiler_options=compiler(_LEVEL.get(name))
+                    )
         return self.compiled[key]
 
     def over(self, name: str, x: Any, *args: Any) -> Any:

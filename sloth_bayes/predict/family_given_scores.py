@@ -33,6 +33,7 @@ from jax.scipy.special import logsumexp
 from ..infer import importance
 from ..law import equations, likelihood
 from ..law.terms import TERMS, Effects, effective, residuals, skills
+from ..support.devices import compiler
 
 _NODES = 81  # of the grid of one benchmark
 _SEEN = 0.5  # of the distance of two nodes: the narrowest normal that they integrate
@@ -158,8 +159,8 @@ def condition(kind: Kind, draws: Draws, scores: Scores, seed: int) -> Own:
     draws, scores = jax.tree.map(lambda a: np.asarray(a, np.float32), (draws, scores))
     points = importance.points(sum(_lengths(kind)), _POINTS)
 
-    def block(keys: Any, rows: np.ndarray) -> Own:
-        return _block(kind, keys, jax.tree.map(lambda a: a[rows], draws), scores, points)
+    def block(seeded: Any, rows: np.ndarray) -> Own:
+        return _compiled()(kind, seeded, jax.tree.map(lambda a: a[rows], draws), scores, points)
 
     own = importance.in_blocks(block, len(draws.bias), _BLOCK, seed)
     residual = np.zeros(everything.bias.shape, np.float32)
@@ -205,10 +206,17 @@ def _at(draws: Draws, scores: Scores, rows: np.ndarray) -> tuple[Draws, Scores]:
     )
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _block(kind: Kind, keys: Any, draws: Draws, scores: Scores, points: Any) -> Own:
+@functools.cache
+def _compiled() -> Callable[..., Own]:
+    """:func:`_block`, which runs for tenths of a second."""
+    return jax.jit(_block, static_argnums=0, compiler_options=compiler(level=1))
+
+
+def _block(kind: Kind, seeded: Any, draws: Draws, scores: Scores, points: Any) -> Own:
     return jax.lax.map(
-        lambda a: _one(kind, a[0], a[1], scores, points), (keys, draws), batch_size=_AT_ONCE
+        lambda a: _one(kind, a[0], a[1], scores, points),
+        (importance.keys(seeded), draws),
+        batch_size=_AT_ONCE,
     )
 
 

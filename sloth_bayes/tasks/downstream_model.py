@@ -25,6 +25,7 @@ compiled once.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -34,6 +35,7 @@ import optax
 
 from ..infer import importance
 from ..law import equations
+from ..support.devices import compiler
 
 DF = 4.0  # of the spread of models about the curve
 CONTAMINATION = 0.02  # share of scores that say nothing
@@ -109,8 +111,8 @@ def fit(theta: np.ndarray, given: TaskScores, keep: int, seed: int) -> tuple[Cur
     packed = TaskScores(*each, *(np.float32(a) for a in given[5:]))
     points = importance.points(theta.shape[-1] + _OTHERS, _POINTS)
 
-    def block(keys: Any, rows: np.ndarray) -> Any:
-        return _fit(keep, keys, theta[rows], packed, points)
+    def block(seeded: Any, rows: np.ndarray) -> Any:
+        return _compiled()(keep, seeded, theta[rows], packed, points)
 
     curve, effective = importance.in_blocks(block, len(theta), _BLOCK, seed)
     return Curve(*curve), effective
@@ -158,10 +160,17 @@ def _log_likelihood(curve: Curve, theta: Any, given: TaskScores) -> Any:
     return (given.used * each).sum()
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _fit(keep: int, keys: Any, theta: Any, given: TaskScores, points: Any) -> Any:
+@functools.cache
+def _compiled() -> Callable[..., Any]:
+    """:func:`_fit`."""
+    return jax.jit(_fit, static_argnums=0, compiler_options=compiler())
+
+
+def _fit(keep: int, seeded: Any, theta: Any, given: TaskScores, points: Any) -> Any:
     return jax.lax.map(
-        lambda a: _one(keep, a[0], a[1], given, points), (keys, theta), batch_size=_AT_ONCE
+        lambda a: _one(keep, a[0], a[1], given, points),
+        (importance.keys(seeded), theta),
+        batch_size=_AT_ONCE,
     )
 
 
