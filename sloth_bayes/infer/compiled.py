@@ -25,8 +25,7 @@ from ..law.spec import Spec
 from ..model import scores
 from ..model.arrays import Arrays
 from ..model.loadings import Sizes, reanchored
-from ..support import interrupt
-from ..support.devices import compiler
+from ..support import interrupt, programs
 from ..support.threads import workers
 from .metric import Metric
 
@@ -75,17 +74,14 @@ class Functions(NamedTuple):
 
         `place` is one of :func:`places`: what is compiled for a device runs there alone.
         """
-        leaves, structure = jax.tree.flatten(args)
-        key = (name, place, structure, *((np.shape(x), jnp.result_type(x).name) for x in leaves))
+        key = (name, place, *programs.kind_of(args))
         if key not in self.compiled:
             # One at a time: XLA uses all cores by itself, and each needs half a gigabyte.
             with COMPILING:
                 if key not in self.compiled:
                     args = args if place is None else _shapes_on(place, args)
                     lowered = self.jitted[name].lower(*args)
-                    self.compiled[key] = lowered.compile(
-                        compiler_options=compiler(_LEVEL.get(name))
-                    )
+                    self.compiled[key] = programs.compiled(lowered, _LEVEL.get(name))
         return self.compiled[key]
 
     def over(self, name: str, x: Any, *args: Any) -> Any:

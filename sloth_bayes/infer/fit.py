@@ -31,7 +31,8 @@ from ..posterior.core import PosteriorDraws
 from ..posterior.label import build
 from ..support import interrupt
 from ..support.checks import whole
-from ..support.devices import check_devices, compiler
+from ..support.devices import check_devices
+from ..support.programs import Program
 from ..support.threads import progress_bar
 from ..support.types import checked
 from ..table.leaderboard import Leaderboard
@@ -293,7 +294,7 @@ def _prior_program(
         return loadings.per_skill(scores.assemble(values, arrays))
 
     # It runs for a fraction of a second, which is not worth a quarter of a minute of LLVM's time.
-    return jax.jit(jax.vmap(one, (0, None)), compiler_options=compiler(level=0))
+    return Program(jax.vmap(one, (0, None)), level=0)
 
 
 def _provenance(data: Leaderboard, laid_out: Design) -> dict[str, Any]:

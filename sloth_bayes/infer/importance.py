@@ -22,13 +22,14 @@ from ..support import interrupt
 from ..support.threads import workers
 
 DF = 6  # of the proposals: a chi-square of 6 is a sum of three exponentials
+TAIL = DF // 2  # dimensions of a point that these take
 
 
 def points(dimension: int, n: int) -> np.ndarray:
     """Sobol points in the unit cube, three more dimensions for the tails of a Student-t."""
     from scipy.stats import qmc
 
-    return qmc.Sobol(dimension + 3, scramble=True, rng=0).random(n).astype(np.float32)
+    return qmc.Sobol(dimension + TAIL, scramble=True, rng=0).random(n).astype(np.float32)
 
 
 def in_blocks(of: Callable[[Any, Any], Any], n: int, block: int, seed: int) -> Any:

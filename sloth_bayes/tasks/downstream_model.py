@@ -24,8 +24,6 @@ compiled once.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -35,7 +33,7 @@ import optax
 
 from ..infer import importance
 from ..law import equations
-from ..support.devices import compiler
+from ..support.programs import Program
 
 DF = 4.0  # of the spread of models about the curve
 CONTAMINATION = 0.02  # share of scores that say nothing
@@ -112,7 +110,7 @@ def fit(theta: np.ndarray, given: TaskScores, keep: int, seed: int) -> tuple[Cur
     points = importance.points(theta.shape[-1] + _OTHERS, _POINTS)
 
     def block(seeded: Any, rows: np.ndarray) -> Any:
-        return _compiled()(keep, seeded, theta[rows], packed, points)
+        return _program(keep, seeded, theta[rows], packed, points)
 
     curve, effective = importance.in_blocks(block, len(theta), _BLOCK, seed)
     return Curve(*curve), effective
@@ -160,18 +158,15 @@ def _log_likelihood(curve: Curve, theta: Any, given: TaskScores) -> Any:
     return (given.used * each).sum()
 
 
-@functools.cache
-def _compiled() -> Callable[..., Any]:
-    """:func:`_fit`."""
-    return jax.jit(_fit, static_argnums=0, compiler_options=compiler())
-
-
 def _fit(keep: int, seeded: Any, theta: Any, given: TaskScores, points: Any) -> Any:
     return jax.lax.map(
         lambda a: _one(keep, a[0], a[1], given, points),
         (importance.keys(seeded), theta),
         batch_size=_AT_ONCE,
     )
+
+
+_program = Program(_fit, static=1)
 
 
 def _start(theta: Any, given: TaskScores) -> Any:
