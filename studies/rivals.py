@@ -175,6 +175,15 @@ def started(g: Given, seed: int) -> tuple[Given, np.ndarray]:
     return g._replace(arrays=arrays), guide.draw(rng, CHAINS)[0]
 
 
+def compile_for(of: Callable[..., Any], *args: Any) -> Any:
+    """A compiled function, with the options that ours is compiled with."""
+    import jax
+
+    from sloth_bayes.support.programs import options
+
+    return jax.jit(of).lower(*args).compile(compiler_options=options())
+
+
 # -- samplers ------------------------------------------------------------------------------
 
 
@@ -266,7 +275,7 @@ def numpyro(g: Given, seed: int, clock: Clock, dense: bool = False) -> Found:
 
         return jax.lax.scan(step, state, None, length=CHUNK)
 
-    compiled = jax.jit(chunk).lower(states[0]).compile()
+    compiled = compile_for(chunk, states[0])
     return _found(in_chunks(compiled, states, warmup, g, clock), g)
 
 
@@ -302,11 +311,11 @@ def blackjax(g: Given, seed: int, clock: Clock, start: bool = False) -> Found:
         state, out = jax.lax.scan(step, state, jax.random.split(here, CHUNK))
         return (state, parameters, key), out
 
-    warming = jax.jit(warmed).lower(keys[0], x[0]).compile()
+    warming = compile_for(warmed, keys[0], x[0])
     with ThreadPoolExecutor(CHAINS) as pool:
         found = list(pool.map(lambda a: jax.block_until_ready(warming(*a)), zip(keys, x)))
     states = [(*pair, key) for pair, key in zip(found, keys[CHAINS:])]
-    compiled = jax.jit(chunk).lower(states[0]).compile()
+    compiled = compile_for(chunk, states[0])
     return _found(in_chunks(compiled, states, 0, g, clock), g)
 
 
@@ -319,8 +328,7 @@ def nutpie(g: Given, seed: int, clock: Clock, start: bool = False) -> Found:
 
     g, first = started(g, seed) if start else (g, None)
     size = g.f.size
-    of = jax.jit(jax.value_and_grad(potential(g)))
-    compiled = of.lower(np.zeros(size, np.float32)).compile()
+    compiled = compile_for(jax.value_and_grad(potential(g)), np.zeros(size, np.float32))
 
     def logp(x: np.ndarray, **_: Any) -> tuple[float, np.ndarray]:
         value, slope = compiled(x.astype(np.float32))
@@ -395,10 +403,10 @@ def auto_guide(g: Given, seed: int, clock: Clock, name: str) -> Guessed:
     svi = SVI(model, guide, package.optim.Adam(0.01), Trace_ELBO(2))
     state = svi.init(jax.random.PRNGKey(seed))
 
-    @jax.jit
-    def chunk(state: Any) -> Any:
-        return jax.lax.scan(lambda s, _: svi.stable_update(s), state, None, length=100)
-
+    chunk = compile_for(
+        lambda state: jax.lax.scan(lambda s, _: svi.stable_update(s), state, None, length=100),
+        state,
+    )
     for _ in range(max(1, g.steps // 100)):
         state, loss = chunk(state)
         if not np.isfinite(loss).all() or clock()[0] > g.budget / 2:
@@ -417,8 +425,11 @@ def pathfinder(g: Given, seed: int, clock: Clock) -> Guessed:
     of = potential(g)
     start = np.concatenate([anywhere(g, seed), anywhere(g, seed + 1)])
     algorithm = package.multipathfinder(lambda x: -of(x))
-    run = jax.jit(lambda key, x: algorithm.init(key, x, num_samples=_POOL, maxiter=_MOST))
-    state, _ = run(jax.random.PRNGKey(seed), start)
+    key = jax.random.PRNGKey(seed)
+    run = compile_for(
+        lambda key, x: algorithm.init(key, x, num_samples=_POOL, maxiter=_MOST), key, start
+    )
+    state, _ = run(key, start)
     x = algorithm.sample(jax.random.PRNGKey(seed + 1), state, GUIDED)
     return Guessed(np.asarray(x), None, g.arrays)
 
@@ -557,7 +568,7 @@ class Asked(NamedTuple):
 def study(out: Path, names: list[str], budget: float, quick: bool, seed: int = 0) -> pd.DataFrame:
     """Run the rivals that ``out/rivals.csv`` does not hold yet, each in a process of its own."""
     out.mkdir(parents=True, exist_ok=True)
-    environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "0"}
 
     def run(asked: Asked) -> dict[str, Any]:
         command = [sys.executable, "-m", "studies.rivals", "--out", str(out), "--one", asked.rival]

@@ -25,6 +25,7 @@ from typing import Any
 # What XLA is asked for, where it knows it: the emitters of fusions that came with jaxlib 0.6
 # take half as long again to compile programs of many small kernels, which run no faster.
 _FASTER: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False}
+_LEVEL = "xla_backend_optimization_level"
 _MOST = 500_000_000  # bytes in the folder; the programs that were used longest ago go
 
 
@@ -37,8 +38,11 @@ def options(level: int | None = None) -> dict[str, Any]:
         Of LLVM's optimisation, where a program does not run for long enough to be worth all of
         it: 0 compiles in a third of the time and runs three times as long.
     """
-    chosen = {name: value for name, value in _FASTER.items() if _known(name, value)}
-    return chosen if level is None else chosen | {"xla_backend_optimization_level": level}
+    wanted = _FASTER if level is None else _FASTER | {_LEVEL: level}
+    flags = os.environ.get("XLA_FLAGS", "")  # which win
+    return {
+        name: value for name, value in wanted.items() if name not in flags and _known(name, value)
+    }
 
 
 @functools.cache

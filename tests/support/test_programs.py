@@ -23,6 +23,7 @@ def folder(tmp_path, monkeypatch):
     before = jax.config.jax_compilation_cache_dir
     jax.config.update("jax_compilation_cache_dir", None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
     yield tmp_path / "sloth-bayes" / "programs"
     jax.config.update("jax_compilation_cache_dir", before)
 
@@ -127,5 +128,11 @@ def test_settings_of_jax_stay_as_they_are(folder):
 
 
 def test_options_that_this_compiler_lacks_are_left_out(monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
     monkeypatch.setattr(programs, "_FASTER", {"xla_no_such_option": True})
     assert programs.options(1) == {"xla_backend_optimization_level": 1}
+
+
+def test_flags_of_the_user_win(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=2")
+    assert "xla_backend_optimization_level" not in programs.options(0)
