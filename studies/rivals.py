@@ -334,11 +334,14 @@ def nutpie(g: Given, seed: int, clock: Clock, start: bool = False) -> Found:
         value, slope = compiled(x.astype(np.float32))
         return -float(value), -np.asarray(slope, np.float64)
 
-    drawn: dict[int, list[Any]] = {chain: [] for chain in range(CHAINS)}
+    drawn: list[list[Any]] = []  # of each chain, which all are called 0
 
-    def expand_of(seed1: Any, seed2: Any, chain: int) -> Callable[..., dict[str, np.ndarray]]:
+    def expand_of(*_: Any) -> Callable[..., dict[str, np.ndarray]]:
+        rows: list[Any] = []
+        drawn.append(rows)
+
         def expand(x: np.ndarray, **_: Any) -> dict[str, np.ndarray]:
-            drawn[chain].append((np.asarray(x, np.float32).copy(), *clock()))
+            rows.append((np.asarray(x, np.float32).copy(), *clock()))
             return {"one": np.zeros(1)}
 
         return expand
@@ -355,13 +358,18 @@ def nutpie(g: Given, seed: int, clock: Clock, start: bool = False) -> Found:
         model, draws=g.draws, tune=tune, chains=CHAINS, cores=CHAINS, seed=seed,
         low_rank_modified_mass_matrix=True, progress_bar=False, blocking=False,
     )  # fmt: skip
-    while min(map(len, drawn.values())) < tune + g.draws and clock()[0] < g.budget:
+
+    def least() -> int:
+        """Iterations of the slowest chain, warm-up among them."""
+        counts = [len(rows) for rows in drawn if rows]
+        return min(counts) if len(counts) == CHAINS else 0
+
+    while least() < tune + g.draws and clock()[0] < g.budget:
         time.sleep(0.2)  # to ask it whether it has finished can take what its callbacks wait for
     with contextlib.suppress(TimeoutError):
         sampler.cancel()
-    have = min(len(rows) for rows in drawn.values()) - tune
-    have = max(0, have)
-    each = [rows[tune : tune + have] for rows in drawn.values()]
+    have = max(0, least() - tune)
+    each = [rows[tune : tune + have] for rows in drawn if rows][:CHAINS]
     x = np.array([[row[0] for row in rows] for rows in each]).reshape(CHAINS, have, size)
     wall, cpu = (np.array([[row[k] for row in rows] for rows in each]).max(0) for k in (1, 2))
     return Found(x, np.maximum.accumulate(wall), np.maximum.accumulate(cpu), g.arrays)
