@@ -7,8 +7,8 @@ The posterior is the default law's on the table that ships, one compiled density
 compiled, 4 chains (as many as ours has by default) on the cores there are, and is stopped after
 ``--budget`` processor seconds. The clocks start with the process: imports and compilation count.
 Rivals begin where they begin by themselves: uniform in (-2, 2) NumPyro and BlackJAX, near 0 nutpie.
-Those called ``started`` are given what ours has before its warm-up instead: the coordinates of skills
-and residuals, and draws of the variational start as first points, whose seconds count.
+Those called ``started`` are given what ours has before its warm-up instead: the coordinates of
+skills and residuals, and draws of the variational start as first points, whose seconds count.
 
 Of samplers: seconds until every identified quantity has 400 effective draws (bulk and tail) and an
 R-hat of at most 1.01, over draws in steps of 100 a chain (nothing where that is not reached), what
