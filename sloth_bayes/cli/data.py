@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..support.shipped import POSTERIOR
 from .options import AsCsv, AsJson, PosteriorName, Progress, Seed, Strings, Tuned, command, split
 from .output import (
     Output,
@@ -210,7 +211,7 @@ def _print_observed(found: Observed) -> None:
 @command
 def surprises(
     *,
-    posterior: PosteriorName = "leaderboard",
+    posterior: PosteriorName = POSTERIOR,
     top: Annotated[int, typer.Option(min=0), "How many of the most surprising scores."] = 20,
     level: Annotated[float, "Scores are flagged whose two-sided p is at most this."] = 0.01,
     refit: Annotated[

@@ -178,11 +178,19 @@ def evaluate(
 
 
 def _judged(failed: list[str], found: Evaluation) -> None:
-    """The exit status, and what to do about fits that have not converged."""
+    """The exit status, what was fitted again, and what to do about fits that have not converged."""
+    if "refits" in found.frame:
+        from ..evaluate.evaluation import folds_of
+
+        again = sorted(set(folds_of(found.frame[found.frame["refits"] > 0])) - set(failed))
+        if again:
+            say("note", f"{len(again)} folds converged in a longer fit, which followed by itself: "
+                f"{', '.join(again[:5])}.")  # fmt: skip
     if failed:
+        more = ("warmup", "draws") if found.about["method"] == "nuts" else ("steps",)
+        flags = " ".join(f"--{name} {2 * int(found.about['options'][name])}" for name in more)
         say("warning", f"{len(failed)} fits did not converge: {', '.join(failed[:5])}. Try "
-             f"--steps {2 * int(found.about['options']['steps'])}, or more --warmup and "
-             "--draws with nuts.")  # fmt: skip
+            f"{flags}.")  # fmt: skip
     leave(not failed)
 
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from ..errors import DataError
 from .options import Names, Probs, Span, Strings, command, ends, named, numbers, split
-from .output import PosteriorOutput, Section, cells, facts, print_tables, warnings_of
+from .output import PosteriorOutput, Section, cells, facts, print_tables, say, warnings_of
 from .plan import Range, Who, finish, interval
 
 if TYPE_CHECKING:
     from ..posterior.core import PosteriorDraws
+
+_LOSES = "where runs of several sizes were made, 20 tokens a parameter chose better"
 
 
 @command
@@ -32,7 +34,10 @@ def allocate(
     prob: Probs = 0.9,
     output: PosteriorOutput,
 ) -> None:
-    """Size and tokens that a budget is best spent on.
+    """Size and tokens that a budget is best spent on (experimental).
+
+    Of 30 budgets of a real grid of runs, the best size was inside our 90% interval in 7, and 20
+    tokens a parameter chose better.
 
     Example: [bold]sloth-bayes plan allocate --flops 1e23,1e24 --objective MMLU,average[/bold]
     """
@@ -44,6 +49,7 @@ def allocate(
                 "--paper sets budgets, objectives, ranges and the family itself: leave the "
                 "others out"
             )
+        say("experimental", _LOSES)
         _paper(post, output, prob)
         return
     if not flops:
@@ -63,6 +69,7 @@ def allocate(
         tokens_range=ends("--tokens-range", tokens_range), beyond=beyond, prob=prob,
         seed=output.seed, **vars(who),
     )  # fmt: skip
+    say("experimental", _LOSES)
     frame = found.frame.assign(star=found.frame["beyond_data"].map({True: " *", False: ""}))
     tables: list[Section] = []
     for name, part in frame.groupby("objective", sort=False):

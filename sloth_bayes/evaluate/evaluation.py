@@ -119,13 +119,13 @@ class Evaluation:
         """Folds whose fit had not converged (``setting/n_observed/fold``).
 
         With SVI: over the last tenth of the steps the ELBO still rose by more than 0.005 nats
-        a score (and its noise). With NUTS: R-hat of an expected score above 1.05 (a
-        forecast's ends, not a posterior to publish).
+        a score (and its noise). With NUTS: after two refits, each twice as long as the fit
+        before, R-hat of an expected score that the fold asks for was above 1.05, or its
+        effective sample size below 200 (a forecast's ends, not a posterior to publish).
         """
         if "converged" not in self.frame:
             return []
-        bad = self.frame[self.frame["converged"] == 0]
-        return sorted({"/".join(map(str, key)) for key in bad[KEY].itertuples(index=False)})
+        return folds_of(self.frame[self.frame["converged"] == 0])
 
     def by(self, what: str) -> pd.DataFrame:
         """Mean error, CRPS, width (points) and 90% coverage by a column of `frame`.
@@ -149,7 +149,7 @@ class Evaluation:
                     "this evaluation does not say how far its models are from those that were "
                     "shown: run it again (sb.cross_validate, or sloth-bayes evaluate)"
                 )
-            frame[what] = _bins(frame[what])
+            frame[what] = bins(frame[what])
         grouped = frame.groupby(what, observed=True)
         out = 100 * grouped[["error", "crps", "width_90", "bias"]].mean()
         out["cover_90"], out["cells"] = grouped["covered_90"].mean(), grouped.size()
@@ -299,7 +299,12 @@ def _digest(about: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
 
-def _bins(doublings: pd.Series) -> pd.Series:
+def folds_of(rows: pd.DataFrame) -> list[str]:
+    """The folds that rows are of: ``setting/n_observed/fold`` each."""
+    return sorted({"/".join(map(str, key)) for key in rows[KEY].itertuples(index=False)})
+
+
+def bins(doublings: pd.Series) -> pd.Series:
     """Distances in bins of a doubling, and ``"no model shown"`` where there is none."""
     labels = ["< 1", "1-2", "2-3", "3+"]
     found = pd.cut(doublings, [-np.inf, 1, 2, 3, np.inf], right=False, labels=labels)
@@ -353,8 +358,9 @@ def load_evaluation(name: str | Path = "leaderboard", part: str = "strict") -> E
         A model that ships (``"leaderboard"``), or a folder (a ``Path``, or a string with a
         separator).
     part
-        Of a model that ships: ``"strict"`` (the published protocol), ``"loose"`` (tuned
-        twins visible), ``"lineages"``, ``"since-2023-09"`` or ``"since-2024-03"``.
+        Of a model that ships: ``"strict"`` (the published protocol), ``"nuts"`` (the same by
+        NUTS; the others are by SVI), ``"loose"`` (tuned twins visible), ``"lineages"``,
+        ``"since-2023-09"`` or ``"since-2024-03"``.
 
     Raises
     ------

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import DataError, SpecError
 from ..infer.compiled import COMPILING, SCORES, Functions, Target, functions_of
-from ..infer.nuts import sample
+from ..infer.lanes import sample
 from ..infer.settings import LEAST_WARMUP, RANK
 from ..infer.variational import NOT_FINITE, moved, oriented, refined, start
 from ..law.spec import Spec
@@ -20,10 +20,12 @@ from ..support.checks import whole
 _HIDDEN: dict[str, dict[str, Any]] = {
     "svi": {"steps": 1000, "starts": 1, "rank": RANK, "draws": 1000, "moves": 0},
     "nuts": {
-        "steps": 1000, "chains": 2, "warmup": 300, "draws": 500, "target_accept": 0.8,
+        "steps": 1000, "chains": 8, "warmup": 100, "draws": 125, "target_accept": 0.8,
         "max_tree_depth": 10,
     },
 }  # fmt: skip
+MOST_R_HAT, LEAST_ESS = 1.05, 200  # where a fold by NUTS has converged
+_REFITS = 2  # of a fold that has not, at most
 _LEAST = {"warmup": LEAST_WARMUP, "moves": 0}
 
 
@@ -96,15 +98,19 @@ def forecast_hidden(
         ``"svi"``: ``steps`` of each optimisation, ``starts`` (each is refined, and the
         draws are shared out among them: an average over where optimisations end),
         ``rank`` of the guide, ``draws`` in all, ``moves`` that carry each of them on (see
-        ``sloth_bayes.infer.variational.moved``). ``"nuts"``: ``steps``, ``chains``,
-        ``warmup``, ``draws`` of each chain, ``target_accept``, ``max_tree_depth``.
+        ``sloth_bayes.infer.variational.moved``). ``"nuts"``: ``steps``, ``chains`` (lanes of
+        one program: see :mod:`sloth_bayes.infer.lanes`), ``warmup``, ``draws`` of each chain,
+        ``target_accept``, ``max_tree_depth``.
 
     Returns
     -------
     mu, sd : numpy.ndarray
         ``(S, rows, J)`` expected scores and noise scales.
     notes : dict
-        ``converged`` (1 or 0) and ``elbo`` or ``r_hat`` (largest, of the expected scores).
+        ``converged`` (1 or 0), and ``elbo``; or, of the expected scores of `rows`, ``r_hat``
+        (the largest: at most `MOST_R_HAT`) and ``ess`` (the smallest effective sample size, of
+        the bulk: at least `LEAST_ESS`), ``diverged`` (share of the draws) and ``refits``: how
+        often the fit was made again, each time twice as long, because it had not converged.
 
     Raises
     ------
@@ -135,19 +141,45 @@ def forecast_hidden(
         x = np.concatenate(parts)
         notes = {"converged": float(not rising), "elbo": float(np.mean(elbos))}
     else:
-        [(guide, _)] = start(p, arrays, [rng], o["steps"])
-        arrays, chains = sample(
-            p, guide, arrays, rng, o["chains"], o["warmup"], o["draws"], progress=False
-        )
-        x = chains[0].reshape(-1, p.size)
+        for refits in range(_REFITS + 1):
+            mu, sd, notes = _sampled(p, arrays, rows, rng, o, 2**refits)
+            if notes["converged"]:
+                break
+        return mu, sd, notes | {"refits": float(refits)}
+    mu, sd = _forecast(p, arrays, x, rows, rng)
+    return mu, sd, notes
+
+
+def _forecast(
+    p: Functions, arrays: Arrays, x: np.ndarray, rows: list[int], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     key = jax.random.PRNGKey(rng.integers(2**31))
     mu, sd = (v[:, rows] for v in p.over("cells", x, key, arrays))
     if not np.isfinite(mu).all():
         raise DataError(NOT_FINITE)
-    if method == "nuts":
-        from arviz_stats.base import array_stats
+    return mu, sd
 
-        shaped = mu.reshape(o["chains"], o["draws"], -1)
-        r_hat = float(np.nanmax(array_stats.rhat(shaped, chain_axis=0, draw_axis=1)))
-        notes = {"converged": float(r_hat <= 1.05), "r_hat": r_hat}
+
+def _sampled(
+    p: Functions,
+    arrays: Arrays,
+    rows: list[int],
+    rng: np.random.Generator,
+    o: dict[str, Any],
+    times: int,
+) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+    """A fit by NUTS that is `times` as long as asked for, its forecasts, and how it mixed."""
+    from arviz_stats.base import array_stats
+
+    [(guide, _)] = start(p, arrays, [rng], o["steps"])
+    chains, warmup, draws = o["chains"], times * o["warmup"], times * o["draws"]
+    arrays, x, diverged = sample(
+        p, guide, arrays, rng, chains, warmup, draws, o["target_accept"], o["max_tree_depth"]
+    )
+    mu, sd = _forecast(p, arrays, x.reshape(-1, p.size), rows, rng)
+    shaped = mu.reshape(chains, draws, -1)
+    r_hat = float(np.nanmax(array_stats.rhat(shaped, chain_axis=0, draw_axis=1)))
+    ess = float(np.nanmin(array_stats.ess(shaped, chain_axis=0, draw_axis=1, method="bulk")))
+    good = r_hat <= MOST_R_HAT and ess >= LEAST_ESS
+    notes = {"converged": float(good), "r_hat": r_hat, "ess": ess, "diverged": diverged}
     return mu, sd, notes

@@ -83,15 +83,24 @@ def sample(
             late = np.concatenate([out[0][length // 3 :] for out in found])
             x = np.stack([out[0][-1] for out in found])
             if number == _REANCHOR and f.spec.loadings == "free":
-                # The guide's weakest skill may be none of the posterior's: its anchor would
-                # make a posterior that chains cross in hundreds of iterations.
-                all_loadings = f.over("outline", late, arrays)["loading"].swapaxes(0, 1)
-                new = arrays._replace(anchor=anchor(all_loadings.reshape(len(arrays.anchor), -1)))
-                late, x = (f.over("reanchor", rows, new, arrays) for rows in (late, x))
-                arrays = new
+                arrays, late, x = with_anchor(f, arrays, late, x)
             metric = follow_gradients(late, f.over("potential", late, arrays)[1], rank)
         found = each(last, key)
     return arrays, [np.stack(column) for column in zip(*found)]
+
+
+def with_anchor(
+    f: Functions, arrays: Arrays, late: np.ndarray, x: np.ndarray
+) -> tuple[Arrays, np.ndarray, np.ndarray]:
+    """Choose the anchor of the skills from draws `late`; these and `x` in the new coordinates.
+
+    The guide's weakest skill may be none of the posterior's: its anchor would make a posterior
+    that chains cross in hundreds of iterations.
+    """
+    loadings = f.over("outline", late, arrays)["loading"].swapaxes(0, 1)
+    new = arrays._replace(anchor=anchor(loadings.reshape(len(arrays.anchor), -1)))
+    late, x = (f.over("reanchor", rows, new, arrays) for rows in (late, x))
+    return new, late, x
 
 
 def _schedule(warmup: int) -> list[int]:
@@ -102,18 +111,21 @@ def _schedule(warmup: int) -> list[int]:
     return lengths
 
 
-def _settled(state: Any) -> Any:
-    """End the adaptation of the step size.
+def shortened(step: float) -> float:
+    """A step size whose trees end where a trajectory turns.
 
     Where coordinates make the posterior nearly a standard normal, a trajectory returns to
     where it began after a time of 2 pi, and the test for a U-turn, made at ``2^k`` steps,
     misses the turn when ``2^k`` steps take about pi: trees then grow to their limit for
     nothing. Such a step is shortened.
     """
-    step = math.exp(state.adapt_state.ss_state[1])
     turn = math.pi / 2 ** round(math.log2(math.pi / step))
-    if 0.93 * turn < step < 1.15 * turn:
-        step = 0.93 * turn
+    return 0.93 * turn if 0.93 * turn < step < 1.15 * turn else step
+
+
+def _settled(state: Any) -> Any:
+    """End the adaptation of the step size."""
+    step = shortened(math.exp(state.adapt_state.ss_state[1]))
     adapt_state = state.adapt_state._replace(step_size=jnp.asarray(step, jnp.float32))
     return state._replace(i=jnp.asarray(FOREVER, state.i.dtype), adapt_state=adapt_state)
 

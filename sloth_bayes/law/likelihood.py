@@ -384,6 +384,7 @@ def _mixture_quantile(
 ) -> np.ndarray:
     """One quantile, from a start between two ends."""
     x, low, high = where
+    goes_on = np.ones(x.shape, bool)  # each by itself, whatever stands beside it
     for _ in range(_STEPS):
         cdf, density = law.cdf_and_density((x.astype(mu.dtype)[..., None] - mu) * precision, np)
         miss = cdf.mean(-1, dtype=np.float64) - level
@@ -391,7 +392,8 @@ def _mixture_quantile(
         following = x - miss / np.maximum((density * precision).mean(-1, dtype=np.float64), 1e-9)
         outside = (following <= low) | (following >= high)
         following = np.where(outside, 0.5 * (low + high), following)
-        moved, x = np.abs(following - x).max(initial=0.0), following
-        if moved < _NEAR:
+        following = np.where(goes_on, following, x)
+        goes_on, x = np.abs(following - x) >= _NEAR, following
+        if not goes_on.any():
             break
     return x

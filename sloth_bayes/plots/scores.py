@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 
 _CURVE_SIZES = 25
-_REPLICATES = 8  # draws of the noise per draw of the posterior: a smooth band from 1,000 draws
 _INNER = 0.5
 
 
@@ -220,14 +219,12 @@ def _observed(fc: Any) -> pd.DataFrame:
     return scores.join(models, on="obs_model").rename(columns=names)
 
 
-def _levels(fc: Any, replicates: int = 1) -> np.ndarray:
-    """Quantiles of the scores, those of replicates together: level, model, benchmark."""
+def _levels(fc: Any) -> np.ndarray:
+    """Quantiles of the scores: level, model, benchmark."""
     masses = (fc.prob, min(fc.prob, _INNER))
     levels = [(1 - p) / 2 for p in masses] + [0.5] + [(1 + p) / 2 for p in masses[::-1]]
-    scores = fc.draws["score"].transpose("chain", "draw", "model", "benchmark").values
-    _, _, models, benchmarks = scores.shape
-    scores = scores.reshape(-1, models // replicates, replicates, benchmarks)
-    return np.quantile(scores, levels, axis=(0, 2))
+    found: np.ndarray = fc.quantiles(levels)
+    return found.clip(0.0, 1.0)
 
 
 def _along(fc: Any, candidates: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -238,17 +235,7 @@ def _along(fc: Any, candidates: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         own = seen.loc[seen["params_b"] <= given.max(), "params_b"]
     spread = pd.concat([given, own])
     sizes = np.geomspace(min(spread.min(), spread.max() / 8), spread.max(), _CURVE_SIZES)
-    n = _CURVE_SIZES * _REPLICATES
-    points = candidates.iloc[[0] * n].assign(
-        model=[f"curve {i}" for i in range(n)], params_b=np.repeat(sizes, _REPLICATES)
-    )
-    # a mixture of experts has the same share of active parameters at every size
-    total = points["total_params_b"].to_numpy(float) / given.iloc[0] * points["params_b"]
-    points["total_params_b"] = np.maximum(total, points["params_b"])  # NaN where it is not said
-    levels = _levels(fc.of(points), _REPLICATES)
-    for _ in range(2):  # what is left of the Monte Carlo noise; far finer than the curve bends
-        levels[:, 1:-1] = levels[:, :-2] / 4 + levels[:, 1:-1] / 2 + levels[:, 2:] / 4
-    return sizes, levels
+    return sizes, _levels(fc.at(candidates.index[0], sizes))
 
 
 def _layout(n: int, ncols: int | None) -> tuple[int, tuple[float, float]]:

@@ -20,7 +20,7 @@ import pandas as pd
 import xarray as xr
 
 from ..errors import ConvergenceWarning, DataError, ExtrapolationWarning, unknown
-from ..law.likelihood import draw_scores, mixture_quantiles
+from ..law.likelihood import mixture_quantiles
 from ..posterior.core import PosteriorDraws
 from ..support.checks import check_prob
 from ..support.html import shown
@@ -28,7 +28,7 @@ from ..support.intervals import quantiles
 from ..support.threads import workers
 from ..support.types import checked
 from .answer import labelled
-from .candidates import completed, doublings, extrapolation, never_seen, unfounded
+from .candidates import completed, doublings, extrapolation, moved, never_seen, unfounded
 from .new_effects import Known, effects_of, identity, key_of, rng_of
 
 
@@ -37,8 +37,8 @@ class Forecast:
     """Forecast scores of some candidates.
 
     Nothing is drawn before it is asked for. Summaries go over blocks of candidates, in
-    threads, and keep no draws, so that thousands of candidates fit in little memory; the
-    same numbers come out of :attr:`draws`.
+    threads, and keep no draws, so that thousands of candidates fit in little memory. Each is of
+    one candidate by itself; what several have in common is in :attr:`draws`.
 
     Attributes
     ----------
@@ -89,7 +89,8 @@ class Forecast:
         arrays = np.empty((2, *shape), np.float32)
 
         def fill(block: slice) -> None:
-            arrays[0][block], arrays[1][block] = self._evaluate(block, True)
+            mu, sd = self._cells(block, alike=False)
+            arrays[0][block], arrays[1][block] = list(self._scores(block, mu, sd)), mu
 
         for _ in _in_threads(fill, self._blocks):
             pass
@@ -97,24 +98,26 @@ class Forecast:
         score, expected = np.moveaxis(arrays, -1, 1)
         return labelled(self.posterior, labels, score=score, expected=expected)
 
-    def _evaluate(self, block: slice, noisy: bool) -> list[np.ndarray]:
-        """Scores (if `noisy`) and expected scores of some candidates: (model, benchmark, draw)."""
+    def _cells(self, block: slice, alike: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Expected scores and noise scales of some candidates: (model, benchmark, draw)."""
         post, rows = self.posterior, self.candidates.iloc[block]
+        cells = post.cells(effects_of(post, rows, self.seed, self._known, alike=alike))
+        mu, sd = (array.transpose(1, 2, 0) for array in cells)
+        if self.benchmarks == post.benchmarks:
+            return mu, sd
         keep = [post.benchmarks.index(b) for b in self.benchmarks]
-        mu, fraction = post.expected(effects_of(post, rows, self.seed, self._known))
-        expected = mu.transpose(1, 2, 0)
-        if self.benchmarks != post.benchmarks:
-            expected = expected[:, keep]
-        if not noisy:
-            return [expected]
-        sd = post.noise_sd(mu, fraction)
-        score = np.empty(expected.shape, np.float32)
-        for i, row in enumerate(rows.itertuples()):
-            # All benchmarks are drawn whichever are kept, so that asking for one of them
-            # gives the numbers that asking for all gives.
+        return np.ascontiguousarray(mu[:, keep]), np.ascontiguousarray(sd[:, keep])
+
+    def _scores(self, block: slice, mu: np.ndarray, sd: np.ndarray) -> Iterator[np.ndarray]:
+        """Scores around those of :meth:`_cells`, of one candidate after another."""
+        post = self.posterior
+        keep = [post.benchmarks.index(b) for b in self.benchmarks]
+        for row, m, s in zip(self.candidates.iloc[block].itertuples(), mu, sd):
+            # The noise of all benchmarks is drawn whichever are kept, so that asking for one
+            # of them gives the numbers that asking for all gives.
             rng = rng_of(key_of(self.seed, "noise", *identity(row)))
-            score[i] = draw_scores(mu[:, i], sd[:, i], post.spec.observation, rng)[:, keep].T
-        return [score, expected]
+            noise = post.spec.observation.draw(rng, (post.n_draws, len(post.benchmarks)))
+            yield np.clip(m + s * noise[:, keep].T, 0.0, 1.0)
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -123,6 +126,10 @@ class Forecast:
 
     def summary(self, of: str = "score", prob: float | None = None) -> pd.DataFrame:
         """Mean, median, standard deviation and central interval.
+
+        Median and interval of a score are those of the mixture of the draws' densities: what
+        quantiles of :attr:`draws` tend to as noise is drawn ever more often at each draw.
+        So they follow size and tokens smoothly, and move little with the seed.
 
         Parameters
         ----------
@@ -222,15 +229,20 @@ class Forecast:
         if of not in ("score", "expected"):
             raise unknown("summary", of, ["score", "expected"])
         prob = check_prob(self.prob if prob is None else prob)
-        levels = [(1 - prob) / 2, 0.5, (1 + prob) / 2]
+        levels, law = [(1 - prob) / 2, 0.5, (1 + prob) / 2], self.posterior.spec.observation
 
         def summarise(block: slice) -> np.ndarray:
-            found = []
-            for values in self._evaluate(block, of == "score")[0]:  # one model: fits a cache
+            cells, found = self._cells(block, alike=weights is None), []
+            scores = self._scores(block, *cells) if of == "score" else cells[0]
+            for values, mu, sd in zip(scores, *cells):  # one model: fits a cache
                 values = values if weights is None else weights @ values
-                mean, sd = values.mean(-1, dtype=np.float64), values.std(-1, dtype=np.float64)
-                lower, median, upper = quantiles(values, levels)
-                found.append([mean, median, sd, lower, upper])
+                mean, spread = values.mean(-1, dtype=np.float64), values.std(-1, dtype=np.float64)
+                if of == "score" and weights is None:
+                    ends = [*mixture_quantiles(mu, sd, law, levels).clip(0.0, 1.0)]
+                else:
+                    ends = quantiles(values, levels)
+                lower, median, upper = ends
+                found.append([mean, median, spread, lower, upper])
             return np.array(found).swapaxes(0, 1)
 
         statistics = np.concatenate(list(_in_threads(summarise, self._blocks)), axis=1)
@@ -240,32 +252,26 @@ class Forecast:
     def quantiles(
         self, levels: Sequence[float], advance: Callable[[int], None] | None = None
     ) -> np.ndarray:
-        """Quantiles of the score, its noise integrated out: ``(L, M, J)``. For the layers above.
+        """Quantiles of the score ``(L, M, J)``, as :attr:`frame` has them, but not clipped.
 
-        :attr:`frame` draws the noise once a posterior draw, afresh for each candidate; these are
-        what its quantiles tend to with ever more noise, and follow size and tokens smoothly (of
-        candidates of one name). Before clipping to [0, 1]. `advance` is told how many models are
-        done.
+        For the layers above. `advance` is told how many models are done.
         """
 
         def integrate(block: slice) -> np.ndarray:
-            post, rows = self.posterior, self.candidates.iloc[block]
-            keep = [post.benchmarks.index(b) for b in self.benchmarks]
-            cells = post.cells(effects_of(post, rows, self.seed, self._known, alike=True))
-            mu, sd = (np.ascontiguousarray(a.transpose(1, 2, 0)[:, keep]) for a in cells)
-            law = post.spec.observation
+            law, cells = self.posterior.spec.observation, self._cells(block, alike=True)
             found = np.stack(  # one model: fits a cache
-                [mixture_quantiles(m, s, law, levels) for m, s in zip(mu, sd)], axis=1
+                [mixture_quantiles(m, s, law, levels) for m, s in zip(*cells)], axis=1
             )
             if advance is not None:
-                advance(len(mu))
+                advance(found.shape[1])
             return found
 
         return np.concatenate(list(_in_threads(integrate, self._blocks)), axis=1)
 
-    def of(self, candidates: pd.DataFrame) -> Forecast:
-        """The same forecast of other models, of new families too. For the layers above."""
-        rows = completed(self.posterior, candidates, new_family=True)
+    def at(self, row: int, params_b: np.ndarray) -> Forecast:
+        """One of the candidates at other sizes, under its own name. For the layers above."""
+        rows = self.candidates.iloc[[row] * len(params_b)].reset_index(drop=True)
+        rows = moved(self.posterior, rows, params_b, rows["tokens_t"].to_numpy())
         return Forecast(self.posterior, rows, self.benchmarks, self.prob, self.seed, [])
 
     def plot(self, benchmarks: list[str] | None = None, **options: Any) -> np.ndarray[Any, Any]:

@@ -283,9 +283,8 @@ def _about(
     rest = assumptions(post, seed)
     return {
         "intervals": f"medians and central {100 * prob:g}% intervals of the score that one "
-        "evaluation would report, from the posterior's draws with the noise of evaluations "
-        "integrated out; sloth-bayes forecast draws that noise, which moves its ends by tenths of "
-        "a point",
+        "evaluation would report, as sloth-bayes forecast prints them: the noise of evaluations is "
+        "integrated out",
         "numbers": f"interpolated; of {made.checked:,} at random sizes and tokens none is off by "
         f"more than {100 * made.error:.2f} points",
         "posterior": f"{name + ': ' if name else ''}{post.method.upper()}, {post.n_draws:,} draws, "

@@ -20,7 +20,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -46,8 +46,27 @@ from ..support.types import checked
 if TYPE_CHECKING:
     from .downstream_model import Curve
 
-SHRINKAGE = {"normal": 2.0, "strong": 0.5}
-"""Prior scale of the size of the weights: logits per standard deviation of skill."""
+
+class Shrinkage(NamedTuple):
+    """What is expected of a task before its scores.
+
+    Attributes
+    ----------
+    weights
+        Prior scale of the size of the weights: logits per standard deviation of skill.
+    spread
+        Prior scale of the spread of models about the curve, in logits.
+    general
+        How much further a task is expected to lie along the first whitened skill, the direction
+        that benchmarks have in common, than along any other: in units of the weights' size.
+    """
+
+    weights: float
+    spread: float = 1.0
+    general: float = 1.0
+
+
+SHRINKAGE = {"normal": Shrinkage(2.0), "strong": Shrinkage(0.5)}
 KEEP = 4  # draws of the task's parameters for each draw of the skills
 _LEAST = 5  # models with a score
 _ENOUGH = 0.05  # share of the importance sampler's points that should count
@@ -332,7 +351,8 @@ def downstream(
         The score of guessing.
     shrinkage
         ``"normal"``: the size of the weights has a half-normal prior of scale 2 logits per
-        standard deviation; ``"strong"``: 0.5, for a dozen scores or fewer.
+        standard deviation; ``"strong"``: 0.5, for a dozen scores or fewer. Either way a task is
+        expected to ask most for what the posterior's benchmarks have in common.
     hold_out
         Models of `scores` that do not train.
     table
@@ -387,7 +407,7 @@ def downstream(
             f"at least {_LEAST}"
         )
     kept = kept_draws(post, min(draws, post.n_draws))
-    whitening, theta = _whitened(post, kept)
+    whitening, theta = whitened(post, kept)
     rows = np.searchsorted(post.models, list(train.index))
     packed = task.scores(train.to_numpy(float), n_questions, chance, SHRINKAGE[shrinkage])
     curve, effective = task.fit(theta[:, rows], packed, KEEP, seed)
@@ -560,10 +580,12 @@ def _check_models(post: PosteriorDraws, names: list[str], remedy: bool = True) -
     )
 
 
-def _whitened(
+def whitened(
     post: PosteriorDraws, kept: np.ndarray
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """Centre and matrix that whiten each draw's skills; and the whitened skills ``(S, M, d)``.
+
+    Of the draws `kept`. For studies, which draw tasks.
 
     The directions are those of the benchmarks' principal loadings, which do not depend on the
     coordinates that the skills were sampled in.

@@ -6,16 +6,16 @@ For model ``i`` with whitened skills ``theta_i`` (mean 0, identity covariance ov
     p_i   = lower + (1 - lower) * link(eta_i)                           (Richards' link)
     y_i   ~ p_i with the sampling error of N questions; with probability 0.02, anything
 
-    w = tau z, z ~ N(0, 1);  tau ~ half-normal;  s ~ half-normal(1);  b ~ N(0, 3)
+    w = tau (z + g e_1), z ~ N(0, 1);  tau ~ half-normal;  s ~ half-normal;  b ~ N(0, 3)
     lower = chance + 0.02 N(0, 1) (0 if there is no chance level)
 
 The spread ``s`` lies inside the link: it vanishes at floor and ceiling, and is widest
 where the task is being learned. The ceiling is 1: scores below a task's ceiling say nothing
 about it, and a prior about it (half-normal, 0.05) lost scores near 1 in a rehearsal on training
-rows (``python -m studies.downstream --rehearse``). The prior of ``w`` has no preferred
-direction, so that no rotation of the skills changes anything. The sampling error is taken as
-uniform, with the variance of a binomial; the Student-t then integrates out in closed form, and
-a score at 0 or 1 stands for everything beyond.
+rows (``python -m studies.downstream --rehearse``). The first whitened skill is the direction of
+the benchmarks' principal loadings, so that no rotation of the skills changes anything. The
+sampling error is taken as uniform, with the variance of a binomial; the Student-t then integrates
+out in closed form, and a score at 0 or 1 stands for everything beyond.
 
 For each draw of the skills the mode is found by Adam, and adaptive importance sampling
 does the rest (:mod:`sloth_bayes.infer.importance`); everything is vectorised over draws, and
@@ -24,7 +24,7 @@ compiled once.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,9 +35,12 @@ from ..infer import importance
 from ..law import equations
 from ..support.programs import Program
 
+if TYPE_CHECKING:
+    from .downstream import Shrinkage
+
 DF = 4.0  # of the spread of models about the curve
 CONTAMINATION = 0.02  # share of scores that say nothing
-_BIAS, _SPREAD, _CHANCE, _SHAPE = 3.0, 1.0, 0.02, 0.5  # prior scales
+_BIAS, _CHANCE, _SHAPE = 3.0, 0.02, 0.5  # prior scales
 _OTHERS = 5  # parameters beside the weights
 _STEPS, _RATE = 200, 0.1  # of Adam
 _POINTS, _ROUNDS = 512, 6  # points of a round; each but the last adapts the proposal
@@ -53,7 +56,7 @@ class TaskScores(NamedTuple):
     middle: Any  # (N,) a value inside, off 0 and 1
     used: Any  # (N,) 0 or 1
     chance: Any  # ()
-    scale: Any  # () prior scale of tau
+    prior: Any  # a Shrinkage, of numbers ()
 
 
 class Curve(NamedTuple):
@@ -66,7 +69,7 @@ class Curve(NamedTuple):
     shape: Any
 
 
-def scores(y: np.ndarray, questions: float, chance: float, scale: float) -> TaskScores:
+def scores(y: np.ndarray, questions: float, chance: float, prior: Shrinkage) -> TaskScores:
     """Scores ``(N,)`` in [0, 1] of a task of so many questions."""
     p = (y * questions + 1) / (questions + 2)
     half = np.sqrt(3 * p * (1 - p) / questions)
@@ -74,7 +77,7 @@ def scores(y: np.ndarray, questions: float, chance: float, scale: float) -> Task
     width = np.minimum(high, 1) - np.maximum(low, 0)
     return TaskScores(
         np.where(low <= 0, -1.0, low), np.where(high >= 1, 2.0, high), width, p,
-        np.ones(len(y)), np.asarray(chance), np.asarray(scale),
+        np.ones(len(y)), np.asarray(chance), prior,
     )  # fmt: skip
 
 
@@ -106,7 +109,8 @@ def fit(theta: np.ndarray, given: TaskScores, keep: int, seed: int) -> tuple[Cur
         np.pad(np.asarray(a, np.float32), (0, more), constant_values=c)
         for a, c in zip(given[:5], (0.4, 0.6, 0.2, 0.5, 0.0))
     ]
-    packed = TaskScores(*each, *(np.float32(a) for a in given[5:]))
+    prior = given.prior._make(map(np.float32, given.prior))
+    packed = TaskScores(*(*each, np.float32(given.chance), prior))
     points = importance.points(theta.shape[-1] + _OTHERS, _POINTS)
 
     def block(seeded: Any, rows: np.ndarray) -> Any:
@@ -116,17 +120,29 @@ def fit(theta: np.ndarray, given: TaskScores, keep: int, seed: int) -> tuple[Cur
     return Curve(*curve), effective
 
 
-def _curve(z: Any, given: TaskScores) -> Curve:
+def _curve(z: Any, chance: Any, prior: Shrinkage) -> Curve:
     """Parameters from ``z``, ``(..., d + 5)``: standard normal, or logs of half-normal ones."""
     d = z.shape[-1] - _OTHERS
     tau, spread, bias, lower, shape = (z[..., d + i] for i in range(_OTHERS))
     return Curve(
-        given.scale * jnp.exp(tau)[..., None] * z[..., :d],
+        prior.weights * jnp.exp(tau)[..., None] * (z[..., :d] + prior.general * _first(d)),
         _BIAS * bias,
-        _SPREAD * jnp.exp(spread) + 1e-3,
-        jnp.where(given.chance > 0, jnp.clip(given.chance + _CHANCE * lower, 0.0, 0.9), 0.0),
+        prior.spread * jnp.exp(spread) + 1e-3,
+        jnp.where(chance > 0, jnp.clip(chance + _CHANCE * lower, 0.0, 0.9), 0.0),
         jnp.exp(jnp.clip(_SHAPE * shape, -1.5, 1.5)),
     )
+
+
+def _first(d: int) -> np.ndarray:
+    """The first whitened skill."""
+    return np.eye(d, dtype=np.float32)[0]
+
+
+def from_prior(rng: np.random.Generator, d: int, chance: float, prior: Shrinkage) -> Curve:
+    """A task that was expected, of `d` skills: a :class:`Curve` of one draw ``(1, 1, ...)``."""
+    z = rng.standard_normal((1, 1, d + _OTHERS)).astype(np.float32)
+    z[..., d : d + 2] = np.log(np.abs(z[..., d : d + 2]))  # of half-normal ones
+    return Curve(*map(np.asarray, _curve(z, chance, prior)))
 
 
 def _log_prior(z: Any) -> Any:
@@ -178,7 +194,9 @@ def _start(theta: Any, given: TaskScores) -> Any:
     ridge = jnp.diag(jnp.array([1.0] * d + [0.01]))
     solution = jnp.linalg.solve((x.T * given.used) @ x + ridge, x.T @ (given.used * logit))
     rest = jnp.array([-0.4, -0.4, solution[d] / _BIAS, 0.0, 0.0])
-    return jnp.concatenate([solution[:d] / (given.scale * jnp.exp(-0.4)), rest])
+    prior = given.prior
+    weight = solution[:d] / (prior.weights * jnp.exp(-0.4)) - prior.general * _first(d)
+    return jnp.concatenate([weight, rest])
 
 
 def _one(keep: int, key: Any, theta: Any, given: TaskScores, points: Any) -> Any:
@@ -186,7 +204,7 @@ def _one(keep: int, key: Any, theta: Any, given: TaskScores, points: Any) -> Any
     size = theta.shape[-1] + _OTHERS
 
     def log_density(z: Any) -> Any:
-        return _log_likelihood(_curve(z, given), theta, given) + _log_prior(z)
+        return _log_likelihood(_curve(z, given.chance, given.prior), theta, given) + _log_prior(z)
 
     gradient = jax.grad(log_density)
 
@@ -211,7 +229,7 @@ def _one(keep: int, key: Any, theta: Any, given: TaskScores, points: Any) -> Any
     here, pick = jax.random.split(key)
     z, log_w, effective = importance.sample(log_density, mode, covariance, points, here, _ROUNDS)
     chosen = jax.random.categorical(pick, log_w, shape=(keep,))
-    return _curve(z[chosen], given), effective
+    return _curve(z[chosen], given.chance, given.prior), effective
 
 
 def predict(

@@ -121,6 +121,13 @@ def test_help_has_examples():
         assert "Example: sloth-bayes plan" in run("plan", *verb, "--help").stdout
 
 
+def test_an_experimental_verb_says_so_and_is_not_in_the_help():
+    assert "allocate" not in run("plan", "--help").stdout
+    result = run(*ALLOCATE)
+    assert result.exit_code == 0
+    assert "experimental: " in result.stderr
+
+
 ERRORS = {
     "unknown benchmark": (["plan", "size", "--of", "MMLX", "--target", 0.7, "--tokens", 1], "MMLU"),
     "above": (["plan", "size", "--of", "BBH", "--target", 0.99, "--tokens", 1], "upper asymptote"),

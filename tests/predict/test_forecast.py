@@ -253,15 +253,29 @@ def test_frame_and_draws_keep_the_contract(tiny_posterior, mixed):
     assert fc.draws["model"].values.tolist() == mixed["model"].tolist()
 
 
-def test_the_frame_summarises_the_draws(tiny_posterior, mixed):
-    fc = tiny_posterior.forecast(mixed, prob=0.9, new_family=True)
-    row = fc.frame.iloc[6]
-    draws = values(fc, row["model"])[:, NAMES.index(row["benchmark"])]
-    np.testing.assert_allclose(
-        row[["mean", "median", "sd", "lower", "upper"]].astype(float),
-        [draws.mean(), np.median(draws), draws.std(), *np.quantile(draws, [0.05, 0.95])],
-        rtol=1e-5,
-    )
+def test_the_frame_summarises_the_draws_with_their_noise_integrated_out():
+    post = sb.load("leaderboard")  # without effects of models, so that all have the same draws
+    rows = sb.candidates("qwen2", 30, 7, model=[f"drawing {i}" for i in range(100)])
+    fc = post.forecast(rows, prob=0.9, benchmarks=["IFEval", "GSM8K"])
+    score = fc.draws["score"].stack(s=("chain", "draw")).transpose("model", "benchmark", "s").values
+    found = {c: fc.frame[c].to_numpy().reshape(100, 2) for c in ("lower", "median", "upper")}
+    often = np.quantile(np.concatenate(score, axis=-1), [0.05, 0.5, 0.95], axis=-1)
+    for one, many in zip(found.values(), often):
+        np.testing.assert_allclose(one[0], many, atol=0.0015)
+        assert (one == one[:1]).all()
+    assert (fc.quantiles([0.05, 0.5, 0.95]) == np.stack(list(found.values()))).all()
+    for name, want in (("mean", score.mean(-1)), ("sd", score.std(-1))):
+        np.testing.assert_allclose(fc.frame[name], want.ravel(), rtol=1e-5)
+
+
+def test_the_frame_of_a_model_is_that_of_its_draws(tiny_posterior, mixed):
+    """Draws of other effects of the same law: of models, and of families."""
+    fc = tiny_posterior.forecast(mixed, new_family=True)
+    frame = fc.frame.set_index(["model", "benchmark"])
+    for model in mixed["model"]:
+        draws = values(fc, model)
+        se = draws.std(0) / np.sqrt(len(draws))
+        assert (np.abs(frame.loc[model, "median"].to_numpy() - np.median(draws, 0)) < 5 * se).all()
 
 
 def test_the_expected_score_is_surer_than_the_score(tiny_posterior, mixed):
@@ -272,18 +286,6 @@ def test_the_expected_score_is_surer_than_the_score(tiny_posterior, mixed):
     # Not cell by cell: clipping narrows a score whose draws reach 0 or 1.
     assert (expected["sd"] ** 2).sum() < (score["sd"] ** 2).sum()
     pd.testing.assert_frame_equal(score, fc.frame)
-
-
-def test_quantiles_with_the_noise_integrated_out_are_those_of_much_noise():
-    post = sb.load("leaderboard")  # without effects of models
-    rows = sb.candidates("qwen2", 30, 7, model=[f"drawing {i}" for i in range(100)])
-    fc = post.forecast(rows, benchmarks=["IFEval", "GSM8K"])
-    levels = [0.05, 0.5, 0.95]
-    score = fc.draws["score"].transpose("benchmark", ...).values.reshape(2, -1)
-    found = fc.quantiles(levels)
-    assert found.shape == (3, 100, 2)
-    np.testing.assert_allclose(found[:, 0], np.quantile(score, levels, axis=1), atol=0.0015)
-    assert (found == found[:, :1]).all()
 
 
 def test_quantiles_follow_size_smoothly(tiny_posterior):
@@ -316,11 +318,12 @@ def test_quantiles_are_those_of_numpy(values, levels, length):
     np.testing.assert_allclose(quantiles(values, levels), wanted, atol=1e-12)
 
 
-def test_nothing_is_drawn_for_expected_scores(tiny_posterior, mixed, monkeypatch):
-    fc = tiny_posterior.forecast(mixed, new_family=True)
-    whole = fc.draws["expected"].values.reshape(-1, len(mixed) * len(NAMES))
-    monkeypatch.delattr("sloth_bayes.predict.forecast.draw_scores")
-    expected = tiny_posterior.forecast(mixed, new_family=True).summary("expected")
+def test_nothing_is_drawn_for_expected_scores(monkeypatch):
+    post = sb.load("leaderboard")
+    rows = sb.candidates("qwen2", [30, 200], 7)
+    whole = post.forecast(rows).draws["expected"].values.reshape(-1, 2 * len(post.benchmarks))
+    monkeypatch.delattr(post.spec.observation.__class__, "draw")
+    expected = post.forecast(rows).summary("expected")
     np.testing.assert_allclose(expected["mean"], whole.mean(0, dtype=float), rtol=1e-6)
 
 
