@@ -217,7 +217,7 @@ def _block(kind: Kind, seeded: Any, draws: Draws, scores: Scores, points: Any) -
     )
 
 
-_program = Program(_block, level=1, static=1)  # which runs for tenths of a second
+_program = Program(_block, level=1, short=True, static=1)
 
 
 def _compile(kind: Kind, draws: Draws, scores: Scores) -> None:

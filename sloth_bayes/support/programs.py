@@ -22,14 +22,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-# What XLA is asked for, where it knows it: the emitters of fusions that came with jaxlib 0.6
-# take half as long again to compile programs of many small kernels, which run no faster.
-_FASTER: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False}
+# The emitters of fusions that came with jaxlib 0.6 take as long as all the rest of compiling
+# programs of many small kernels. Programs that run for long run faster with them.
+_SHORT: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False}
 _LEVEL = "xla_backend_optimization_level"
 _MOST = 500_000_000  # bytes in the folder; the programs that were used longest ago go
 
 
-def options(level: int | None = None) -> dict[str, Any]:
+def options(level: int | None = None, short: bool = False) -> dict[str, Any]:
     """Options for compiling a program, ``compiler_options`` of JAX.
 
     Parameters
@@ -37,8 +37,10 @@ def options(level: int | None = None) -> dict[str, Any]:
     level
         Of LLVM's optimisation, where a program does not run for long enough to be worth all of
         it: 0 compiles in a third of the time and runs three times as long.
+    short
+        Whether the program runs for tenths of a second, less than compiling it takes.
     """
-    wanted = _FASTER if level is None else _FASTER | {_LEVEL: level}
+    wanted = (_SHORT if short else {}) | ({} if level is None else {_LEVEL: level})
     flags = os.environ.get("XLA_FLAGS", "")  # which win
     return {
         name: value for name, value in wanted.items() if name not in flags and _known(name, value)
@@ -60,9 +62,15 @@ def _known(name: str, value: Any) -> bool:
 class Program:
     """A function, compiled once for each kind of arguments; threads must not ask at once."""
 
-    def __init__(self, of: Callable[..., Any], level: int | None = None, static: int = 0) -> None:
+    def __init__(
+        self,
+        of: Callable[..., Any],
+        level: int | None = None,
+        short: bool = False,
+        static: int = 0,
+    ) -> None:
         """`static` counts the first arguments that are no arrays, which programs differ by."""
-        self.of, self.level, self.static = of, level, static
+        self.of, self.level, self.short, self.static = of, level, short, static
         self.compiled: dict[Any, Any] = {}
 
     def ready(self, *args: Any) -> Any:
@@ -72,7 +80,7 @@ class Program:
         key = (args[: self.static], *kind_of(args[self.static :]))
         if key not in self.compiled:
             jitted = jax.jit(self.of, static_argnums=tuple(range(self.static)))
-            self.compiled[key] = compiled(jitted.lower(*args), self.level)
+            self.compiled[key] = compiled(jitted.lower(*args), self.level, self.short)
         return self.compiled[key]
 
     def __call__(self, *args: Any) -> Any:
@@ -91,9 +99,9 @@ def kind_of(args: Any) -> tuple[Any, ...]:
     return (precision, structure, *((np.shape(x), jnp.result_type(x).name) for x in leaves))
 
 
-def compiled(lowered: Any, level: int | None = None) -> Any:
+def compiled(lowered: Any, level: int | None = None, short: bool = False) -> Any:
     """Compile what JAX has lowered, or take what an earlier process has compiled."""
-    chosen = options(level)
+    chosen = options(level, short)
     path = _place(lowered, chosen)
     found = None if path is None else _read(path)
     if found is None:

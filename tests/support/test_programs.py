@@ -129,8 +129,8 @@ def test_settings_of_jax_stay_as_they_are(folder):
 
 def test_options_that_this_compiler_lacks_are_left_out(monkeypatch):
     monkeypatch.delenv("XLA_FLAGS", raising=False)
-    monkeypatch.setattr(programs, "_FASTER", {"xla_no_such_option": True})
-    assert programs.options(1) == {"xla_backend_optimization_level": 1}
+    monkeypatch.setattr(programs, "_SHORT", {"xla_no_such_option": True})
+    assert programs.options(1, short=True) == {"xla_backend_optimization_level": 1}
 
 
 def test_flags_of_the_user_win(monkeypatch):
