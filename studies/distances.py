@@ -85,11 +85,46 @@ def table(first: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
+def figure(rows: pd.DataFrame, labels: dict[str, str], path: str) -> None:
+    """Coverage and width by distance, of scores and of averages; bars are bootstrap intervals."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from sloth_bayes.plots.style import COLOURS
+
+    figure, axes = plt.subplots(2, 2, figsize=(7.6, 4.8), sharex=True, layout="constrained")
+    near = rows[rows["by"] == "doublings"]
+    for (of, name), part in near.groupby(["forecast", "evaluation"], sort=False):
+        k, column = list(labels).index(name), int(of == "averages")
+        at = np.arange(len(part)) + 0.12 * (k - (len(labels) - 1) / 2)
+        y = 100 * part[["covered_90", "low", "high"]].to_numpy()
+        bars = np.abs(y[:, 1:] - y[:, :1]).T
+        top, below = axes[:, column]
+        top.errorbar(at, y[:, 0], bars, fmt="o", ms=5, color=COLOURS[k], label=labels[name])
+        below.plot(at, part["width_90"], "o-", ms=5, color=COLOURS[k])
+        below.set_xticks(range(len(part)), part["part"])
+        top.set_title(f"{of} (n = {part['n'].sum():,})", loc="left")
+    for axis in axes[1]:
+        axis.set_ylim(0, 1.08 * axis.get_ylim()[1])
+    for axis in axes[0]:
+        axis.axhline(90, color="#888888", ls=":", lw=1, zorder=0)
+        axis.set_ylim(50, 102)
+    axes[0, 0].set_ylabel("inside 90% intervals (%)")
+    axes[1, 0].set_ylabel("width (points)")
+    figure.supxlabel("doublings of compute to the nearest model shown", fontsize="medium")
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=3, frameon=False)
+    figure.savefig(path, dpi=150)
+
+
 def main() -> None:
     """Compare the evaluations of the command line."""
     parser = argparse.ArgumentParser(prog="python -m studies.distances", description=__doc__)
     parser.add_argument("folders", nargs="+")
     parser.add_argument("--out", required=True, help="a CSV file")
+    parser.add_argument("--plot", help="a PNG file")
     given = parser.parse_args()
     found = [sb.load_evaluation(name if "/" in name else f"./{name}") for name in given.folders]
     out = []
@@ -104,6 +139,9 @@ def main() -> None:
     rows.insert(0, "forecast", rows.pop("forecast"))
     rows.insert(0, "evaluation", rows.pop("evaluation"))
     rows.round(5).to_csv(given.out, index=False)
+    if given.plot:
+        labels = {name: one.about["label"] for name, one in zip(given.folders, found)}
+        figure(rows, labels, given.plot)
     shown = [c for c in rows if not c.startswith("less_crps") and c != "families"]
     with pd.option_context("display.width", 250, "display.max_columns", None):
         print(rows[shown].round(3).to_string(index=False))

@@ -22,7 +22,7 @@ ceiling with a prior, 1 - half-normal(0.05), and lost most scores above 0.9 of t
 lower: the ceiling was dropped on its account, and everything was scored once more.
 
 Then 544 intervals were 42 points wide in the mean and held 95%. What a task is expected to be
-before its scores (:class:`~sloth_bayes.tasks.downstream.Shrinkage`) is chosen by three rehearsals,
+before its scores (:class:`~sloth_bayes.tasks.shrinkage.Shrinkage`) is chosen by three rehearsals,
 none of which reads a held-out score: BIG-bench as above; each of eight benchmarks of the Swallow
 leaderboard that 15 models of the shipped posterior have a score on, one model left out in its turn;
 and each benchmark of the second leaderboard, from the skills of a fit to the first one alone, three
@@ -51,8 +51,9 @@ from scipy.optimize import least_squares
 import sloth_bayes as sb
 from sloth_bayes.evaluate import baselines, scores
 from sloth_bayes.infer import recipes
-from sloth_bayes.tasks.downstream import SHRINKAGE, Downstream, load_agents, whitened
+from sloth_bayes.tasks.downstream import Downstream, load_agents, whitened
 from sloth_bayes.tasks.downstream_model import DF, from_prior, predict
+from sloth_bayes.tasks.shrinkage import SHRINKAGE
 
 LLAMA = ("meta-llama-3-70b", "meta-llama-3-70b-instruct", "llama-3-sauerkrautlm-70b-instruct")
 FLOPS = 8.4e22  # Ruan et al.'s border between weak and strong models

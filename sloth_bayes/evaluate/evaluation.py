@@ -358,8 +358,8 @@ def load_evaluation(name: str | Path = "leaderboard", part: str = "strict") -> E
         A model that ships (``"leaderboard"``), or a folder (a ``Path``, or a string with a
         separator).
     part
-        Of a model that ships: ``"strict"`` (the published protocol), ``"nuts"`` (the same by
-        NUTS; the others are by SVI), ``"loose"`` (tuned twins visible), ``"lineages"``,
+        Of a model that ships: ``"strict"`` (the published protocol), ``"nuts"`` and
+        ``"nuts-walk"`` (the same by NUTS, and with ``walk="compute"``; others are by SVI), ``"loose"`` (tuned twins visible), ``"lineages"``,
         ``"since-2023-09"`` or ``"since-2024-03"``.
 
     Raises

@@ -20,7 +20,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -42,31 +42,12 @@ from ..support.html import shown
 from ..support.intervals import summarise
 from ..support.shipped import shipped
 from ..support.types import checked
+from .shrinkage import SHRINKAGE
 
 if TYPE_CHECKING:
     from .downstream_model import Curve
 
 
-class Shrinkage(NamedTuple):
-    """What is expected of a task before its scores.
-
-    Attributes
-    ----------
-    weights
-        Prior scale of the size of the weights: logits per standard deviation of skill.
-    spread
-        Prior scale of the spread of models about the curve, in logits.
-    general
-        How much further a task is expected to lie along the first whitened skill, the direction
-        that benchmarks have in common, than along any other: in units of the weights' size.
-    """
-
-    weights: float
-    spread: float = 1.0
-    general: float = 1.0
-
-
-SHRINKAGE = {"normal": Shrinkage(2.0), "strong": Shrinkage(0.5)}
 KEEP = 4  # draws of the task's parameters for each draw of the skills
 _LEAST = 5  # models with a score
 _ENOUGH = 0.05  # share of the importance sampler's points that should count

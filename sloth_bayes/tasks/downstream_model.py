@@ -24,7 +24,7 @@ compiled once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,9 +34,7 @@ import optax
 from ..infer import importance
 from ..law import equations
 from ..support.programs import Program
-
-if TYPE_CHECKING:
-    from .downstream import Shrinkage
+from .shrinkage import Shrinkage
 
 DF = 4.0  # of the spread of models about the curve
 CONTAMINATION = 0.02  # share of scores that say nothing
