@@ -109,7 +109,7 @@ def one(seed: int, method: str, keep: Path | None) -> dict[str, Any]:
 
 def study(seeds: int, out: Path, method: str, keep: Path | None, first: int = 0) -> pd.DataFrame:
     """Fit the seeds that `out` does not hold yet, each in a process of its own."""
-    environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "0"}
 
     def fitted(asked: Asked) -> dict[str, Any]:
         command = [sys.executable, "-m", "studies.seeds", "--one", str(asked.seed)]

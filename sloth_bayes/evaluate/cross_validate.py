@@ -100,9 +100,9 @@ def cross_validate(
         linear algebra has another number of threads (one in a worker of dask), and with it
         which draws NUTS makes of the same posterior. A dask cluster is one:
         ``distributed.Client(...).get_executor()``; a fit whose worker is lost is done again
-        by another. So is ``ProcessPoolExecutor(mp_context=get_context("spawn"))``. Every
-        worker process compiles for itself, unless the environment variable
-        ``JAX_COMPILATION_CACHE_DIR`` names a folder that they share.
+        by another. So is ``ProcessPoolExecutor(mp_context=get_context("spawn"))``. Workers
+        on one machine share what they compile in the user's cache folder, on several if the
+        environment variable ``JAX_COMPILATION_CACHE_DIR`` names a folder that they share.
     progress
         Show a progress bar on standard error; by default only where a person can see it.
     label

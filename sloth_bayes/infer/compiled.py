@@ -27,7 +27,7 @@ from ..law.spec import Spec
 from ..model import scores
 from ..model.arrays import Arrays
 from ..model.loadings import Sizes, reanchored
-from ..support import interrupt
+from ..support import interrupt, programs
 from ..support.threads import workers
 from .metric import Metric
 
@@ -36,7 +36,7 @@ BLOCK = 50  # draws that one call of a compiled function of draws takes
 BATCH = 4  # draws that one call of the potential takes: a step of variational inference
 FOREVER = 1_000_000  # iterations of adaptation of the step size, which its caller ends
 # What runs for a fraction of a second is not worth seconds of LLVM's optimisation.
-_COMPILER = {name: {"xla_backend_optimization_level": 1} for name in ("values", "outline")}
+_LEVEL = {"values": 1, "outline": 1}
 COMPILING = threading.Lock()  # tracing is not thread-safe in numpyro
 
 
@@ -76,15 +76,14 @@ class Functions(NamedTuple):
 
         `place` is one of :func:`places`: what is compiled for a device runs there alone.
         """
-        leaves, structure = jax.tree.flatten(args)
-        key = (name, place, structure, *((np.shape(x), jnp.result_type(x).name) for x in leaves))
+        key = (name, place, *programs.kind_of(args))
         if key not in self.compiled:
             # One at a time: XLA uses all cores by itself, and each needs half a gigabyte.
             with COMPILING:
                 if key not in self.compiled:
                     args = args if place is None else _shapes_on(place, args)
                     lowered = self.jitted[name].lower(*args)
-                    self.compiled[key] = lowered.compile(compiler_options=_COMPILER.get(name))
+                    self.compiled[key] = programs.compiled(lowered, _LEVEL.get(name))
         return self.compiled[key]
 
     def over(self, name: str, x: Any, *args: Any) -> Any:

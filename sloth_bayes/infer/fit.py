@@ -32,6 +32,7 @@ from ..posterior.label import build
 from ..support import interrupt
 from ..support.checks import whole
 from ..support.devices import check_devices
+from ..support.programs import Program
 from ..support.threads import progress_bar
 from ..support.types import checked
 from ..table.leaderboard import Leaderboard
@@ -43,8 +44,6 @@ from .variational import Guide, Rng, moved, refined, to_gain, watched
 
 _WEIGHED = 1000  # draws of a guide whose importance weights are kept, for k-hat
 _PRIOR_BLOCK = 50  # draws from the prior that one call of a compiled function takes
-# It runs for a fraction of a second, which is not worth a quarter of a minute of LLVM's time.
-_PRIOR_COMPILER = {"xla_backend_optimization_level": 0}
 
 
 @interrupt.held()
@@ -294,7 +293,8 @@ def _prior_program(
             values = scores.parameters(spec, n, arrays, jax.random.fold_in(key, 1))
         return loadings.per_skill(scores.assemble(values, arrays))
 
-    return jax.jit(jax.vmap(one, (0, None)), compiler_options=_PRIOR_COMPILER)
+    # It runs for a fraction of a second, which is not worth a quarter of a minute of LLVM's time.
+    return Program(jax.vmap(one, (0, None)), level=0)
 
 
 def _provenance(data: Leaderboard, laid_out: Design) -> dict[str, Any]:

@@ -7,8 +7,10 @@ compiled programs that take a block of draws (:func:`in_blocks`).
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -16,35 +18,52 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtri
 
+from ..support import interrupt
+from ..support.threads import workers
+
 DF = 6  # of the proposals: a chi-square of 6 is a sum of three exponentials
+TAIL = DF // 2  # dimensions of a point that these take
 
 
 def points(dimension: int, n: int) -> np.ndarray:
     """Sobol points in the unit cube, three more dimensions for the tails of a Student-t."""
     from scipy.stats import qmc
 
-    return qmc.Sobol(dimension + 3, scramble=True, rng=0).random(n).astype(np.float32)
+    return qmc.Sobol(dimension + TAIL, scramble=True, rng=0).random(n).astype(np.float32)
 
 
-def in_blocks(of: Callable[[Any, np.ndarray], Any], n: int, block: int, seed: int) -> Any:
+def in_blocks(of: Callable[[Any, Any], Any], n: int, block: int, seed: int) -> Any:
     """Apply a compiled function of `block` draws to any number `n` of them: NumPy arrays.
 
     Parameters
     ----------
     of
-        Of a key for each draw of a block, and the positions of these draws; it is called for
-        the last one as often as fills the last block, so that one program serves any number.
+        Of what :func:`keys` takes, and of the positions of the draws of a block; it is called
+        for the last one as often as fills the last block, so that one program serves any number.
     n, block
         Draws in all, and of one call.
     seed
         A draw's key depends on it and on the draw's position alone.
     """
-    key, parts = jax.random.PRNGKey(seed), []
-    for first in range(0, n, block):
-        rows = np.arange(first, first + block)
-        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(rows)
-        parts.append(jax.device_get(of(keys, np.minimum(rows, n - 1))))
+    seeded = np.asarray(seed).astype(np.int32)  # as JAX takes a number that is none
+
+    def part(first: int) -> Any:
+        rows = np.arange(first, first + block, dtype=np.int32)
+        return jax.device_get(of((seeded, rows), np.minimum(rows, n - 1)))
+
+    first, *others = range(0, n, block)
+    parts = [part(first)]  # which compiles
+    with ThreadPoolExecutor(workers()) as pool:
+        for found in pool.map(part, others):
+            interrupt.check()
+            parts.append(found)
     return jax.tree.map(lambda *a: np.concatenate(a)[:n], *parts)
+
+
+def keys(seeded: tuple[Any, Any]) -> Any:
+    """The keys of draws, inside a compiled program: each of its own would be compiled alone."""
+    seed, rows = seeded
+    return jax.vmap(functools.partial(jax.random.fold_in, jax.random.PRNGKey(seed)))(rows)
 
 
 def sample(

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.spatial import ConvexHull, QhullError
+import scipy
 
 from ..errors import DataError
 from ..posterior.core import PosteriorDraws
@@ -27,8 +27,8 @@ class Hull:
         points = np.log(np.stack([post.constant("params_b"), post.constant("tokens_t")], 1))
         points = points[np.isfinite(points).all(1)]
         try:
-            found = ConvexHull(points)
-        except QhullError:
+            found = scipy.spatial.ConvexHull(points)
+        except scipy.spatial.QhullError:
             raise DataError(
                 "the models of this fit lie on one line of sizes and tokens, which supports no "
                 "choice between them: give params_range= and tokens_range=, or beyond=True"

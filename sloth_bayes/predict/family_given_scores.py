@@ -20,9 +20,9 @@ over draws.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -33,6 +33,7 @@ from jax.scipy.special import logsumexp
 from ..infer import importance
 from ..law import equations, likelihood
 from ..law.terms import TERMS, Effects, effective, residuals, skills
+from ..support.programs import Program
 
 _NODES = 81  # of the grid of one benchmark
 _SEEN = 0.5  # of the distance of two nodes: the narrowest normal that they integrate
@@ -156,10 +157,13 @@ def condition(kind: Kind, draws: Draws, scores: Scores, seed: int) -> Own:
         log_tokens=np.pad(draws.log_tokens, ((0, 0), (0, more))),
     )
     draws, scores = jax.tree.map(lambda a: np.asarray(a, np.float32), (draws, scores))
-    points = importance.points(sum(_lengths(kind)), _POINTS)
+    with ThreadPoolExecutor(1) as pool:
+        making = pool.submit(importance.points, sum(_lengths(kind)), _POINTS)
+        _compile(kind, draws, scores)  # meanwhile, since what makes points is slow to import
+    points = making.result()
 
-    def block(keys: Any, rows: np.ndarray) -> Own:
-        return _block(kind, keys, jax.tree.map(lambda a: a[rows], draws), scores, points)
+    def block(seeded: Any, rows: np.ndarray) -> Own:
+        return _program(kind, seeded, jax.tree.map(lambda a: a[rows], draws), scores, points)
 
     own = importance.in_blocks(block, len(draws.bias), _BLOCK, seed)
     residual = np.zeros(everything.bias.shape, np.float32)
@@ -205,11 +209,27 @@ def _at(draws: Draws, scores: Scores, rows: np.ndarray) -> tuple[Draws, Scores]:
     )
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _block(kind: Kind, keys: Any, draws: Draws, scores: Scores, points: Any) -> Own:
+def _block(kind: Kind, seeded: Any, draws: Draws, scores: Scores, points: Any) -> Own:
     return jax.lax.map(
-        lambda a: _one(kind, a[0], a[1], scores, points), (keys, draws), batch_size=_AT_ONCE
+        lambda a: _one(kind, a[0], a[1], scores, points),
+        (importance.keys(seeded), draws),
+        batch_size=_AT_ONCE,
     )
+
+
+_program = Program(_block, level=1, short=True, static=1)
+
+
+def _compile(kind: Kind, draws: Draws, scores: Scores) -> None:
+    """Compile the program for such arguments."""
+
+    def block(*shape: int, dtype: Any = np.float32) -> Any:
+        return jax.ShapeDtypeStruct((_BLOCK, *shape), dtype)
+
+    seeded = jax.ShapeDtypeStruct((), np.int32), block(dtype=np.int32)
+    points = jax.ShapeDtypeStruct((_POINTS, sum(_lengths(kind)) + importance.TAIL), np.float32)
+    of_draws = jax.tree.map(lambda a: block(*a.shape[1:]), draws)
+    _program.ready(kind, seeded, of_draws, scores, points)
 
 
 def _lengths(kind: Kind) -> list[int]:

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy
 import xarray as xr
-from scipy import stats
 
 from ..errors import DataError
 from ..law import equations, likelihood
@@ -157,7 +157,7 @@ def surprises(
     if full is not None:
         frame = _refitted(post, full, frame, refit, progress)
         frame = frame.sort_values("p", kind="stable", ignore_index=True)
-    frame["q"] = stats.false_discovery_control(frame["p"])
+    frame["q"] = scipy.stats.false_discovery_control(frame["p"])
     frame["flagged"] = frame["p"] <= level
     frame = frame[[*_COLUMNS]]
     return Surprises(frame, _joint(frame, level), level, _messages(post, frame, bool(cut)))
@@ -193,7 +193,7 @@ def _messages(post: PosteriorDraws, frame: pd.DataFrame, cut: bool) -> tuple[str
 
 def _joint(frame: pd.DataFrame, level: float) -> pd.DataFrame:
     """A row a model with several scores."""
-    squares = stats.chi2.isf(frame["p"], 1)
+    squares = scipy.stats.chi2.isf(frame["p"], 1)
     sides = np.where(frame["direction"] == "high", 1, -1) * np.sqrt(squares)
     # the rows are sorted: the first of a model is its worst
     groups = frame.assign(chi2=squares, side=sides).groupby("model", sort=False)
@@ -208,9 +208,9 @@ def _joint(frame: pd.DataFrame, level: float) -> pd.DataFrame:
         exact=("exact", "all"),
     ).reset_index()
     out = out[out["n_scores"] > 1]
-    p = np.maximum(stats.chi2.sf(out["chi2"], out["n_scores"]), _LEAST_P)
+    p = np.maximum(scipy.stats.chi2.sf(out["chi2"], out["n_scores"]), _LEAST_P)
     out = out.assign(p=p, direction=np.where(out["side"] > 0, "high", "low"))
-    out = out.assign(q=stats.false_discovery_control(p), flagged=p <= level)
+    out = out.assign(q=scipy.stats.false_discovery_control(p), flagged=p <= level)
     out = out.sort_values("p", kind="stable", ignore_index=True)
     first = ["model", "family", "n_scores", "n_flagged", "worst", "direction", "chi2", "p"]
     return out[[*first, "q", "flagged", "k_hat", "exact"]]

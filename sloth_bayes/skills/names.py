@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+import scipy
 
 from ..errors import DataError
 from ..support.frames import listed
@@ -40,7 +40,7 @@ def suggest_names(loading: np.ndarray, benchmarks: Sequence[str]) -> list[str]:
     given: dict[int, str] = {}
     if concepts:
         strength = np.stack([share[members].mean(0) for members in concepts.values()])
-        for c, k in zip(*linear_sum_assignment(strength, maximize=True)):
+        for c, k in zip(*scipy.optimize.linear_sum_assignment(strength, maximize=True)):
             if strength[c, k] >= 0.5:
                 given[int(k)] = list(concepts)[c]
     out: list[str] = []

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+import scipy
 
 from ..errors import DataError, check_known
 
@@ -461,7 +461,7 @@ def _taken(values: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 def _assignment(gain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each row the column of the best assignment, and its gain there, ``(S, d)``."""
-    order = np.stack([linear_sum_assignment(g, maximize=True)[1] for g in gain])
+    order = np.stack([scipy.optimize.linear_sum_assignment(g, maximize=True)[1] for g in gain])
     return order, _taken(gain, order)
 
 

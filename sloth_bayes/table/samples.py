@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import gammaln
+import scipy
 
 from ..errors import DataError, check_known
 from ..support.frames import as_pandas
@@ -90,7 +90,11 @@ def estimate(n: np.ndarray, c: np.ndarray, k: np.ndarray) -> np.ndarray:
             + (_tail(n - c) - _tail(n))
             + (_tail(n - k) - _tail(safe))
         )
-        last = gammaln(n - c + 1) + gammaln(n - k + 1) - gammaln(n + 1)  # where rest is 0
+        last = (
+            scipy.special.gammaln(n - c + 1)
+            + scipy.special.gammaln(n - k + 1)
+            - scipy.special.gammaln(n + 1)
+        )  # where rest is 0
     log = np.where(rest > 0, log, last)
     return np.where(c + k > n, 1.0, np.where(c == 0, 0.0, -np.expm1(log)))
 
@@ -98,7 +102,7 @@ def estimate(n: np.ndarray, c: np.ndarray, k: np.ndarray) -> np.ndarray:
 def _tail(x: np.ndarray) -> np.ndarray:
     """What Stirling's formula leaves of ``log x!``, ``1 / (12 x)`` for large `x`."""
     y = np.maximum(x, 1.0)
-    exact = gammaln(y + 1) - (y + 0.5) * np.log(y) + y - 0.5 * np.log(2 * np.pi)
+    exact = scipy.special.gammaln(y + 1) - (y + 0.5) * np.log(y) + y - 0.5 * np.log(2 * np.pi)
     v = 1 / (y * y)
     series = (1 / 12 - v * (1 / 360 - v * (1 / 1260 - v / 1680))) / y
     return np.where(y < 16, exact, series)

@@ -24,7 +24,6 @@ compiled once.
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -34,6 +33,7 @@ import optax
 
 from ..infer import importance
 from ..law import equations
+from ..support.programs import Program
 from .shrinkage import Shrinkage
 
 DF = 4.0  # of the spread of models about the curve
@@ -111,8 +111,8 @@ def fit(theta: np.ndarray, given: TaskScores, keep: int, seed: int) -> tuple[Cur
     packed = TaskScores(*(*each, np.float32(given.chance), prior))
     points = importance.points(theta.shape[-1] + _OTHERS, _POINTS)
 
-    def block(keys: Any, rows: np.ndarray) -> Any:
-        return _fit(keep, keys, theta[rows], packed, points)
+    def block(seeded: Any, rows: np.ndarray) -> Any:
+        return _program(keep, seeded, theta[rows], packed, points)
 
     curve, effective = importance.in_blocks(block, len(theta), _BLOCK, seed)
     return Curve(*curve), effective
@@ -172,11 +172,15 @@ def _log_likelihood(curve: Curve, theta: Any, given: TaskScores) -> Any:
     return (given.used * each).sum()
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _fit(keep: int, keys: Any, theta: Any, given: TaskScores, points: Any) -> Any:
+def _fit(keep: int, seeded: Any, theta: Any, given: TaskScores, points: Any) -> Any:
     return jax.lax.map(
-        lambda a: _one(keep, a[0], a[1], given, points), (keys, theta), batch_size=_AT_ONCE
+        lambda a: _one(keep, a[0], a[1], given, points),
+        (importance.keys(seeded), theta),
+        batch_size=_AT_ONCE,
     )
+
+
+_program = Program(_fit, static=1)
 
 
 def _start(theta: Any, given: TaskScores) -> Any:

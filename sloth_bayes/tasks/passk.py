@@ -27,9 +27,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy
 import xarray as xr
-from scipy import stats
-from scipy.special import expit, logit
 
 from ..errors import DataError, check_known, unknown
 from ..posterior.base import in_chains, merge_chains
@@ -70,12 +69,12 @@ def pooled(x: np.ndarray, n: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, Pri
     Its mean is the median problem; intercepts spread as those of problems do, weights by 1.
     """
     prior = Prior(np.zeros(x.shape[1] + 1), np.ones(x.shape[1] + 1))
-    prior.mean[0], prior.sd[0] = logit((c.sum() + 0.5) / (n.sum() + 1)), _WIDE
+    prior.mean[0], prior.sd[0] = scipy.special.logit((c.sum() + 0.5) / (n.sum() + 1)), _WIDE
     for _ in range(_ROUNDS):
         w = regressions(x[None], n, c, prior)[0]
         middle = np.median(w, axis=0)
         prior = Prior(middle, prior.sd)
-        prior.sd[0] = max(np.median(np.abs(w[:, 0] - middle[0])) / stats.norm.ppf(0.75), 0.5)
+        prior.sd[0] = max(np.median(np.abs(w[:, 0] - middle[0])) / scipy.stats.norm.ppf(0.75), 0.5)
     return regressions(x[None], n, c, prior)[0], prior
 
 
@@ -105,7 +104,7 @@ def regressions(
     precision = prior.sd**-2.0
     if start is None:
         start = np.tile(prior.mean, (n.shape[1], 1))
-        start[:, 0] = logit((c.sum(0) + 0.5) / (n.sum(0) + 1))
+        start[:, 0] = scipy.special.logit((c.sum(0) + 0.5) / (n.sum(0) + 1))
     w = np.broadcast_to(start, (len(x), *start.shape)).copy()
     outer = (a[..., None] * a[..., None, :]).reshape(*a.shape[:2], -1)
 
@@ -116,7 +115,7 @@ def regressions(
 
     now = loss(w)
     for _ in range(_STEPS):
-        p = expit(w @ a.swapaxes(1, 2))
+        p = scipy.special.expit(w @ a.swapaxes(1, 2))
         gradient = (tried * p - solved) @ a + (w - prior.mean) * precision
         curvature = (tried * p * (1 - p)) @ outer
         curvature = curvature.reshape(*w.shape, -1) + np.diag(precision)
@@ -178,7 +177,7 @@ def shifts(x: np.ndarray, n: np.ndarray, c: np.ndarray, inputs: np.ndarray) -> n
         seen = estimate(n[m, there, None], c[m, there, None], tries).mean(0)
 
         def enough(odds: np.ndarray, eta: Any = eta, tries: Any = tries, seen: Any = seen) -> Any:
-            p = expit(eta + np.log(odds)[:, None])
+            p = scipy.special.expit(eta + np.log(odds)[:, None])
             return coverage(p, tries[:, None, None])[:, 0] >= seen
 
         ends = np.exp(np.tile([-_FARTHEST, _FARTHEST], (tries.size, 1)))
@@ -335,7 +334,7 @@ class PassAtK:
         check_known("model", [model], self.models)
         check_known("choice of problems", [problems], ("same", "new"))
         one = self.fit.sel(model=model)
-        p = expit(merge_chains(one["log_odds"]) + merge_chains(one["shift"])[:, None])
+        p = scipy.special.expit(merge_chains(one["log_odds"]) + merge_chains(one["shift"])[:, None])
         if model not in self.candidates:
             rows = self.counts[self.counts["model"] == model].set_index("problem")
             rows = rows.reindex(self.fit["problem"].values, fill_value=0)
@@ -528,7 +527,7 @@ def pass_at_k(
         scales[j] = np.sqrt(np.nansum(alike * apart) / (alike * np.isfinite(apart)).sum())
         rng = rng_of(key_of(seed, "pass at k", "shift", name))
         ranks = rng.permutation(len(shift)) + 0.5  # evenly spread: the median stays in its place
-        shift[:, j] = scales[j] * stats.norm.ppf(ranks / len(shift))
+        shift[:, j] = scales[j] * scipy.stats.norm.ppf(ranks / len(shift))
     fit = xr.Dataset(
         {"log_odds": (("chain", "draw", "model", "problem"), log_odds[None]),
          "shift": (("chain", "draw", "model"), shift[None])},

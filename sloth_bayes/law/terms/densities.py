@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy.special import betaln, xlog1py, xlogy
+import scipy
 
 
 def total(density: np.ndarray) -> np.ndarray:
@@ -27,4 +27,6 @@ def half_normal(x: np.ndarray, scale: float) -> np.ndarray:
 
 def beta(x: np.ndarray, a: float, b: float) -> np.ndarray:
     """Of a Beta law."""
-    return np.asarray(xlogy(a - 1, x) + xlog1py(b - 1, -x) - betaln(a, b))
+    special = scipy.special
+    density = special.xlogy(a - 1, x) + special.xlog1py(b - 1, -x) - special.betaln(a, b)
+    return np.asarray(density)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import logsumexp
+import scipy
 
 from . import densities
 from .base import Array, Given, Nested
@@ -65,4 +65,4 @@ def log_density_of_scales(tau: np.ndarray, overall: float) -> np.ndarray:
     grid = np.linspace(np.log(overall) - 8, np.log(overall) + 2, 400)
     around = densities.normal(log_tau[..., None], _APART, grid).sum(1)
     weight = densities.half_normal(np.exp(grid), overall) + grid + np.log(grid[1] - grid[0])
-    return np.asarray(logsumexp(around + weight, axis=-1) - log_tau.sum(-1))
+    return np.asarray(scipy.special.logsumexp(around + weight, axis=-1) - log_tau.sum(-1))

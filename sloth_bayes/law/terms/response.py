@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import log_ndtr
+import scipy
 
 from ..equations import LINKS
 from . import densities
@@ -57,7 +57,7 @@ class Response(Term):
         out = {"bias": densities.total(densities.normal(given.level, p.level))}
         if spec.lower == "estimated":
             above = densities.normal(v["lower"], p.lower, given.chance)
-            out["lower"] = densities.total(above - log_ndtr(given.chance / p.lower))
+            out["lower"] = densities.total(above - scipy.special.log_ndtr(given.chance / p.lower))
         if spec.upper != "one":
             room, mean = 1 - v["lower"], self.shortfall(spec, given.shortfall, np)
             shortfall = np.clip((1 - v["upper"]) / room, 0.0, 1 - 1e-6)
