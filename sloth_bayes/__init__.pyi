@@ -33,6 +33,7 @@ from .plan.size import RequiredSize as RequiredSize
 from .plan.size import Saturation as Saturation
 from .posterior.verdict import Diagnostics as Diagnostics
 from .predict.candidates import candidates as candidates
+from .predict.completion import Completion as Completion
 from .predict.forecast import Forecast as Forecast
 from .predict.surprises import Surprises as Surprises
 from .publish import explorer as explorer

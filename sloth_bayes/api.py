@@ -21,6 +21,7 @@ from .posterior import untold
 from .posterior.base import read
 from .posterior.core import PosteriorDraws
 from .predict.before_data import before_data
+from .predict.completion import complete
 from .predict.condition import condition
 from .predict.forecast import forecast
 from .predict.surprises import surprises
@@ -39,6 +40,7 @@ class Posterior(PosteriorDraws):
 
     forecast = forecast
     condition = condition
+    complete = complete
     surprises = surprises
     skills = skills
     required_size = required_size

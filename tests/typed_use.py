@@ -54,6 +54,9 @@ def asked(post: sb.Posterior) -> None:
     assert_type(four, sb.Comparison)
     assert_type(five, sb.NextEvaluation)
     frames: list[pd.DataFrame] = [answer.frame for answer in answers]
+    card = post.complete({"hle": 0.3})
+    assert_type(card, sb.Completion)
+    assert_type(card.next_evaluation(3), pd.DataFrame)
     assert_type(post.surprises(), sb.Surprises)
     assert_type(post.skills(), sb.Skills)
     task = post.downstream(sb.load_downstream("EQ-Bench"), name="EQ-Bench")

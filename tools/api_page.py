@@ -22,7 +22,9 @@ GROUPS = {
     ],
     "Specification and fit": ["Sloth", "Priors", "Posterior", "load", "Diagnostics"],
     "Forecast": ["candidates", "Forecast", "track", "Tracking", "load_curves"],
-    "Decisions": ["RequiredSize", "Saturation", "Allocation", "Comparison", "NextEvaluation"],
+    "Decisions": [
+        "RequiredSize", "Saturation", "Allocation", "Comparison", "NextEvaluation", "Completion",
+    ],
     "Skills": ["Skills", "how_many_skills", "SkillCount"],
     "New tasks, and many samples": [
         "Downstream", "load_downstream", "PassAtK", "load_samples", "unbiased_pass_at_k",
@@ -50,7 +52,7 @@ METHODS = (
 )  # fmt: skip
 FUNCTIONS = {
     "protocols": ("named", "published", "leave_group_out", "time_split", "never_tested"),
-    "baselines": ("names", "evaluate", "fit_law"),
+    "baselines": ("names", "evaluate", "fit_law", "low_rank"),
     "evaluation": ("paired", "published_errors"),
     "plots": (
         "forecast", "calibration", "loadings", "loadings_forest", "level_curves", "base_and_tuned",

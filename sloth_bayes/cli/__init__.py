@@ -23,6 +23,7 @@ from typer.core import TyperGroup
 
 from ..errors import DataWarning, SlothBayesError
 from ..support.interrupt import INTERRUPTED
+from .complete import complete
 from .data import build, list_, read, show, surprises
 from .diagnose import diagnose
 from .downstream import downstream
@@ -119,6 +120,7 @@ app.add_typer(plan_app, name="plan")
 _VERBS = {
     app: [
         forecast,
+        complete,
         explore,
         report,
         skills,

@@ -66,6 +66,7 @@ def fit(
     Example: [bold]sloth-bayes fit --data mine.csv --out mine.nc --method svi[/bold]
     """
     from ..infer.recipes import CARD, POSTERIOR
+    from ..law.equations import INPUTS
     from ..model.arrays import design_of
     from ..publish.card import write_card
 
@@ -107,7 +108,8 @@ def fit(
     if out is None:
         kept = post.slim(min(options.slim_draws, post.n_draws))
         beside = None
-        if options.method == "nuts":  # the card says how far variational inference is from it
+        if options.method == "nuts" and INPUTS[plan.spec.inputs]:
+            # the card says how far variational inference is from it, at sizes beyond the largest
             beside = fit_table(plan.spec, table, method="svi", seed=options.seed, progress=progress)
         path = target.with_name(CARD)
         card = write_card(post, found, seconds, path, kept=kept.n_draws, svi=beside)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -275,3 +275,86 @@ def pca_flops(data: Leaderboard, fold: Fold, components: int) -> np.ndarray:
 
     coefficients, *_ = np.linalg.lstsq(regressors(train), (y - centre) @ axes.T, rcond=None)
     return np.clip(centre + regressors(test) @ coefficients @ axes, 0.0, 1.0)
+
+
+def low_rank(
+    scores: np.ndarray, rank: int = 2, ridge: float = 0.3, sweeps: int = 50, seed: int = 0
+) -> LowRank:
+    """Complete a table by a factorisation on the logit scale, as BenchPress does (Microsoft, 2026).
+
+    The logit of a score is a mean, a bias of the model, a bias of the benchmark and the product
+    of `rank` factors of each, by alternating ridge regressions.
+
+    Parameters
+    ----------
+    scores
+        ``(M, J)`` in [0, 1], NaN where there is none; clipped to half a point from either end.
+    rank
+        Factors.
+    ridge
+        Penalty on factors, per squared logit; a third of it on biases.
+    sweeps
+        Alternations.
+    seed
+        Of the start.
+
+    Returns
+    -------
+    LowRank
+
+    Examples
+    --------
+    >>> y = np.array([[0.2, 0.5], [0.5, np.nan], [0.6, 0.9]])
+    >>> bool(0.5 < low_rank(y, rank=1).table[1, 1] < 0.95)
+    True
+    """
+    z = _logits(scores)
+    known = np.isfinite(z)
+    mean = float(np.nanmean(z))
+    off = np.where(known, z - mean, 0.0)
+    rng = np.random.default_rng(seed)
+    left = np.c_[rng.normal(0, 0.1, (len(z), rank)), np.zeros(len(z))]
+    right = np.c_[rng.normal(0, 0.1, (z.shape[1], rank)), np.zeros(z.shape[1])]
+    for _ in range(sweeps):
+        right = _ridge(left, off.T, known.T, ridge)
+        left = _ridge(right, off, known, ridge)
+    return LowRank(mean, left, right, ridge)
+
+
+class LowRank(NamedTuple):
+    """A factorisation of a table: the last column of each side is its bias."""
+
+    mean: float
+    left: np.ndarray  # (M, rank + 1)
+    right: np.ndarray  # (J, rank + 1)
+    ridge: float
+
+    @property
+    def table(self) -> np.ndarray:
+        """The whole table ``(M, J)``, completed."""
+        return self._scores(self.left)
+
+    def row(self, scores: np.ndarray) -> np.ndarray:
+        """New rows ``(M, J)``, completed from what they have, with benchmarks as they are."""
+        z = _logits(scores)
+        known = np.isfinite(z)
+        off = np.where(known, z - self.mean, 0.0)
+        return self._scores(_ridge(self.right, off, known, self.ridge))
+
+    def _scores(self, left: np.ndarray) -> np.ndarray:
+        product = left[:, :-1] @ self.right[:, :-1].T + left[:, -1:] + self.right[:, -1]
+        return np.asarray(1 / (1 + np.exp(-self.mean - product)))
+
+
+def _logits(scores: np.ndarray) -> np.ndarray:
+    clipped = np.clip(scores, 0.005, 0.995)
+    return np.log(clipped / (1 - clipped))
+
+
+def _ridge(other: np.ndarray, off: np.ndarray, known: np.ndarray, ridge: float) -> np.ndarray:
+    """Factors and bias of each row of `off`, given factors and biases of its columns."""
+    x = np.c_[other[:, :-1], np.ones(len(other))]
+    target = np.where(known, off - other[:, -1], 0.0)
+    gram = np.einsum("mj,jp,jq->mpq", known.astype(float), x, x)
+    gram += np.diag([ridge] * (x.shape[1] - 1) + [ridge / 3])
+    return np.linalg.solve(gram, np.einsum("mj,jp->mp", target, x)[..., None])[..., 0]

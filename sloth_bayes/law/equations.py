@@ -24,6 +24,9 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "size": ("log_size",),
     "flops": ("log_flops",),
     "checkpoint": ("log_size", "log_tokens", "log_size*log_tokens", "unfinished", "early"),
+    # neither size nor tokens; what a year adds is a term of its own (law.terms.year)
+    "date": (),
+    "none": (),
 }
 TOKENS = 1  # the column of the inputs that counts doublings of tokens, where there is one
 
@@ -54,10 +57,12 @@ def raw_inputs(
     -------
     array, shape ``(*shape, n_inputs)``
         ``log2`` of size and tokens relative to the reference, and their product for the
-        translog law (paper, section 3.1); one unit is one doubling. A checkpoint has two
-        more, which vanish at the end of the schedule: the fraction left, and a tenth of
-        the square of the doublings that are left.
+        translog law (paper, section 3.1); one unit is one doubling. None of a law without size
+        and tokens, which may be NaN there. A checkpoint has two more, which vanish at the end of
+        the schedule: the fraction left, and a tenth of the square of the doublings that are left.
     """
+    if not INPUTS[kind]:
+        return xp.zeros((*xp.broadcast_shapes(xp.shape(log_size), xp.shape(log_tokens)), 0))
     size = (log_size - centre[0]) / math.log(2)
     tokens = (log_tokens - centre[1]) / math.log(2)
     columns = {

@@ -49,6 +49,8 @@ class Priors:
     doubling
         Standard deviation of the change of a skill when size (or tokens, or FLOPs)
         doubles, in units of skill, at the table's typical size and tokens.
+    year
+        Standard deviation of the change of a skill in a year, in units of skill.
     interaction
         Standard deviation of the change that a doubling of tokens makes to the effect of
         a doubling of size.
@@ -102,6 +104,7 @@ class Priors:
     instruct: float = 1.0
     mixture_weight: float = 0.5
     doubling: float = 0.3
+    year: float = 1.0
     interaction: float = 0.03
     slope_deviation: float = 0.1
     fan: float = 0.1
@@ -164,7 +167,8 @@ class Spec:
         ``"translog"`` (size, tokens and their product; paper section 3.1),
         ``"loglinear"`` (no product), ``"size"``, ``"flops"`` (size times tokens) or
         ``"checkpoint"`` (translog, and an offset of checkpoints that vanishes at the end
-        of the learning-rate schedule; for :func:`sloth_bayes.track`).
+        of the learning-rate schedule; for :func:`sloth_bayes.track`). Where neither size nor
+        tokens are known: ``"date"`` (years), or ``"none"``.
     intercept
         ``"lineage"``: a family's effect is its lineage's plus its own, both pooled;
         ``"family"``: families are exchangeable; ``"shared"``: no family effect.
@@ -259,6 +263,8 @@ class Spec:
                 f"residual='curve' drifts with the tokens, which inputs={self.inputs!r} does not "
                 "have: take inputs='checkpoint', 'translog' or 'loglinear'"
             )
+        if not equations.INPUTS[self.inputs]:
+            self._refuse_sizes()
         if self.mixtures == "effective" and self.inputs in ("flops", "checkpoint"):
             raise SpecError(
                 f"mixtures='effective' gives models another size, which inputs={self.inputs!r} "
@@ -277,6 +283,21 @@ class Spec:
             raise SpecError(
                 f"priors must be a sloth_bayes.Priors, not {type(self.priors).__name__}"
             )
+
+    def _refuse_sizes(self) -> None:
+        """An error for a choice that a law without size and tokens cannot have."""
+        for name, plain in (
+            ("slopes", "shared"),
+            ("mixtures", "active"),
+            ("unknown_inputs", "drop"),
+            ("walk", "none"),
+        ):
+            value = getattr(self, name)
+            if value != plain:
+                raise SpecError(
+                    f"{name}={value!r} needs sizes or tokens, which inputs={self.inputs!r} does "
+                    f"not have: take {name}={plain!r}"
+                )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A process without an entry of the law's registries must not go on without it.

@@ -121,14 +121,17 @@ def design(
     frame = data.described.sort_values("model", kind="stable").reset_index(drop=True)
     names = list(data.benchmark_names)
     needed = ["params_b"] if inputs == "size" else ["params_b", "tokens_t"]
+    needed = needed if equations.INPUTS[inputs] else []
     known = frame[needed].notna().all(axis=1)
     left_out = () if latent else tuple(frame.loc[~known, "model"])
     scored = frame[names].notna().any(axis=1)
     frame = frame[scored if latent else known & scored].reset_index(drop=True)
-    if frame.empty or frame[needed].isna().any(axis=1).all():
+    if frame.empty or (needed and frame[needed].isna().any(axis=1).all()):
+        known_of = f" and a known {' and '.join(needed)}" if needed else ""
+        remedy = "; a law of inputs='date' or 'none' needs neither size nor tokens"
         raise DataError(
-            f"table {data.name!r} has no row with a score and a known "
-            f"{' and '.join(needed)}: nothing can be fitted"
+            f"table {data.name!r} has no row with a score{known_of}: nothing can be fitted"
+            + (remedy if needed and not data.described[needed].notna().all(axis=1).any() else "")
         )
     released = frame.assign(released=frame["family"].map(data.releases))
     columns = {"instruct": frame["instruct"].to_numpy(bool)}
@@ -137,8 +140,9 @@ def design(
     columns |= {term.reads: terms.filled(term, released, where) for term in reading}
     size = np.log(frame["params_b"].to_numpy(float))
     tokens = np.log(frame["tokens_t"].to_numpy(float))
-    if "tokens_t" not in needed:  # not read by the law
-        tokens = np.nan_to_num(tokens, nan=0.0)
+    # what is not read by the law
+    size = size if "params_b" in needed else np.zeros_like(size)
+    tokens = tokens if "tokens_t" in needed else np.nan_to_num(tokens, nan=0.0)
     unknown, centre = None, (float(size.mean()), float(tokens.mean()))
     if effective or not (np.isfinite(size) & np.isfinite(tokens)).all():
         unknown = _unknown(size, tokens, data.name)

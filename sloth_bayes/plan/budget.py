@@ -145,6 +145,7 @@ def optimal_allocation(
     >>> float((6e21 * found.frame["params_b"] * found.frame["tokens_t"])[0].round(-18))
     1e+24
     """
+    post.needs_sizes("the split of a budget over size and tokens")
     prob = check_prob(prob)
     if post.spec.inputs == "flops":
         raise DataError(

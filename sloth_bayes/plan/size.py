@@ -153,6 +153,7 @@ def required_size(
     >>> bool(found.frame["required_b"][0] > found.frame["median"][0])
     True
     """
+    post.needs_sizes("a required size")
     prob = check_prob(prob)
     check_probability(probability, "probability")
     goal = goal_of(post, of, skills)
@@ -288,6 +289,7 @@ def saturation(
     >>> bool(found.frame["p_saturated"].is_monotonic_increasing)
     True
     """
+    post.needs_sizes("a point of saturation")
     prob = check_prob(prob)
     axis = str(per).removeprefix("doubling of ")
     if axis not in ("size", "tokens"):

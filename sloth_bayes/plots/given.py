@@ -63,6 +63,13 @@ class CurveAnswer(Answer, Protocol):
     curve: pd.DataFrame
 
 
+class Card(Answer, Protocol):
+    """Score cards, completed: see :class:`sloth_bayes.predict.completion.Completion`."""
+
+    draws: xr.Dataset
+    observed: pd.DataFrame
+
+
 class Surprises(Protocol):
     """Scores left out one by one: see :class:`sloth_bayes.predict.surprises.Surprises`."""
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import xarray as xr
 
+from ..errors import SpecError
 from ..law import equations, likelihood, terms
 from ..law.likelihood import draw_scores
 from ..law.spec import Spec
@@ -199,8 +200,20 @@ class PosteriorDraws(Drawn):
         coords = {str(k): v for k, v in data.coords.items()}
         return in_chains(self.tree["posterior"].to_dataset(), variable, **coords)
 
+    def needs_sizes(self, what: str) -> None:
+        """An error if `what` cannot be had of a law without size and tokens.
+
+        For the layers above.
+        """
+        if not equations.INPUTS[self.spec.inputs]:
+            raise SpecError(
+                f"{what} needs a law of size or tokens; that of this posterior has "
+                f"inputs={self.spec.inputs!r}"
+            )
+
     def extent(self, column: str) -> tuple[float, float]:
         """Smallest and largest ``params_b`` or ``tokens_t`` of the fit. For the layers above."""
+        self.needs_sizes("a range of sizes or tokens")
         seen = self.constant(column)
         return float(np.nanmin(seen)), float(np.nanmax(seen))
 

@@ -63,6 +63,8 @@ def left_out(tree: xr.DataTree, spec: Spec) -> xr.Dataset:
 def filled_in(tree: xr.DataTree, spec: Spec, seed: int) -> xr.Dataset:
     """The draws, with what was left out drawn given the rest, in place."""
     data = tree["posterior"].to_dataset()
+    if not list(_drawn_anew(spec, data)):
+        return data
     known, rng = _known(tree, data), np.random.default_rng([seed, 3])
     values = {str(k): v.values.reshape(-1, *v.shape[2:]) for k, v in data.items()}  # views
     draws = data.sizes["chain"] * data.sizes["draw"]

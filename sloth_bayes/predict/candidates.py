@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError, near, spelled_alike, unknown
-from ..law.equations import doublings_of_compute
+from ..law.equations import INPUTS, doublings_of_compute
 from ..law.terms import Term, read, reading
 from ..posterior.core import PosteriorDraws
 from ..support.checks import check_text
@@ -16,7 +16,7 @@ from ..support.frames import as_pandas, is_frame
 from ..support.spelling import other_unit, plain_number, what_to_write
 from ..support.types import checked
 from ..support.words import counted, listed
-from ..table.columns import KINDS
+from ..table.columns import AMOUNTS, KINDS
 
 _COLUMNS = [
     *("model", "family", "lineage", "instruct", "kind"),
@@ -133,12 +133,16 @@ def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd
     frame = as_pandas(frame)
     if frame.empty:
         raise DataError("there is no candidate to forecast: the table is empty")
-    for column in ("model", "family", "params_b", "tokens_t"):
+    sized = bool(INPUTS[post.spec.inputs])
+    for column in ("model", "family", *(AMOUNTS if sized else ())):
         if column not in frame:
             raise DataError(
                 f"the candidates lack the column {column!r}: see sloth_bayes.candidates"
             )
-    rows = _with_numbers(frame.reset_index(drop=True)).reindex(columns=_COLUMNS)
+    rows = frame.reset_index(drop=True)
+    rows = (_with_numbers(rows) if sized else rows).reindex(columns=_COLUMNS)
+    if not sized:  # nobody reads them
+        rows[["params_b", "total_params_b", "tokens_t"]] = np.nan
     for column in ("model", "family"):
         for at in np.flatnonzero(rows[column].isna()):
             raise DataError(f"candidate {at + 1} has no {column}: fill in the column {column!r}")
@@ -237,9 +241,15 @@ def _kind(row: pd.Series, default: str) -> str:
 def column_of(
     post: PosteriorDraws, term: Term, frame: pd.DataFrame, rows: pd.DataFrame
 ) -> np.ndarray:
-    """What a term reads of models, by default the mean of their family. For the layers above."""
-    mean = pd.Series(post.constant(term.reads)).groupby(post.constant("family_of_model")).mean()
-    default = rows["family"].map(mean).to_numpy(float)
+    """What a term reads of models, by default what it read of them, or the mean of their family.
+
+    For the layers above.
+    """
+    known = pd.Series(post.constant(term.reads), post.models)
+    default = rows["model"].map(known).to_numpy(float)
+    if term.inherited:
+        mean = known.groupby(post.constant("family_of_model")).mean()
+        default = rows["family"].map(mean).to_numpy(float)
     given = read(term, frame, "the candidates")
     given = np.full(len(rows), np.nan) if given is None else given
     found = np.where(np.isfinite(given), given, default)
@@ -248,6 +258,11 @@ def column_of(
     elif term.otherwise is not None:
         found = np.where(np.isfinite(found), found, term.otherwise)
     for model in rows["model"][~np.isfinite(found)]:
+        if not term.inherited:
+            raise DataError(
+                f"model {model!r} has no {term.reads!r}, which the term {term.name!r} of this law "
+                "needs: say when it is released, in the column 'date' (year-month-day)"
+            )
         raise DataError(
             f"model {model!r} is of a new family and has no {term.reads!r}, which the term "
             f"{term.name!r} of this law needs: add the column that it is read from"
@@ -279,6 +294,16 @@ def doublings(post: PosteriorDraws, rows: pd.DataFrame) -> np.ndarray:
 def extrapolation(post: PosteriorDraws, rows: pd.DataFrame) -> list[str]:
     """One sentence for each input that leaves the range of the fit."""
     notes = []
+    if "years" in post.constant_data:
+        last = float(post.constant("years").max())
+        notes += [
+            f"{model}: released {year - last:.2g} years after the last model in the data: the "
+            "interval relies on the law"
+            for model, year in zip(rows["model"], rows["years"])
+            if year > last + 1e-3
+        ]
+    if not INPUTS[post.spec.inputs]:
+        return notes
     for column, what, unit in (("params_b", "size", "B"), ("tokens_t", "tokens", "T")):
         if column == "tokens_t" and post.spec.inputs == "size":
             continue

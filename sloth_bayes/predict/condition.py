@@ -21,6 +21,7 @@ import pandas as pd
 import xarray as xr
 
 from ..errors import ConvergenceWarning, DataError, DataWarning, SpecError, spelled_alike, unknown
+from ..law.equations import INPUTS
 from ..law.terms import Nested, of, reading
 from ..posterior import pareto
 from ..posterior.core import PosteriorDraws
@@ -198,7 +199,9 @@ def _rows(post: PosteriorDraws, given: pd.DataFrame | Observed) -> pd.DataFrame:
             default = family.map(families[column])
             frame[column] = asked.astype(object).where(asked.notna(), default)
     for column in ("params_b", "tokens_t"):
-        if column not in frame:
+        if column not in frame and not INPUTS[post.spec.inputs]:
+            frame[column] = np.nan
+        elif column not in frame:
             raise DataError(
                 f"the new scores lack the column {column!r}: give it, NaN where it is unknown"
             )

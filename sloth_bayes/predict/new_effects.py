@@ -47,7 +47,9 @@ class Known(NamedTuple):
     @classmethod
     def of(cls, post: PosteriorDraws) -> Known:
         """The places of a posterior."""
-        size, tokens = (post.constant(c).astype(float).tolist() for c in ("params_b", "tokens_t"))
+        size, tokens = (
+            np.nan_to_num(post.constant(c).astype(float)).tolist() for c in ("params_b", "tokens_t")
+        )
         models = zip(post.models, post.constant("family_of_model").astype(str), size, tokens)
         return cls(
             {name: i for i, name in enumerate(post.families)},
@@ -58,7 +60,8 @@ class Known(NamedTuple):
 
     def place(self, row: Any) -> int | None:
         """Where a candidate is among the models of the fit, if it is one of them."""
-        return self.model.get((row.model, row.family, float(row.params_b), float(row.tokens_t)))
+        size, tokens = np.nan_to_num([row.params_b, row.tokens_t]).tolist()
+        return self.model.get((row.model, row.family, size, tokens))
 
 
 def effects_of(

@@ -45,6 +45,7 @@ class State:
     affected: list[str]  # families with new scores
     lineage_of: dict[str, str]  # of families, sorted
     present: list[str]  # families
+    fitted: list[str]  # families of the posterior
     known: pd.DataFrame  # (family, benchmark), whether there is a score
     sizes: tuple[int, int]  # chains and draws
     seed: int
@@ -61,7 +62,8 @@ class State:
         before = {"family": post.families, "lineage": post.lineages, "model": post.models}
         coords = {dim: sorted({*names, *rows[dim]}) for dim, names in before.items()}
         data = draws.reindex({k: v for k, v in coords.items() if k in draws.dims})
-        for column in _INPUTS[:1] if post.spec.inputs == "size" else _INPUTS:
+        of_law = {"size": _INPUTS[:1], "date": (), "none": ()}
+        for column in of_law.get(post.spec.inputs, _INPUTS):
             dim = dims()[column][0]
             if column not in data:
                 none = np.empty((data.sizes["sample"], 0), np.float32)
@@ -98,6 +100,7 @@ class State:
             affected=sorted(set(rows["family"])),
             lineage_of=lineage_of,
             present=post.families,
+            fitted=post.families,
             known=known,
             sizes=sizes,
             seed=seed,
@@ -110,6 +113,10 @@ class State:
         # coefficients of its lineage: not drawn yet where the lineage is new
         lineage = [t for t in self._free("lineage") if self._missing(t, family)]
         before = 0.0
+        if self._held(family):
+            own = self._draw(family, [])
+            self._keep(family, own)
+            return np.asarray(own.log_likelihood, float)
         if family in self.present:
             before = self._draw(family, lineage, new=False).log_likelihood
         own = self._draw(family, lineage)
@@ -158,6 +165,16 @@ class State:
 
     # -- one family ------------------------------------------------------------------------
 
+    def _held(self, family: str) -> bool:
+        """Whether a known family's own parameters are kept as drawn, and weighted with the rest.
+
+        So they are where each of its models has an effect of its own: what is sampled is that
+        of the new models, a few numbers, rather than of all models that the family has.
+        """
+        own = self._free("model")
+        alone = all(type(t).reach is Term.reach for t in own)  # or each follows from others
+        return family in self.fitted and bool(own) and alone
+
     def _relatives(self, lineage: str) -> list[str]:
         """The families of a lineage."""
         return [family for family, of in self.lineage_of.items() if of == lineage]
@@ -166,6 +183,11 @@ class State:
         """The models of a family."""
         constant = self.constant
         return constant["model"].values[constant["family_of_model"].values == family].tolist()
+
+    def _drawn(self, family: str) -> list[str]:
+        """Those of them whose own parameters are drawn."""
+        names = self._models(family)
+        return [name for name in names if name in self.new] if self._held(family) else names
 
     def _latent(self, column: str) -> dict[str, np.ndarray]:
         """Draws of the size (or tokens) of the models where it is unknown, views."""
@@ -233,15 +255,18 @@ class State:
         """
         v, spec = self.data, self.spec
         n = v.sizes["sample"]
-        lineage, names = self.lineage_of[family], self._models(family)
+        lineage, names = self.lineage_of[family], self._drawn(family)
         models = self.constant.sel(model=names)
-        own = [*self._free("family"), *of_lineage, *self._free("model")]
+        held = self._free("family") if self._held(family) else []
+        own = [*of_lineage, *self._free("model")]
+        own = own if held else [*self._free("family"), *own]
         shared = {name: v[name].values for name, t in TERMS.items() if not t.of and name in v}
         shared |= {
             t.name: v[t.name].sel(lineage=lineage).values
             for t in self._free("lineage")
             if t not in of_lineage
         }
+        shared |= {t.name: v[t.name].sel(family=family).values for t in held}
         skills = [t for t in TERMS.values() if t in own and t.adds_to == "skill"]
         columns = {c: models[c].values.astype(float) for c in columns_of(spec)}
         alike = np.repeat(family, len(names))
@@ -314,17 +339,19 @@ class State:
     def _prior_of_inputs(self, column: str) -> np.ndarray:
         """Mean and standard deviation of the logs over the models of the fit."""
         logs = np.log(self.constant[column].drop_sel(model=self.new).values)
+        if not np.isfinite(logs).any():  # a law that reads none
+            return np.array([0.0, 1.0])
         return np.array([np.nanmean(logs), max(float(np.nanstd(logs)), LEAST_SPREAD)])
 
     def _keep(self, family: str, own: family_given_scores.Own) -> None:
         """Write what was drawn for a family where the posterior keeps it."""
-        v, names = self.data, self._models(family)
+        v, names, held = self.data, self._drawn(family), self._held(family)
         owner = {"family": family, "lineage": self.lineage_of[family], "model": names}
         for name, values in own.of.items():
             of = TERMS[name].of
             v[name].loc[{of: owner[of]}] = values
         for term in TERMS.values():
-            if term.of == "family" and term.name in v and term.name not in own.of:
+            if term.of == "family" and term.name in v and term.name not in own.of and not held:
                 # the one term of benchmarks that there may be; or families are alike
                 kept = own.residual if term.adds_to == "benchmark" else 0.0
                 v[term.name].loc[{"family": family}] = kept
@@ -334,7 +361,7 @@ class State:
                 if name in latent:
                     latent[name][:] = np.exp(logs[:, i])
         self.present.append(family)
-        self.known.loc[family] = self.observed.loc[names].notna().any()
+        self.known.loc[family] = self.observed.loc[self._models(family)].notna().any()
 
     # -- the result ------------------------------------------------------------------------
 

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from ..errors import ExtrapolationWarning
+from ..law.equations import INPUTS
+from ..law.terms.year import REFERENCE
 from ..posterior.core import PosteriorDraws
 from ..posterior.diagnostics import starts_in_words
 from ..posterior.verdict import Diagnostics
@@ -218,16 +220,29 @@ def _beside(post: PosteriorDraws, svi: PosteriorDraws) -> str:
     )
 
 
+def _range(post: PosteriorDraws) -> str:
+    """Where the law extrapolates."""
+    if "years" in post.constant_data:
+        years = float(post.constant("years").max())
+        last = (REFERENCE + pd.Timedelta(days=365.25 * years)).round("D")
+        return f"After {last:%d %B %Y}"
+    if not INPUTS[post.spec.inputs]:
+        return "For models unlike those of the fit"
+    (size_low, size_high), (token_low, token_high) = map(post.extent, ("params_b", "tokens_t"))
+    return (
+        f"Outside {size_low:g} to {size_high:g}B parameters or {token_low:g} to {token_high:g}T "
+        "tokens"
+    )
+
+
 def _limits(post: PosteriorDraws, found: Diagnostics) -> str:
     models = pd.Series(post.constant("family_of_model")).value_counts()
     data = post.data_tree["observed_data"].to_dataset()
     scores = pd.Series(data["obs_benchmark"].values.astype(str)).value_counts()
     scores = scores.reindex(post.benchmarks, fill_value=0)
-    (size_low, size_high), (token_low, token_high) = map(post.extent, ("params_b", "tokens_t"))
     limits = [
-        f"Outside {size_low:g} to {size_high:g}B parameters or {token_low:g} to {token_high:g}T "
-        "tokens the law extrapolates; a forecast warns and says how far, but its interval cannot "
-        "know where the law itself ends.",
+        f"{_range(post)} the law extrapolates; a forecast warns and says how far, but its interval "
+        "cannot know where the law itself ends.",
         f"{(models == 1).sum()} of {len(models)} families have one model here: nothing of their "
         "own says how they scale.",
         f"Benchmarks have {scores.min()} to {scores.max()} scores; the fewest: {scores.idxmin()}.",

@@ -120,6 +120,7 @@ def page(
     >>> "<title>What would it score?</title>" in text
     True
     """
+    post.needs_sizes("the page with its sizes")
     prob = check_prob(prob)
     families = _chosen("family", families, post.families)
     benchmarks = _chosen("benchmark", benchmarks, post.benchmarks)

@@ -83,6 +83,7 @@ def page(fc: Forecast) -> str:
     >>> "<title>Forecast of qwen2-200B-7T</title>" in sb.report.page(fc)
     True
     """
+    fc.posterior.needs_sizes("a report of sizes and tokens")
     models = [str(m) for m in fc.candidates["model"]]
     title = f"Forecast of {models[0]}" + (f" and {len(models) - 1} more" if models[1:] else "")
     parts = [

@@ -122,7 +122,7 @@ def in_units(
     names = [name for name in ("family_effect", "slope", "instruct") if name in post.merged]
     v = {name: post.merged[name][kept].astype(np.float64) for name in names}
     family = v["family_effect"]
-    out = {"slope": v["slope"] @ transform}
+    out = {"slope": v["slope"] @ transform} if "slope" in v else {}
     if "instruct" in v:
         effect = v["instruct"][:, None]
         family = family + post.family_table()[["instruct"]].to_numpy(float) * effect
@@ -159,6 +159,6 @@ def by_name(
         with_skill=names,
         model=post.models,
         family=post.families,
-        input=posterior["input"].values.astype(str),
+        input=posterior["input"].values.astype(str) if "input" in posterior else [],
         sampled=posterior["skill"].values.astype(str),
     )

@@ -330,6 +330,7 @@ class Skills:
         pandas.DataFrame
             input, skill, mean, median, sd, lower, upper, p_positive, prob.
         """
+        self.posterior.needs_sizes("the effect of a doubling")
         found = self._frame("slope", prob, "input", "skill")
         if "instruct" in self.draws:
             tuned = self._frame("instruct", prob, "skill").assign(input="instruct")
@@ -372,6 +373,7 @@ class Skills:
         >>> e["of"].tolist()[::3]
         ['size', 'tokens', 'size', 'tokens']
         """
+        self.posterior.needs_sizes("the effect of a doubling")
         typical = np.exp(self.posterior.constant("centre"))
         given = zip((params_b, tokens_t), typical)
         sizes, tokens = _pair(*(usual if value is None else value for value, usual in given))
@@ -456,6 +458,7 @@ class Skills:
         xarray.DataArray
             chain, draw, params_b, tokens_t, skill.
         """
+        self.posterior.needs_sizes("a surface over size and tokens")
         sizes, tokens = (np.asarray(a, float) for a in (params_b, tokens_t))
         _positive(sizes, tokens)
         x = self._inputs(sizes[:, None], tokens[None, :])

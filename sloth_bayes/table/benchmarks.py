@@ -92,7 +92,8 @@ class Benchmark:
 def read_benchmarks(name: str) -> tuple[Benchmark, ...]:
     """The benchmarks of a data set that ships."""
     table = read_cells(dataset_folder(name) / "benchmarks.csv")
-    table = table.astype({"chance": float, "n_questions": int, "rounding": float})
+    table = table.astype({"chance": float, "rounding": float})
+    table["n_questions"] = [int(n) if n else None for n in table["n_questions"]]
     columns = [field.name for field in fields(Benchmark) if field.name in table]
     rows = table[columns].to_dict("records")
     short = [float(row.pop("shortfall", "") or "nan") for row in rows]

@@ -18,6 +18,7 @@ from .sizes import given_in_millions
 META = ("model", "family", "lineage", "instruct", "params_b", "tokens_t", "date")
 FURTHER = ("kind", "total_params_b")  # of tables that say them
 KINDS = ("base", "instruct", "reasoning")
+AMOUNTS = ("params_b", "tokens_t")  # a table may lack both: nobody says them of its models
 # What a column holds, and what other tables call it where spelling alone does not reveal it
 _REQUIRED = {
     "model": ("the name of each model", "name, model_name"),
@@ -41,11 +42,16 @@ Refusals = Sequence[tuple[Callable[[float], bool], str]]
 def require(columns: list[str]) -> None:
     """An error for the first required column that is missing, with the name to change."""
     lower = {c.lower(): c for c in columns}
-    for column, (what, others) in _REQUIRED.items():
-        if column in columns:
+
+    called = {
+        column: [lower[other] for other in others.split(", ") if other in lower]
+        for column, (_, others) in _REQUIRED.items()
+    }
+    unsized = not any(column in columns or called[column] for column in AMOUNTS)
+    for column, (what, _) in _REQUIRED.items():
+        if column in columns or (unsized and column in AMOUNTS):
             continue
-        like = [lower[other] for other in others.split(", ") if other in lower]
-        like += near(column, [c for c in columns if c not in META])
+        like = called[column] + near(column, [c for c in columns if c not in META])
         if like:
             remedy = f"rename {like[0]!r} to {column!r}, if it holds {what}."
         else:
@@ -155,7 +161,7 @@ def amounts(df: pd.DataFrame, column: str, model: Sequence[str]) -> np.ndarray:
         (math.isinf, about + "infinite: leave unknown cells empty."),
         (lambda v: v <= 0, about + "{value:g}: it must be positive; leave unknown cells empty."),
     )
-    found = _numbers(df[column], column, model, refusals)
+    found = _numbers(df.get(column, [None] * len(df)), column, model, refusals)
     for value, name in zip(found, model):
         if wrong := other_unit(value, column):
             raise DataError(f"{column} of model {name!r} is {wrong}.")

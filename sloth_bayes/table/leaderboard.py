@@ -81,9 +81,11 @@ class Leaderboard:
             A DataFrame of pandas, polars or another library that narwhals reads; names in
             the index count as columns. Columns ``model``, ``family``, ``params_b`` (billions
             of parameters) and ``tokens_t`` (trillions of training tokens) are required; a
-            size or token count may be NaN. ``lineage`` defaults to the family, ``instruct`` to
-            False, ``date`` to NaT; ``kind`` (base, instruct or reasoning) says more than
-            ``instruct``; ``total_params_b`` are those of a mixture of experts, whose
+            size or token count may be NaN, and a table of models without any may lack both
+            columns (it takes a law of ``inputs="date"`` or ``"none"``). ``lineage`` defaults to
+            the family, ``instruct`` to False, ``date`` to NaT; ``kind`` (base, instruct or
+            reasoning) says more than ``instruct``;
+            ``total_params_b`` are those of a mixture of experts, whose
             ``params_b`` are the active ones; ``released`` (year and month) gives the release
             month of a family. Scores lie in [0, 1]; NaN means not published. Other columns are
             ignored, and `df` is not changed.
@@ -472,7 +474,7 @@ def datasets() -> pd.DataFrame:
     Examples
     --------
     >>> datasets()[["name", "models", "benchmarks", "scores", "licence"]].values.tolist()[0]
-    ['open_llm_leaderboard', 188, 12, 1638, 'MIT']
+    ['frontier_scorecards', 84, 128, 2518, 'CDLA-Permissive-2.0']
     """
     rows = []
     for name in dataset_names():

@@ -3,8 +3,9 @@
 Four tidy files come out of the wide table of the published comparison: one row a model with
 the twelve headline scores, one row a sub-score, one row a score of any other benchmark, and one
 row for each headline that its own sub-scores contradict. Two come out of all leaderboards
-(:mod:`.open_models`), three out of the over-training testbed (:mod:`.overtraining`). Values are
-never altered; corrections are applied when a data set is loaded, not here.
+(:mod:`.open_models`), three out of the over-training testbed (:mod:`.overtraining`), two out of
+the score cards of frontier models (:mod:`.frontier`). Values are never altered; corrections are
+applied when a data set is loaded, not here.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import pandas as pd
 from ..errors import DataError, FileFormatError
 from ..support.files import new_file, read_cells, user_path
 from ..support.shipped import PUBLISHED, checkout, shipped
-from . import open_models, overtraining
+from . import frontier, open_models, overtraining
 from .headline import headline
 
 _COLUMNS = {
@@ -52,9 +53,9 @@ def build(out: str | Path | None = None, raw: str | Path | None = None) -> list[
     Parameters
     ----------
     out
-        A folder that gets ``open_llm_leaderboard/*.csv``, ``open_models/*.csv`` and
-        ``overtraining/*.csv``. By default the ``data`` folder of the checkout that the package
-        is imported from.
+        A folder that gets ``open_llm_leaderboard/*.csv``, ``open_models/*.csv``,
+        ``overtraining/*.csv`` and ``frontier_scorecards/*.csv``. By default the ``data`` folder
+        of the checkout that the package is imported from.
     raw
         The folder holding the raw files, laid out as the ``raw`` folder that ships, which is
         the default.
@@ -77,7 +78,7 @@ def build(out: str | Path | None = None, raw: str | Path | None = None) -> list[
     --------
     >>> import tempfile
     >>> [path.name for path in build(tempfile.mkdtemp())][-2:]
-    ['benchmarks.csv', 'above_chance.csv']
+    ['models.csv', 'benchmarks.csv']
     """
     if out is None:
         root = checkout()
@@ -90,9 +91,9 @@ def build(out: str | Path | None = None, raw: str | Path | None = None) -> list[
     sources = shipped("data")
     raw = user_path(raw) if raw is not None else sources / "raw"
     rows = _read(raw / PUBLISHED / "sloth_data_v2.csv")
-    names = (PUBLISHED, open_models.NAME, overtraining.NAME)
-    folder, joint, grid = (user_path(out) / name for name in names)
-    for target in (folder, joint, grid):
+    names = (PUBLISHED, open_models.NAME, overtraining.NAME, frontier.NAME)
+    folder, joint, grid, cards = (user_path(out) / name for name in names)
+    for target in (folder, joint, grid, cards):
         try:
             target.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -112,7 +113,8 @@ def build(out: str | Path | None = None, raw: str | Path | None = None) -> list[
             table.to_csv(temporary, index=False, lineterminator="\n")
     models = open_models.build(joint, sources / open_models.NAME, raw, tables["models.csv"])
     runs = overtraining.build(grid, sources / overtraining.NAME, raw)
-    return [*(folder / name for name in tables), *models, *runs]
+    frontiers = frontier.build(cards, sources / frontier.NAME, raw)
+    return [*(folder / name for name in tables), *models, *runs, *frontiers]
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -26,6 +26,7 @@ from .slope_family import SlopeOfFamily
 from .slope_lineage import SlopeOfLineage
 from .unknown_inputs import UnknownInputs
 from .walk import Walk
+from .year import Year
 
 __all__ = [
     "TERMS",
@@ -55,6 +56,7 @@ TERMS: dict[str, Term] = {
     for term in (
         Family(),
         Slope(),
+        Year(),
         Fan(),
         SlopeOfLineage(),
         SlopeOfFamily(),
@@ -75,7 +77,7 @@ TERMS: dict[str, Term] = {
 _RESERVED = frozenset(
     ("params_b", "tokens_t", "inputs", "family_of_model", "lineage_of_model", "chance",
      "inverse_n", "rounding", "shortfall", "centre", "instruct", "kind", "total_params_b",
-     "compute", "model", "family", "lineage", "benchmark")
+     "compute", "years", "model", "family", "lineage", "benchmark")
 )  # fmt: skip
 
 

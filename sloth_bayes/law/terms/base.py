@@ -105,6 +105,8 @@ class Term:
     guesses : bool
         Whether a cell of its column that is unknown counts as the mean of its family or, where
         all of these are unknown, of all models. Otherwise every cell has to be known.
+    inherited : bool
+        Whether a candidate whose cell is not said has the mean of its family, if that is known.
     otherwise : float or None
         What a candidate of a new family has where its cell is not said; None if it has to be.
     """
@@ -117,6 +119,7 @@ class Term:
     site: ClassVar[str] = ""
     key: ClassVar[str] = ""
     guesses: ClassVar[bool] = False
+    inherited: ClassVar[bool] = True
     otherwise: ClassVar[float | None] = None
 
     def used(self, spec: Any) -> bool:

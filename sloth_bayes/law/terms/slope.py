@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..equations import INPUTS
 from .base import Array, Term
 
 
@@ -19,8 +20,8 @@ class Slope(Term):
     site = "slope_raw"
 
     def used(self, spec: Any) -> bool:
-        """Always."""
-        return True
+        """Where there are inputs."""
+        return bool(INPUTS[spec.inputs])
 
     def scale(self, values: Mapping[str, Array], spec: Any) -> Array:
         """``(1, P, 1)``."""
