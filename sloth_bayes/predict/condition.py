@@ -13,7 +13,6 @@ import dataclasses
 import json
 import threading
 import warnings
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -133,8 +132,8 @@ def condition(
     rows = rows[rows.filter(items=post.benchmarks).notna().any(axis=1)]
     if rows.empty:
         return _marked(post, post.tree.copy(), rows, {"k_hat": None, "ess": post.n_draws}, seed)
-    # Needed at the end, and slow to import: while XLA compiles, which leaves Python alone.
-    threading.Thread(target=import_module, args=("arviz_stats.base",), daemon=True).start()
+    # What smooths weights is slow to import: while XLA compiles, which leaves Python alone.
+    threading.Thread(target=pareto.smoothed, args=(np.zeros(1),), daemon=True).start()
     from .state import State  # needs JAX, which reading and forecasting do not
 
     check_devices()
