@@ -99,7 +99,7 @@ def forecast_hidden(
         draws are shared out among them: an average over where optimisations end),
         ``rank`` of the guide, ``draws`` in all, ``moves`` that carry each of them on (see
         ``sloth_bayes.infer.variational.moved``). ``"nuts"``: ``steps``, ``chains`` (lanes of
-        one program: see :mod:`sloth_bayes.infer.lanes`), ``warmup``, ``draws`` of each chain,
+        one program: see ``sloth_bayes.infer.lanes``), ``warmup``, ``draws`` of each chain,
         ``target_accept``, ``max_tree_depth``.
 
     Returns
