@@ -197,7 +197,7 @@ def ours(g: Given, seed: int, clock: Clock, start: bool = True) -> Found:
     from sloth_bayes.infer.settings import Settings
 
     o = Settings(warmup=g.warmup, draws=g.draws)
-    *rounds, settle = nuts._schedule(g.warmup)  # noqa: SLF001
+    *rounds, settle = nuts.schedule(g.warmup)
     marks: list[tuple[float, float]] = []
     lock = threading.Lock()
 
@@ -216,7 +216,7 @@ def ours(g: Given, seed: int, clock: Clock, start: bool = True) -> Found:
 
     first, second = np.random.default_rng(seed).spawn(2)
     if start:
-        with fit._compiling(g.f, "nuts", g.arrays):  # noqa: SLF001
+        with fit.compiling(g.f, "nuts", g.arrays):
             arrays, guide, _ = variational.starts(g.f, g.arrays, first, o.starts, o.steps, False)
     else:
         mean = 0.1 * first.standard_normal(g.f.size)

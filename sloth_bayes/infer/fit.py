@@ -191,7 +191,7 @@ def fit_arrays(
     arrays = jax.device_put(arrays)
     first, second, third = np.random.default_rng(o.seed).spawn(3)
     key = jax.random.PRNGKey(third.integers(2**31))
-    with _compiling(f, o.method, arrays):
+    with compiling(f, o.method, arrays):
         arrays, guide, elbos = variational.starts(f, arrays, first, o.starts, o.steps, progress)
     if o.method == "nuts":
         arrays, found = nuts.sample(
@@ -229,7 +229,7 @@ def _svi(
 
 
 @contextmanager
-def _compiling(f: Functions, method: str, arrays: Arrays) -> Iterator[None]:
+def compiling(f: Functions, method: str, arrays: Arrays) -> Iterator[None]:
     """Compile what a fit needs: what its variational starts do not wait for, meanwhile."""
 
     def work() -> None:

@@ -48,7 +48,7 @@ def sample(
     key = jax.random.PRNGKey(rng.integers(2**31))
     metric = learned(f, arrays, guide, rng, rank)
     x, _ = guide.draw(rng, chains)
-    *rounds, settle = _schedule(warmup)
+    *rounds, settle = schedule(warmup)
     with progress_bar(chains * (warmup + draws), "NUTS", progress) as advance:
 
         def run(state: Any, stop: threading.Event, place: Any, length: int) -> Any:
@@ -103,7 +103,7 @@ def with_anchor(
     return new, late, x
 
 
-def _schedule(warmup: int) -> list[int]:
+def schedule(warmup: int) -> list[int]:
     """Lengths of the rounds of warm-up; the last one only settles the step size."""
     shares = _ROUNDS if warmup >= 200 else _ROUNDS[-3:]
     lengths = [max(1, round(warmup * share / sum(shares))) for share in shares]

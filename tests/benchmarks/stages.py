@@ -79,7 +79,7 @@ def profile(name: str, warmup: int, draws: int, rounds: int) -> list[dict[str, A
             return of_over(self, program, *args)
         return timed(of_over, "quantities")(self, program, *args)
 
-    *_, settle = nuts._schedule(warmup)
+    *_, settle = nuts.schedule(warmup)
     of_ready, compiled.Functions.ready = compiled.Functions.ready, ready
     of_over, compiled.Functions.over = compiled.Functions.over, over
     nuts.progress_bar = watched

@@ -214,6 +214,6 @@ def test_a_known_covariance_is_found_as_well_as_by_blackjax(n, rank):
 
 def test_rounds_of_warm_up_add_up():
     for warmup in (20, 150, 200, 999, 1000):
-        lengths = nuts._schedule(warmup)
+        lengths = nuts.schedule(warmup)
         assert sum(lengths) == warmup
         assert min(lengths) >= 1
