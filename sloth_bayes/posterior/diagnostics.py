@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ..support.threads import workers
 from ..support.words import counted
 from .base import Drawn
+from .mixing import mixing
 from .pareto import smoothed
 from .verdict import (
     ANOTHER_MODE,
@@ -133,27 +135,18 @@ def table_of(quantities: xr.Dataset) -> pd.DataFrame:
 
     For the layers above. Each variable has dims chain, draw, and one of labels.
     """
-    from arviz_stats import ess, mcse, rhat
-
     # Split in pieces and run side by side: NumPy and SciPy release the interpreter.
     pieces = [
-        array.isel({array.dims[-1]: slice(first, first + 200)})
+        array.isel({array.dims[-1]: slice(first, first + 100)})
         for array in quantities.data_vars.values()
-        for first in range(0, array.shape[-1], 200)
+        for first in range(0, array.shape[-1], 100)
     ]
 
     def one(piece: xr.DataArray) -> pd.DataFrame:
-        data = piece.astype(np.float64).to_dataset(name="value")
-        columns = {
-            "r_hat": rhat(data),
-            "ess_bulk": ess(data, method="bulk"),
-            "ess_tail": ess(data, method="tail"),
-            "mcse": mcse(data, method="mean"),
-        }
-        frame = {k: v["value"].values for k, v in columns.items()}
-        return pd.DataFrame({"quantity": piece[piece.dims[-1]].values, **frame})
+        found = mixing(np.ascontiguousarray(np.moveaxis(piece.values, 2, 0), float))
+        return pd.DataFrame({"quantity": piece[piece.dims[-1]].values, **found})
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(workers()) as pool:
         table = pd.concat(pool.map(one, pieces), ignore_index=True)
     least = table[["ess_bulk", "ess_tail"]].min(axis=1)
     worst = np.fmax(table["r_hat"] - 1, 0.01 * ESS_LEAST / least)
