@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import hashlib
 import os
 import pickle
 import platform
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,18 @@ def _known(name: str, value: Any) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Without Python's search for garbage: tracing makes many objects, and keeps most of them."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
+
+
 class Program:
     """A function, compiled once for each kind of arguments; threads must not ask at once."""
 
@@ -80,7 +93,8 @@ class Program:
         key = (args[: self.static], *kind_of(args[self.static :]))
         if key not in self.compiled:
             jitted = jax.jit(self.of, static_argnums=tuple(range(self.static)))
-            self.compiled[key] = compiled(jitted.lower(*args), self.level, self.short)
+            with uncollected():
+                self.compiled[key] = compiled(jitted.lower(*args), self.level, self.short)
         return self.compiled[key]
 
     def __call__(self, *args: Any) -> Any:
