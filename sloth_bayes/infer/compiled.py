@@ -79,7 +79,7 @@ class Functions(NamedTuple):
         key = (name, place, *programs.kind_of(args))
         if key not in self.compiled:
             # One at a time: XLA uses all cores by itself, and each needs half a gigabyte.
-            with COMPILING:
+            with COMPILING, programs.uncollected():
                 if key not in self.compiled:
                     args = args if place is None else _shapes_on(place, args)
                     lowered = self.jitted[name].lower(*args)
@@ -159,7 +159,7 @@ def _functions_of(
         return ravel_pytree(unconstrain_fn(density, (new,), {}, sites))[0]
 
     def potential_of(metric: Metric, arrays: Arrays) -> Callable[[Any], Any]:
-        return lambda y: potential_at(metric.traced_x(y), arrays)
+        return lambda y: potential_at(metric.to_x(y), arrays)
 
     init, sample = hmc.hmc(potential_fn_gen=potential_of, algo="NUTS")
 
@@ -188,7 +188,7 @@ def _functions_of(
         def step(state: Any, _: Any) -> Any:
             state = sample(state, (metric, arrays), {})
             return state, (
-                metric.traced_x(state.z),
+                metric.to_x(state.z),
                 state.num_steps,
                 state.diverging,
                 state.potential_energy,
@@ -211,7 +211,6 @@ def _functions_of(
         arrays: Arrays,
     ) -> tuple[Any, ...]:
         """An iteration of chains that share a step size: their state, and what came of it."""
-        # A product with the metric's vectors serves all lanes: faster here than sums over rows.
         _, verlet = velocity_verlet(lambda y: potential_at(metric.to_x(y), arrays), kinetic)
         mass = jnp.ones(size)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from scipy.linalg import solve_triangular
 
@@ -18,8 +17,7 @@ class Metric(NamedTuple):
     """A scale of each parameter and a few stretched directions: coordinates ``y``.
 
     ``x = mean + scale * (y + vectors (stretch * vectors' y))``. The vectors are kept with
-    their transpose: inside a compiled program each product is then a sum over the long rows
-    of one of them.
+    their transpose: a compiled program then goes along the rows of both.
     """
 
     mean: np.ndarray  # (D,)
@@ -39,10 +37,6 @@ class Metric(NamedTuple):
         """That of the parameters themselves."""
         return cls.of(np.zeros(size), np.ones(size), np.zeros((size, 0)), np.zeros(0))
 
-    def traced_x(self, y: Any) -> Any:
-        """Parameters (D,) from coordinates (D,), inside a compiled program."""
-        return self.mean + self.scale * _stretched(y, self.vectors, self.transposed, self.stretch)
-
     def to_x(self, y: np.ndarray) -> np.ndarray:
         """Parameters (..., D) from coordinates."""
         return self.mean + self.scale * self._stretch(y, self.stretch)
@@ -61,19 +55,6 @@ class Metric(NamedTuple):
 
     def _stretch(self, y: np.ndarray, stretch: np.ndarray) -> np.ndarray:
         return y + (y @ self.vectors * stretch) @ self.transposed
-
-
-@jax.custom_vjp
-def _stretched(y: Any, vectors: Any, transposed: Any, stretch: Any) -> Any:
-    """``y + vectors (stretch * vectors' y)``: symmetric in y, hence its own derivative."""
-    along = stretch * (vectors * y[:, None]).sum(0)
-    return y + (transposed * along[:, None]).sum(0)
-
-
-_stretched.defvjp(
-    lambda y, *rest: (_stretched(y, *rest), rest),
-    lambda rest, g: (_stretched(g, *rest), *(None,) * 3),
-)
 
 
 def follow_gradients(draws: np.ndarray, gradients: np.ndarray, rank: int) -> Metric:

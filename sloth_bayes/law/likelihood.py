@@ -324,13 +324,16 @@ def log_likelihood(
     if not (rounded and law.exact_interval):
         exact = law.log_density(z, xp) - xp.log(sd)
         density = xp.where(rounding > 0, density, exact) if rounded else exact
-    log_step = xp.log(xp.where(rounding > 0, rounding, 1.0))
-    if ceiling:
-        beyond = law.log_cdf((mu - score + half) / sd, xp) - log_step
-        density = xp.where(score + half >= 1 - 1e-9, beyond, density)
-    if floor:
-        beyond = law.log_cdf((score + half - mu) / sd, xp) - log_step
-        density = xp.where(score - half <= 1e-9, beyond, density)
+    if floor or ceiling:  # no score touches both: one distribution function serves either
+        bottom = score - half <= 1e-9
+        beyond = score + half - mu if floor else mu - score + half
+        if floor and ceiling:
+            beyond = xp.where(bottom, beyond, mu - score + half)
+        mass = law.log_cdf(beyond / sd, xp) - xp.log(xp.where(rounding > 0, rounding, 1.0))
+        touches = bottom if floor else False
+        if ceiling:
+            touches = touches | (score + half >= 1 - 1e-9)
+        density = xp.where(touches, mass, density)
     return density
 
 

@@ -48,7 +48,7 @@ class Arrays(NamedTuple):
     columns: dict[str, Any]  # (M,) each: what terms read of a model besides its inputs
     family_of_model: Any  # (M,) index of the family
     lineage_of_model: Any  # (M,) index of the lineage
-    members: Any  # (L, F) 1 where a family is of a lineage
+    lineage_of_family: Any  # (F,) likewise
     score: Any  # (N,) the scores of the table
     model_of: Any  # (N,) and the next: where each is
     benchmark_of: Any  # (N,)
@@ -56,7 +56,7 @@ class Arrays(NamedTuple):
     count: Any  # (F, J) observed scores of a family
     cell_family: Any  # (C,) and the next: families and benchmarks with a score in the table
     cell_benchmark: Any  # (C,)
-    cell_position: Any  # (F, J) place among these cells, C where there is none
+    cell_group: Any  # (C,) number of the lineage and benchmark, of those that any cell has
     chance: Any  # (J,)
     inverse_n: Any  # (J,) 1 / number of questions, 0 if unknown
     rounding: Any  # (J,) step of the published scores, 0 if not rounded
@@ -70,7 +70,7 @@ class Arrays(NamedTuple):
 
 def showing(arrays: Arrays, observed: Any) -> Arrays:
     """The arrays with only the `observed` (M, J) scores shown; NumPy or JAX."""
-    families = np.arange(arrays.members.shape[1])
+    families = np.arange(arrays.lineage_of_family.shape[0])
     of_family = (arrays.family_of_model[None, :] == families[:, None]).astype(np.float32)
     return arrays._replace(observed=observed, count=of_family @ observed)
 
@@ -159,8 +159,7 @@ def design(
     count = np.zeros((len(families), len(names)))
     np.add.at(count, family_of_model, observed)
     cell_family, cell_benchmark = np.nonzero(count)
-    cell_position = np.full(count.shape, cell_family.size)
-    cell_position[cell_family, cell_benchmark] = np.arange(cell_family.size)
+    groups = lineage_of_family[cell_family] * len(names) + cell_benchmark
     model_of, benchmark_of = np.nonzero(observed)
     meta = data.benchmarks
     arrays = Arrays(
@@ -168,7 +167,7 @@ def design(
         columns=columns,
         family_of_model=family_of_model,
         lineage_of_model=lineage_of_model,
-        members=lineage_of_family == np.arange(len(lineages))[:, None],
+        lineage_of_family=lineage_of_family,
         score=score[observed],
         model_of=model_of,
         benchmark_of=benchmark_of,
@@ -176,7 +175,7 @@ def design(
         count=count,
         cell_family=cell_family,
         cell_benchmark=cell_benchmark,
-        cell_position=cell_position,
+        cell_group=np.unique(groups, return_inverse=True)[1],
         chance=np.array([b.chance for b in meta]),
         inverse_n=np.array([1 / b.n_questions if b.n_questions else 0.0 for b in meta]),
         rounding=np.array([b.rounding for b in meta]),

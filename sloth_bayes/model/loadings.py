@@ -44,6 +44,7 @@ class Sizes(NamedTuple):
     families: int
     lineages: int
     cells: int  # pairs of family and benchmark with a score
+    groups: int  # pairs of lineage and benchmark with one
     inputs: int
     skills: int
     # Whether any score is rounded, touches 0, touches 1 (see likelihood.log_likelihood).
@@ -67,9 +68,10 @@ def sizes(spec: Spec, arrays: Arrays) -> Sizes:
     return Sizes(
         models=models,
         benchmarks=benchmarks,
-        families=arrays.members.shape[1],
-        lineages=arrays.members.shape[0],
+        families=arrays.lineage_of_family.shape[0],
+        lineages=int(arrays.lineage_of_family.max()) + 1,
         cells=arrays.cell_family.shape[0],
+        groups=int(arrays.cell_group.max()) + 1,
         inputs=arrays.inputs.shape[1],
         skills=n_skills(spec, benchmarks),
         touched=touched,

@@ -110,10 +110,8 @@ def cells(spec: Spec, values: dict[str, Any], arrays: Arrays) -> tuple[Any, Any]
 
 def scored_cells(spec: Spec, values: dict[str, Any], arrays: Arrays) -> tuple[Any, Any]:
     """The same of the cells that have a score, (N,): most of a joint table's have none."""
-    of = _of_benchmarks(values, arrays)
-    # A product, whose derivative is one too: that of a lookup adds up score by score.
-    where = jnp.eye(of.shape[1])[:, arrays.benchmark_of]
-    of = jnp.matmul(of, where, precision="highest")
+    rows = _of_benchmarks(values, arrays)
+    of = [row.at[arrays.benchmark_of].get(mode="promise_in_bounds") for row in rows]
     return _expected(spec, of_cells(values["predictor"], arrays), of, values["sampling_fraction"])
 
 

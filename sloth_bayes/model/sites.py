@@ -19,6 +19,7 @@ from .arrays import Arrays
 from .distributions import (
     NestedResiduals,
     NestedSkills,
+    Nesting,
     Rows,
     Share,
     Triangle,
@@ -141,26 +142,48 @@ class Sites:
         """
         triangle = self.unit.times(scale)
         known = (self.arrays.count.sum(1, keepdims=True) > 0).astype(float)
-        prior = NestedSkills(triangle, known, share, self.arrays.members)
+        prior = NestedSkills(triangle, known, share, self.lineages)
         raw = numpyro.sample(site, prior)
         key = self._key_of(site)
         if key is None:
             return None, jnp.where(known > 0, raw, 0.0)
         w, wide = prior.standardise(raw), jnp.broadcast_to(known, raw.shape)
-        lineage, w = nested_complete(key, w, wide, share, self.arrays.members)
+        lineage, w = nested_complete(key, w, wide, share, self.lineages)
         return None if lineage is None else lineage @ triangle.tril.T, w @ triangle.tril.T
 
     def nested_residuals(self, site: str, log_scale: Any, share: Any) -> tuple[Any, Any]:
-        """Standardised effects of lineages and families on the benchmarks, likewise.
+        """Effects of lineages and families on the benchmarks, likewise.
 
         Centred as far as data inform them.
         """
-        arrays = self.arrays
-        known = (arrays.count > 0).astype(float)
-        told = arrays.count * arrays.information
-        prior = NestedResiduals(told / (told + 1.0) * log_scale, known, share, arrays)
-        w = prior.standardise(numpyro.sample(site, prior))
+        a = self.arrays
+        cells = a.cell_family, a.cell_benchmark
+        count = a.count[cells]
+        told, known = count * a.information[a.cell_benchmark], (count > 0).astype(float)
+        log_scales = log_scale.at[a.cell_benchmark].get(mode="promise_in_bounds")
+        log_spread = told / (told + 1.0) * log_scales
+        groups = Nesting(a.cell_group, self.n.groups)
+        raw = numpyro.sample(site, NestedResiduals(log_spread, known, share, groups))
+        effect = known * raw * jnp.exp(log_scales - log_spread)
+
+        def dense(of_cells: Any) -> Any:
+            return (
+                jnp.zeros(a.count.shape)
+                .at[cells]
+                .set(
+                    of_cells, unique_indices=True, indices_are_sorted=True, mode="promise_in_bounds"
+                )
+            )
+
         key = self._key_of(site)
         if key is None:
-            return None, known * w
-        return nested_complete(key, w, known, share, arrays.members)
+            return None, dense(effect)
+        scale = jnp.exp(log_scale)
+        known = (a.count > 0).astype(float)
+        lineage, w = nested_complete(key, dense(effect) / scale, known, share, self.lineages)
+        return None if lineage is None else lineage * scale, w * scale
+
+    @property
+    def lineages(self) -> Nesting:
+        """Lineages of families."""
+        return Nesting(self.arrays.lineage_of_family, self.n.lineages)

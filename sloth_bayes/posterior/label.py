@@ -76,7 +76,7 @@ def build(
             "inputs": (("model", "input"), np.asarray(a.inputs)),
             "family_of_model": ("model", families[np.asarray(a.family_of_model)]),
             "lineage_of_model": ("model", lineages[np.asarray(a.lineage_of_model)]),
-            "lineage_of_family": ("family", lineages[np.asarray(a.members).argmax(0)]),
+            "lineage_of_family": ("family", lineages[np.asarray(a.lineage_of_family)]),
             "leaderboard": ("benchmark", np.asarray(design.leaderboards, dtype=str)),
             "chance": ("benchmark", np.asarray(a.chance)),
             "inverse_n": ("benchmark", np.asarray(a.inverse_n)),

@@ -16,12 +16,18 @@ from sloth_bayes.infer import nuts
 from sloth_bayes.infer.compiled import functions_of
 from sloth_bayes.infer.metric import Metric, follow_gradients
 from sloth_bayes.model.arrays import design, showing
-from sloth_bayes.model.distributions import nested_complete, nested_draw, nested_log_density
+from sloth_bayes.model.distributions import (
+    Nesting,
+    nested_complete,
+    nested_draw,
+    nested_log_density,
+)
 from sloth_bayes.model.loadings import sizes
 
 RNG = np.random.default_rng(8)
 # lineages of three, one and two families
 MEMBERS = np.array([[1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 1, 1]], np.float32)
+LINEAGES = Nesting(MEMBERS.argmax(0), len(MEMBERS))
 KNOWN = np.array([[1, 1, 0, 1, 0, 1]], np.float32).T  # of two columns, both
 SHARE = 0.3
 
@@ -36,7 +42,6 @@ def covariance(members: np.ndarray, share: float) -> np.ndarray:
 
 def test_the_density_of_known_effects_is_the_normal_one_without_the_others():
     """Integrating lineages and unknown families out leaves a normal, and standard normals."""
-    known = np.tile(KNOWN, 2)
     which = np.flatnonzero(KNOWN[:, 0])
 
     def exact(w: np.ndarray) -> float:
@@ -46,13 +51,17 @@ def test_the_density_of_known_effects_is_the_normal_one_without_the_others():
     for share in (SHARE, 0.8):
         known_cov = covariance(MEMBERS, share)[np.ix_(which, which)]
         for w in RNG.normal(size=(2, 6, 2)):
-            ours = float(nested_log_density(w, known, share, MEMBERS))
-            assert ours == pytest.approx(exact(w), rel=1e-4)
+            for of in (KNOWN, np.tile(KNOWN, 2)):
+                ours = float(nested_log_density(w, of, share, LINEAGES))
+                assert ours == pytest.approx(exact(w), rel=1e-4)
+            column = nested_log_density(w[:, 0], KNOWN[:, 0], share, LINEAGES)
+            column += nested_log_density(w[:, 1], KNOWN[:, 0], share, LINEAGES)
+            assert float(column) == pytest.approx(exact(w), rel=1e-4)
 
 
 def test_without_lineages_effects_are_independent():
     w = RNG.normal(size=(6, 2))
-    ours = float(nested_log_density(w, np.ones((6, 2)), None, MEMBERS))
+    ours = float(nested_log_density(w, np.ones((6, 2)), None, LINEAGES))
     assert ours == pytest.approx(stats.norm.logpdf(w).sum(), rel=1e-5)
 
 
@@ -62,8 +71,8 @@ def test_completing_known_effects_gives_the_joint_prior_back():
 
     def one(key):
         first, second = jax.random.split(key)
-        w = nested_draw(first, SHARE, MEMBERS, 1)
-        lineage, whole = nested_complete(second, w * KNOWN, KNOWN, SHARE, MEMBERS)
+        w = nested_draw(first, SHARE, LINEAGES, 1)
+        lineage, whole = nested_complete(second, w * KNOWN, KNOWN, SHARE, LINEAGES)
         return jnp.concatenate([whole[:, 0], lineage[:, 0]])
 
     drawn = np.asarray(jax.vmap(one)(jax.random.split(jax.random.PRNGKey(0), n)), float)
@@ -90,8 +99,10 @@ def test_hiding_scores_counts_them_out(tiny_table):
     np.testing.assert_array_equal(np.delete(hidden.count, 2, 0), np.delete(full.count, 2, 0))
     # cells are those of the whole table, whatever is hidden
     assert hidden.cell_family.size == (full.count > 0).sum()
-    position = full.cell_position[full.cell_family, full.cell_benchmark]
-    np.testing.assert_array_equal(position, np.arange(full.cell_family.size))
+    lineage = full.lineage_of_family[full.cell_family]
+    pairs = np.stack([lineage, full.cell_benchmark, full.cell_group], 1)
+    assert len(np.unique(pairs, axis=0)) == len(np.unique(pairs[:, :2], axis=0))
+    np.testing.assert_array_equal(np.unique(full.cell_group), np.arange(full.cell_group.max() + 1))
 
 
 # -- the metric and its coordinates -------------------------------------------------------
@@ -142,7 +153,7 @@ def test_coordinates_and_back():
     metric = some_metric(30, 4)
     x = RNG.normal(size=30).astype("f4")
     np.testing.assert_allclose(metric.to_x(metric.to_y(x)), x, atol=1e-4)
-    np.testing.assert_allclose(metric.traced_x(metric.to_y(x)), x, atol=1e-4)
+    np.testing.assert_allclose(metric.to_x(metric.to_y(x)), x, atol=1e-4)
 
 
 def test_gradients_pass_through_coordinates():
@@ -151,7 +162,7 @@ def test_gradients_pass_through_coordinates():
     matrix = jax.jacfwd(lambda y: metric.mean + metric.scale * (
         y + metric.vectors @ (metric.stretch * (metric.vectors.T @ y))
     ))(y)  # fmt: skip
-    found = jax.grad(lambda y: (c * metric.traced_x(y)).sum())(y)
+    found = jax.grad(lambda y: (c * metric.to_x(y)).sum())(y)
     np.testing.assert_allclose(found, matrix.T @ c, atol=1e-4)
     np.testing.assert_allclose(metric.slopes(c), matrix.T @ c, atol=1e-4)
 

@@ -46,8 +46,8 @@ class Residual(Nested):
             out[self.share] = share
         lineage, residual = at.nested_residuals(self.site, log_tau, share)
         if lineage is not None:
-            out[self.lineage] = tau * lineage
-        return out | {self.name: tau * residual}
+            out[self.lineage] = lineage
+        return out | {self.name: residual}
 
     def log_prior(self, given: Given) -> dict[str, np.ndarray]:
         """Also of the scales, their common one integrated out."""
