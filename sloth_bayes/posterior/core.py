@@ -196,7 +196,7 @@ class PosteriorDraws(Drawn):
 
     def _of_observations(self, name: str, values: np.ndarray) -> xr.Dataset:
         data = self.tree["observed_data"].to_dataset()
-        variable = {name: (("observation",), values.astype(np.float32))}
+        variable = {name: (("observation",), values.astype(np.float32, copy=False))}
         coords = {str(k): v for k, v in data.coords.items()}
         return in_chains(self.tree["posterior"].to_dataset(), variable, **coords)
 
@@ -271,17 +271,23 @@ class PosteriorDraws(Drawn):
 
         Were their sizes and tokens doubled so many times, and all else as it is.
         """
+        return self._effects(self._inputs(doubled), slice(None))
+
+    def _effects(self, inputs: np.ndarray, rows: slice) -> Effects:
+        """Those of some of them, by the inputs of all."""
         constant = self.constant_data
         names = {"family": self.families, "lineage": self.lineages}
         places = {
-            of: np.searchsorted(known, constant[f"{of}_of_model"].values.astype(str))
+            of: np.searchsorted(known, constant[f"{of}_of_model"].values[rows].astype(str))
             for of, known in names.items()
         }
         kept = terms.columns_of(self.spec)
-        columns = {name: constant[name].values.astype(np.float32) for name in kept}
-        return terms.effects_of_table(self.merged, self._inputs(doubled), columns, places)
+        columns = {name: constant[name].values[rows].astype(np.float32) for name in kept}
+        return terms.effects_of_table(
+            self.merged, inputs[..., rows, :], columns, places | {"model": rows}
+        )
 
-    def _inputs(self, doubled: tuple[float, float]) -> np.ndarray:
+    def _inputs(self, doubled: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
         """Inputs ``(M, P)`` of the models in the fit; ``(S, M, P)`` where parameters count."""
         v, constant = self.merged, self.constant_data
         latent = {"params_b", "tokens_t", "mixture_weight"} & set(v)
@@ -304,7 +310,7 @@ class PosteriorDraws(Drawn):
 
     def _observed_cells(self) -> tuple[np.ndarray, np.ndarray]:
         """Expected score and noise scale of the observed cells, each ``(S, observation)``."""
-        who = self.known_effects()
+        inputs = self._inputs()
         data = self.tree["observed_data"].to_dataset()
         row = np.searchsorted(self.models, data["obs_model"].values.astype(str))
         column = np.array([self.benchmarks.index(b) for b in data["obs_benchmark"].values])
@@ -312,7 +318,8 @@ class PosteriorDraws(Drawn):
         sd = np.empty_like(mu)
         for rows in self.blocks(len(self.models)):
             here = np.flatnonzero((row >= rows.start) & (row < rows.stop))
-            m, s = self.cells(who, rows)
+            # of these alone: residuals of all models are as many numbers as the posterior
+            m, s = self.cells(self._effects(inputs, rows))
             mu[:, here] = m[:, row[here] - rows.start, column[here]]
             sd[:, here] = s[:, row[here] - rows.start, column[here]]
         return mu, sd

@@ -1,6 +1,7 @@
 """Where the time of a fit goes: compiling, starts, warm-up, draws, and what is derived from them.
 
     python -m tests.benchmarks.stages [--posterior open] [--warmup 200] [--draws 200] [--rounds 1]
+                                       [--keep FILE.nc]
 
 The law and table of a posterior that ships, by NUTS, in this process. Compiling goes on beside
 the starts, so that stages overlap: of each the wall seconds between its begin and end are shown,
@@ -16,6 +17,7 @@ import collections
 import functools
 import json
 import os
+import resource
 import tempfile
 import threading
 import time
@@ -28,8 +30,10 @@ from typing import Any
 TABLES = {"open": "open_models", "leaderboard": "open_llm_leaderboard"}
 
 
-def profile(name: str, warmup: int, draws: int, rounds: int) -> list[dict[str, Any]]:
-    """Rows of seconds, a row a fit."""
+def profile(
+    name: str, warmup: int, draws: int, rounds: int, keep: Path | None = None
+) -> list[dict[str, Any]]:
+    """Rows of seconds, and of the process's peak memory in megabytes; a row a fit."""
     begun = time.perf_counter()
     import sloth_bayes as sb
     from sloth_bayes.infer import compiled, fit, nuts, variational
@@ -97,14 +101,22 @@ def profile(name: str, warmup: int, draws: int, rounds: int) -> list[dict[str, A
         seconds["rounds of warm-up"] = seconds.pop("NUTS") - late
         seconds["settling and draws"] = late
         seconds["a draw of each chain"] = late / (settle + draws)
+        seconds["MB of the fit"] = peak()
         with tempfile.TemporaryDirectory() as folder:
-            timed(post.diagnostics, "verdict")()
-            timed(post.save, "file")(Path(folder) / "post.nc")
+            said = timed(post.diagnostics, "verdict")().messages[0]
+            seconds["MB with verdict"] = peak()
+            timed(post.save, "file")(keep or Path(folder) / "post.nc")
         timed(getattr, "derived groups")(post, "data_tree")
+        seconds["MB with derived groups"] = peak()
         rows.append({k: round(v, 2) for k, v in seconds.items()})
-        print(json.dumps(rows[-1]), flush=True)
+        print(json.dumps(rows[-1]), said, sep="\n", flush=True)
         seconds.clear()
     return rows
+
+
+def peak() -> float:
+    """Megabytes that this process has had at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:
@@ -116,8 +128,9 @@ def main() -> None:
     parser.add_argument("--warmup", type=int, default=200)
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--keep", type=Path, help="file that the last fit is saved in")
     given = parser.parse_args()
-    profile(given.posterior, given.warmup, given.draws, given.rounds)
+    profile(given.posterior, given.warmup, given.draws, given.rounds, given.keep)
     print(json.dumps({"load": os.getloadavg()[0], **calibration()}))
 
 

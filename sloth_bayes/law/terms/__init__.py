@@ -170,7 +170,7 @@ def effects_of_table(
     values: Mapping[str, Array],
     inputs: Array,
     columns: Mapping[str, Array],
-    owners: Mapping[str, Array],
+    owners: Mapping[str, Any],
 ) -> Effects:
     """The effects of models whose family and lineage are at these places among `values`."""
     found = {}
