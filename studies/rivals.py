@@ -69,8 +69,10 @@ EVERY, CHUNK = 100, 25  # draws a chain between two looks at convergence; iterat
 ESS, R_HAT = 400, 1.01  # the goal
 GUIDED, STEPS = 1000, 20_000  # draws of a guide that are judged; steps of a rival's at most
 SLACK = 1.25  # of the rule
+LANES = (8, 50, 50)  # chains, warm-up and draws of a first look by short chains
 LATE, STOPPED = 1.25, 124  # budgets after which what cannot be asked to end is ended; its status
-_POOL, _MOST = 125, 200  # draws and iterations of each path of Pathfinder, kept in memory
+_POOL, _MOST = 30, 100  # draws and iterations of each path of Pathfinder, all in memory at once
+SHORT = 400  # iterations of warm-up of nutpie's second try from our start, half of its default
 
 
 class Given(NamedTuple):
@@ -322,7 +324,7 @@ def blackjax(g: Given, seed: int, clock: Clock, start: bool = False) -> Found:
     return _found(in_chunks(compiled, states, 0, g, clock), g)
 
 
-def nutpie(g: Given, seed: int, clock: Clock, start: bool = False) -> Found:
+def nutpie(g: Given, seed: int, clock: Clock, start: bool = False, short: bool = False) -> Found:
     """Nutpie with its low-rank metric, on the compiled density."""
     import jax
 
@@ -356,7 +358,7 @@ def nutpie(g: Given, seed: int, clock: Clock, start: bool = False) -> Found:
     model = from_pyfunc(
         size, lambda: logp, expand_of, [np.dtype(np.float64)], [(1,)], ["one"], **more
     )
-    tune = 800 if g.warmup == WARMUP else g.warmup
+    tune = min(SHORT if short else 800, g.warmup)
     sampler = package.sample(
         model, draws=g.draws, tune=tune, chains=CHAINS, cores=CHAINS, seed=seed,
         low_rank_modified_mass_matrix=True, progress_bar=False, blocking=False,
@@ -397,6 +399,19 @@ def our_guide(g: Given, seed: int, clock: Clock) -> Guessed:
     return Guessed(*guide.draw(second, GUIDED), arrays)
 
 
+def our_lanes(g: Given, seed: int, clock: Clock) -> Guessed:
+    """Short chains from our start, in lanes of one program, in place of a guide."""
+    from sloth_bayes.infer import lanes, variational
+    from sloth_bayes.infer.settings import Settings
+
+    o, (first, second) = Settings(), np.random.default_rng(seed).spawn(2)
+    arrays, guide, _ = variational.starts(g.f, g.arrays, first, o.starts, o.steps, False)
+    arrays, x, _ = lanes.sample(
+        g.f, guide, arrays, second, *LANES, o.target_accept, o.max_tree_depth
+    )
+    return Guessed(x.reshape(-1, g.f.size), None, arrays)
+
+
 def auto_guide(g: Given, seed: int, clock: Clock, name: str) -> Guessed:
     """One of NumPyro's guides, by Adam, until half of the budget is spent."""
     import jax
@@ -432,12 +447,12 @@ def auto_guide(g: Given, seed: int, clock: Clock, name: str) -> Guessed:
 
 
 def pathfinder(g: Given, seed: int, clock: Clock) -> Guessed:
-    """BlackJAX's multi-path Pathfinder, of eight paths from where NumPyro would begin."""
+    """BlackJAX's multi-path Pathfinder, of four paths from where NumPyro would begin."""
     import jax
 
     package = library("blackjax")
     of = potential(g)
-    start = np.concatenate([anywhere(g, seed), anywhere(g, seed + 1)])
+    start = anywhere(g, seed)
     algorithm = package.multipathfinder(lambda x: -of(x))
     key = jax.random.PRNGKey(seed)
     run = compile_for(
@@ -455,11 +470,13 @@ SAMPLERS: dict[str, Callable[..., Found]] = {
     "NumPyro, dense": functools.partial(numpyro, dense=True),
     "nutpie": nutpie,
     "nutpie, started": functools.partial(nutpie, start=True),
+    "nutpie, started, short": functools.partial(nutpie, start=True, short=True),
     "BlackJAX, low rank": blackjax,
     "BlackJAX, low rank, started": functools.partial(blackjax, start=True),
 }
 GUIDES: dict[str, Callable[..., Guessed]] = {
     "our guide": our_guide,
+    "our lanes": our_lanes,
     "NumPyro, low-rank normal": functools.partial(auto_guide, name="AutoLowRankMultivariateNormal"),
     "NumPyro, full normal": functools.partial(auto_guide, name="AutoMultivariateNormal"),
     "BlackJAX, Pathfinder": pathfinder,
