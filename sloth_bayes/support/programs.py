@@ -144,7 +144,8 @@ def _place(lowered: Any, chosen: dict[str, Any]) -> Path | None:
     text = lowered.as_text()
     if "callback" in text:  # it holds the address of a function of this process
         return None
-    parts = [text, repr(sorted(chosen.items())), *_here()]
+    # what a program takes and does not use is in no text, and checked when it is called
+    parts = [text, repr(lowered.in_avals), repr(sorted(chosen.items())), *_here()]
     with contextlib.suppress(RuntimeError):  # there is no home
         return folder() / hashlib.sha256("\0".join(parts).encode()).hexdigest()
     return None

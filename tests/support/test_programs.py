@@ -56,6 +56,17 @@ def test_a_program_is_kept_by_what_it_is(folder):
     assert len(files(folder)) == 6
 
 
+def test_what_a_program_does_not_use_may_differ(folder):
+    """It is in no text, but an executable checks the shapes that it is called with."""
+
+    def first(x, unused):
+        return 2 * x
+
+    for size in (2, 5):
+        np.testing.assert_array_equal(programs.Program(first)(X, np.zeros(size)), 2 * X)
+    assert len(files(folder)) == 2
+
+
 def test_static_arguments_make_programs_of_their_own(folder):
     power = programs.Program(lambda n, x: x**n, static=1)
     assert [float(power(n, np.float32(3))) for n in (1, 2, 2)] == [3, 9, 9]
