@@ -64,6 +64,8 @@ class Kind(NamedTuple):
     residual: bool
     sizes: tuple[int, ...]  # rows of unknown size
     tokens: tuple[int, ...]  # rows of unknown tokens
+    rounded: bool = True  # whether any score is rounded
+    edges: bool = True  # whether any score touches 0 or 1
 
 
 class Draws(NamedTuple):
@@ -131,7 +133,8 @@ def condition(kind: Kind, draws: Draws, scores: Scores, seed: int) -> Own:
         ``(S, ...)`` arrays.
     scores
         The same for all draws. Tables of two families with as many rows, counted in powers
-        of two, share one compiled program; where models have effects of their own, which a
+        of two, share one compiled program (if both or neither have scores that are rounded, or that
+        touch 0 or 1); where models have effects of their own, which a
         row without scores would add to what is sampled, those with exactly as many. Benchmarks
         without scores, whose residual follows its prior, are left out of the program.
     seed
@@ -157,6 +160,11 @@ def condition(kind: Kind, draws: Draws, scores: Scores, seed: int) -> Own:
         log_tokens=np.pad(draws.log_tokens, ((0, 0), (0, more))),
     )
     draws, scores = jax.tree.map(lambda a: np.asarray(a, np.float32), (draws, scores))
+    rounding, seen = np.broadcast_to(scores.rounding, scores.score.shape), scores.observed > 0
+    kind = kind._replace(
+        rounded=bool((rounding[seen] > 0).any()),
+        edges=bool((np.abs(scores.score - 0.5) + 0.5 * rounding >= 0.5 - 1e-6)[seen].any()),
+    )
     with ThreadPoolExecutor(1) as pool:
         making = pool.submit(importance.points, sum(_lengths(kind)), _POINTS)
         _compile(kind, draws, scores)  # meanwhile, since what makes points is slow to import
@@ -288,7 +296,10 @@ def _log_likelihood(kind: Kind, eta: Any, draws: Draws, scores: Scores) -> Any:
         wide(scores.inverse_n), jnp,
     )  # fmt: skip
     rounding = wide(scores.rounding)
-    logp = likelihood.log_likelihood(wide(scores.score), mu, sd, kind.observation, rounding, jnp)
+    logp = likelihood.log_likelihood(
+        wide(scores.score), mu, sd, kind.observation, rounding, jnp,
+        rounded=kind.rounded, floor=kind.edges, ceiling=kind.edges,
+    )  # fmt: skip
     return jnp.where(wide(scores.observed) > 0, logp, 0.0)
 
 
