@@ -3,7 +3,7 @@
     python -m tests.benchmarks.stages [--posterior open] [--warmup 200] [--draws 200] [--rounds 1]
                                        [--keep FILE.nc]
 
-The law and table of a posterior that ships, by NUTS, in this process. Compiling goes on beside
+A recipe that ships, by NUTS, in this process. Compiling goes on beside
 the starts, so that stages overlap: of each the wall seconds between its begin and end are shown,
 of compilation those of each program. Short runs show what does not depend on draws; ``a draw`` is
 an iteration of all four chains. With ``--rounds 2`` a second fit follows, with all compiled.
@@ -27,19 +27,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-TABLES = {"open": "open_models", "leaderboard": "open_llm_leaderboard"}
-
 
 def profile(
     name: str, warmup: int, draws: int, rounds: int, keep: Path | None = None
 ) -> list[dict[str, Any]]:
     """Rows of seconds, and of the process's peak memory in megabytes; a row a fit."""
     begun = time.perf_counter()
-    import sloth_bayes as sb
-    from sloth_bayes.infer import compiled, fit, nuts, variational
+    from sloth_bayes.infer import compiled, fit, nuts, recipes, variational
 
     warnings.simplefilter("ignore")
-    spec, data = sb.load(name).spec, sb.load_dataset(TABLES[name])
+    recipe = recipes.load(name)
+    recipe.data()
     seconds: dict[str, float] = collections.defaultdict(float)
     seconds["imports, table"] = time.perf_counter() - begun
     marks: list[float] = []
@@ -94,7 +92,7 @@ def profile(
     for number in range(rounds):
         marks.clear()
         begun, cpu = time.perf_counter(), time.process_time()
-        post = spec.fit(data, warmup=warmup, draws=draws, progress=False, seed=number)
+        post = recipe.run(progress=False, warmup=warmup, draws=draws, seed=number)
         seconds["fit"] = time.perf_counter() - begun
         seconds["fit, processor"] = time.process_time() - cpu
         late = marks[1] - marks[0]
@@ -124,7 +122,7 @@ def main() -> None:
     from studies.seeds import calibration
 
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.stages", description=__doc__)
-    parser.add_argument("--posterior", choices=list(TABLES), default="open")
+    parser.add_argument("--posterior", default="open", help="a recipe that ships (open)")
     parser.add_argument("--warmup", type=int, default=200)
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=1)
