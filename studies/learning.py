@@ -9,7 +9,7 @@ has two sizes, one family at a time: the fit is conditioned on the 0 to 4 smalle
 family, and on one, three, six or all benchmarks of its smallest. Nothing is tuned here, no
 published fold is read, and no other model of the lineage is shown.
 
-Fits are by NUTS, 8 chains of 250 draws after 200 (:mod:`sloth_bayes.infer.lanes`). DIR keeps a file
+Fits are by NUTS, 8 chains of 250 draws after 200 (:mod:`studies.fits`). DIR keeps a file
 a fit, so that a study goes on where it was cut off. Errors are in points, ``bias`` is median less
 score, and standard errors are over families.
 """
@@ -17,7 +17,6 @@ score, and standard errors are over families.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 import time
 import warnings
@@ -25,26 +24,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 import sloth_bayes as sb
-from sloth_bayes.evaluate import fold as folds
 from sloth_bayes.evaluate import scores
 from sloth_bayes.evaluate.cross_validate import masked
 from sloth_bayes.evaluate.evaluation import bins
 from sloth_bayes.evaluate.scored import score_cells
-from sloth_bayes.infer import lanes
-from sloth_bayes.infer.compiled import functions_of
-from sloth_bayes.infer.variational import start
 from sloth_bayes.law.equations import doublings_of_compute
-from sloth_bayes.model.arrays import Design, design_of
-from sloth_bayes.model.loadings import sizes
-from sloth_bayes.posterior.diagnostics import Diagnostics
-from sloth_bayes.posterior.label import build
+from sloth_bayes.model.arrays import design_of
 from sloth_bayes.support.kept import keep, kept
+from studies import fits
 
 GROUPS, LEAST = 5, 5  # groups of lineages; scores of a benchmark among the fewest families
 TRAINING = (8, 16, 32, 0)  # families that a fit sees; 0 is all
@@ -71,39 +62,6 @@ def in_order(data: sb.Leaderboard, hidden: list[str], group: int) -> list[str]:
         first = frame[frame["family"].isin(found[: TRAINING[0]])]
         if (first[names].notna().sum() >= LEAST).all():
             return found
-
-
-def fitted(laid_out: Design, families: list[str], seed: int) -> tuple[sb.Posterior, float]:
-    """A fit that sees some families, and the largest R-hat of the scores that it saw.
-
-    Scores of the others are masked, so that all fits share a program.
-    """
-    from arviz_stats.base import array_stats
-
-    spec = sb.Sloth()
-    n = sizes(spec, laid_out.arrays)
-    f = functions_of(spec, n)
-    hidden = laid_out.table.loc[~laid_out.table["family"].isin(families), "model"]
-    arrays, rng = masked(laid_out, hidden), np.random.default_rng(seed)
-    options = folds.defaults("nuts") | FIT
-    coordinates = folds.common_coordinates(spec, n, arrays, seed, options)
-    arrays = arrays._replace(**coordinates)
-    [(guide, _)] = start(f, arrays, [rng], FIT["steps"])
-    found, x, _ = lanes.sample(
-        f, guide, arrays, rng, FIT["chains"], FIT["warmup"], FIT["draws"],
-        options["target_accept"], options["max_tree_depth"],
-    )  # fmt: skip
-    x, key = x.reshape(-1, f.size), jax.random.PRNGKey(seed)
-    seen = np.asarray(arrays.observed) > 0
-    mu = f.over("cells", x, key, found)[0][:, seen].reshape(FIT["chains"], FIT["draws"], -1)
-    laid_out = dataclasses.replace(laid_out, arrays=found)
-    values, attrs = f.over("values", x, key, found), {"method": "nuts", "seed": seed}
-    post = build(spec, laid_out, values, chains=FIT["chains"], sample_stats=None, attrs=attrs)
-    r_hat = float(np.nanmax(array_stats.rhat(mu, chain_axis=0, draw_axis=1)))
-    none = pd.DataFrame(columns=["quantity", "r_hat", "ess_bulk", "ess_tail", "mcse"])
-    verdict = Diagnostics(none, r_hat <= folds.MOST_R_HAT, (f"R-hat {r_hat:.3f}.",))
-    post.tree["convergence"] = xr.DataTree(verdict.to_dataset())
-    return sb.Posterior(post.tree, post.spec), r_hat
 
 
 def asked(rows: pd.DataFrame, names: list[str], full: bool, seed: int) -> Iterator[dict[str, Any]]:
@@ -170,7 +128,8 @@ def forecasts(
 def study(data: sb.Leaderboard, out: Path) -> pd.DataFrame:
     """All forecasts; those that `out` does not hold yet are made."""
     out.mkdir(parents=True, exist_ok=True)
-    laid_out, parts = design_of(sb.Sloth(), data), []
+    spec, parts = sb.Sloth(), []
+    laid_out = design_of(spec, data)
     for group, hidden in enumerate(groups(data)):
         order = in_order(data, hidden, group)
         for training in TRAINING:
@@ -178,7 +137,10 @@ def study(data: sb.Leaderboard, out: Path) -> pd.DataFrame:
             found = kept(path, TEXT)
             if found is None:
                 begun = time.process_time()
-                post, r_hat = fitted(laid_out, order[: training or None], 10 * group + len(parts))
+                shown = order[: training or None]
+                table = laid_out.table
+                arrays = masked(laid_out, table.loc[~table["family"].isin(shown), "model"])
+                post, r_hat = fits.by_lanes(spec, laid_out, arrays, len(parts), **FIT)
                 found = forecasts(data, post, hidden, not training)
                 found = found.assign(group=group, training=training or len(order), r_hat=r_hat)
                 found["everything"] = not training
@@ -205,27 +167,30 @@ def summed(rows: pd.DataFrame) -> dict[str, float]:
 
 def summary(found: pd.DataFrame) -> pd.DataFrame:
     """What the study says: a row each amount of data, and each part of the forecasts."""
-    every, whole = found[found["everything"]], found["which"] == "all"
+    whole = found["which"] == "all"
     single = ~found["which"].isin(["all", "some"])
-    one = every[(every["observed"] == 1) & whole]
+    found = found.assign(whole=whole, single=single)
+    every = found[found["everything"]]
+    one = every[(every["observed"] == 1) & every["whole"]]
     parts: list[tuple[str, Any, pd.DataFrame]] = []
     for n in (0, 1):
         what = f"training families, {n} model{'s' * (n == 0)} observed"
-        for training in (*TRAINING[:-1], None):
-            of = found["everything"] if training is None else found["training"] == training
-            of &= (found["observed"] == n) & whole
-            parts.append((what, training or "all", found[of]))
+        of = found[found["whole"] & (found["observed"] == n)]
+        for training in TRAINING[:-1]:
+            parts.append((what, training, of[of["training"] == training]))
+        parts.append((what, "all", of[of["everything"]]))
     for least in (2, 3, 5):
+        of = every[every["whole"] & (every["models"] >= least)]
         for n in MODELS[:least]:
-            of = whole & (every["observed"] == n) & (every["models"] >= least)
-            parts.append((f"models observed, families of {least} or more", n, every[of]))
+            what = f"models observed, families of {least} or more"
+            parts.append((what, n, of[of["observed"] == n]))
     for least in (6, 12):
-        of_least = every[(every["measurable"] == least) & (every["observed"] <= 1)]
-        for n in (0, 1, 3, 6, 12)[: 4 if least == 6 else 5]:
-            of = single if n == 1 else (found["n"] == n) & ~single
-            parts.append((f"benchmarks observed, of {least}", n, of_least[of]))
+        of = every[(every["measurable"] == least) & (every["observed"] <= 1)]
+        for n in (0, 1, 3, 6, 12):
+            rows = of[of["single"]] if n == 1 else of[(of["n"] == n) & ~of["single"]]
+            parts.append((f"benchmarks observed, of {least}", n, rows))
     nothing = every[every["observed"] == 0].set_index(["model", "benchmark"])["error"]
-    for b in dict.fromkeys(every.loc[single, "which"]):
+    for b in dict.fromkeys(every.loc[every["single"], "which"]):
         parts.append(("the one benchmark observed", b, every[every["which"] == b]))
     for name, by in (
         ("doublings", bins(one["doublings"])), ("released", one["released"].str[:4]),
@@ -292,12 +257,13 @@ def main() -> None:
     keep(given.out / "learning.csv", table)
     if given.plot:
         figure(table, given.plot)
-    fits = found.groupby(["group", "training"])[["r_hat", "seconds"]].first()
-    each = found.groupby(["group", "training", "family", "observed", "which", "n"])["k_hat"].first()
+    each = found.groupby(["group", "training"])[["r_hat", "seconds"]].first()
+    asked_of = ["group", "training", "family", "observed", "which", "n"]
+    k_hat = found.groupby(asked_of)["k_hat"].first()
     print(
-        f"{len(fits)} fits, {fits['seconds'].sum():.0f} s; R-hat of the scores that they saw at "
-        f"most {fits['r_hat'].max():.3f}; k-hat above 0.7 in {(each > 0.7).sum()} of "
-        f"{each.notna().sum()} conditionings"
+        f"{len(each)} fits, {each['seconds'].sum():.0f} s; R-hat of the scores that they saw at "
+        f"most {each['r_hat'].max():.3f}; k-hat above 0.7 in {(k_hat > 0.7).sum()} of "
+        f"{k_hat.notna().sum()} conditionings"
     )
     with pd.option_context(
         "display.width", 200, "display.max_columns", None, "display.max_rows", None

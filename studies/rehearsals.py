@@ -101,6 +101,13 @@ def dated(data: sb.Leaderboard) -> sb.Leaderboard:
     return data.select(families=[f for f in data.families if f in known])
 
 
+def law(name: str) -> sb.Sloth:
+    """A law by its name here."""
+    spec = sb.Sloth.from_toml(recipes.load("open").spec.to_toml())
+    # what models/open was when this began
+    return spec.replace(walk="none", upper="estimated").replace(**LAWS[name])
+
+
 def distances(frame: pd.DataFrame) -> pd.DataFrame:
     """Coverage, error and width by distance, of all rehearsals together."""
     return sb.Evaluation(frame, frame.iloc[:0], {}).by("doublings")
@@ -123,14 +130,12 @@ def main() -> None:
     options = parser.parse_args()
     data = dated(sb.load_dataset("open_models"))
     rehearsals = {month: rehearsal(data, month) for month in options.months}
-    spec = sb.Sloth.from_toml(recipes.load("open").spec.to_toml())
-    spec = spec.replace(walk="none", upper="estimated")  # what models/open was when this began
     found: dict[str, sb.Evaluation] = {}
     for name in options.laws:
         folder = options.out / name.replace(", ", "-").replace(" ", "-")
         parts = [
             sb.cross_validate(
-                spec.replace(**LAWS[name]), table, [fold], method="nuts", label=name,
+                law(name), table, [fold], method="nuts", label=name,
                 out=folder / month, **FIT,
             )
             for month, (table, fold) in rehearsals.items()
