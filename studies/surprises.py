@@ -192,7 +192,7 @@ def run(part: str, out: Path, given: argparse.Namespace, options: Fit) -> pd.Dat
         return resumed.rows(found, lambda c: left_out(c, *found[c], options), file, said, by)
     whole = {k: v for k, v in options.items() if k in ("method", "steps", "moves")}
     if part == "real":
-        data, wrong = with_errors(sb.load_dataset(), OF_REAL, 0)
+        data, wrong = with_errors(sb.load_dataset("open_llm_leaderboard"), OF_REAL, 0)
         post = fitted(sb.Sloth(), data, 0, whole)
         row = counted(post.surprises(), wrong) | {"r_hat": _r_hat(post)}
         table = pd.DataFrame([row])
