@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError, FileFormatError, WorkerError
+from ..errors import DataError, FileFormatError, SpecError, WorkerError
 from ..law.likelihood import draw_scores
 from ..law.spec import Spec
 from ..model.arrays import Arrays, Design, design_of, showing
@@ -215,6 +216,13 @@ def _go_on(
     return dataclasses.replace(load_evaluation(out), about=about)
 
 
+def _in_full(spec: str) -> str:
+    """A specification's text with the choices that it does not name."""
+    with contextlib.suppress(SpecError, FileFormatError):  # which is another one
+        return Spec.from_toml(spec).to_toml()
+    return spec
+
+
 def _folds(protocol: str | Iterable[Fold], data: Leaderboard, hide: Hide) -> tuple[Fold, ...]:
     if isinstance(protocol, str):
         return named(data, protocol, hide)
@@ -341,6 +349,7 @@ def _resume(
     found, plain = load_evaluation(out), json.loads(json.dumps(about))
     # What an evaluation of an earlier version does not name had its default.
     found.about["options"] = defaults(plain["method"]) | found.about.get("options", {})
+    found.about["spec"] = _in_full(str(found.about.get("spec")))
     for name in ("spec", "method", "folds", "seed", "options", "data_fingerprint"):
         if found.about.get(name) != plain[name]:
             raise FileFormatError(

@@ -50,7 +50,8 @@ class Priors:
         Standard deviation of the change of a skill when size (or tokens, or FLOPs)
         doubles, in units of skill, at the table's typical size and tokens.
     year
-        Standard deviation of the change of a skill in a year, in units of skill.
+        Standard deviation of the change of a skill in a year, in units of skill: of models by
+        their dates, or of the mean of families by their months.
     interaction
         Standard deviation of the change that a doubling of tokens makes to the effect of
         a doubling of size.
@@ -143,6 +144,7 @@ _CHOICES: dict[str, Collection[str]] = {
     "residual": ("family", "curve", "none"),
     "model_effect": ("pooled", "none"),
     "walk": ("pooled", "compute", "none"),
+    "progress": ("date", "none"),
     "lower": ("estimated", "chance"),
     "upper": ("estimated", "sourced", "one"),
     "link": equations.LINKS,
@@ -200,6 +202,11 @@ class Spec:
         compute, known near its observed models and the less so the farther from them;
         ``"compute"``: one walk a family for all skills, along what a doubling does to them, as
         if its models had more compute or less than they had; ``"none"``.
+    progress
+        ``"date"``: the mean of family effects moves with the month in which families are released,
+        linearly, each skill at its own rate. A candidate is of its family's month, one of a new
+        family of the latest month in the table, unless it has a ``released`` (year-month) or a
+        ``date`` of its own. ``"none"``.
     lower, upper
         Asymptotes: ``lower`` fixed at ``"chance"`` or ``"estimated"``; ``upper`` fixed at
         ``"one"``, ``"estimated"`` with one prior for all benchmarks, or ``"sourced"``: with that
@@ -242,6 +249,7 @@ class Spec:
     residual: str = "family"
     model_effect: str = "none"
     walk: str = "none"
+    progress: str = "none"
     lower: str = "estimated"
     upper: str = "estimated"
     link: str = "richards"
@@ -266,6 +274,11 @@ class Spec:
             )
         if not equations.INPUTS[self.inputs]:
             self._refuse_sizes()
+        if self.progress == "date" and self.inputs == "date":
+            raise SpecError(
+                "progress='date' moves families by their months, and inputs='date' models by their "
+                "dates: take one of the two"
+            )
         if self.mixtures == "effective" and self.inputs in ("flops", "checkpoint"):
             raise SpecError(
                 f"mixtures='effective' gives models another size, which inputs={self.inputs!r} "

@@ -208,7 +208,8 @@ def moved(
     total = rows["total_params_b"] / rows["params_b"] * params_b
     rows = rows.assign(params_b=params_b, total_params_b=total, tokens_t=tokens_t)
     for term in reading(post.spec):
-        if term.reads != "instruct":
+        said = term.reads in rows and read(term, rows, "the candidates") is None
+        if term.reads != "instruct" and not said:  # a date does not move with size and tokens
             rows[term.reads] = column_of(post, term, rows, rows)
     return rows
 
@@ -253,10 +254,9 @@ def column_of(
     given = read(term, frame, "the candidates")
     given = np.full(len(rows), np.nan) if given is None else given
     found = np.where(np.isfinite(given), given, default)
-    if term.guesses:
-        found = np.where(np.isfinite(found), found, post.constant(term.reads).mean())
-    elif term.otherwise is not None:
-        found = np.where(np.isfinite(found), found, term.otherwise)
+    new = term.of_new_family(post.constant(term.reads))
+    if new is not None:
+        found = np.where(np.isfinite(found), found, new)
     for model in rows["model"][~np.isfinite(found)]:
         if not term.inherited:
             raise DataError(

@@ -294,7 +294,7 @@ def _card(
         if post.spec.instruct != "none" and known.isna().any():
             notes.append(f"Kind is not said and taken as {common}, that of most models of the fit.")
         rows["kind"] = known.fillna(common)
-    if any(term.reads == "years" for term in reading(post.spec)):
+    if any(term.reads == "years" and not term.inherited for term in reading(post.spec)):
         last = (REFERENCE + pd.Timedelta(days=365.25 * float(post.constant("years").max()))).round(
             "D"
         )

@@ -222,16 +222,17 @@ def _beside(post: PosteriorDraws, svi: PosteriorDraws) -> str:
 
 def _range(post: PosteriorDraws) -> str:
     """Where the law extrapolates."""
+    after = ""
     if "years" in post.constant_data:
         years = float(post.constant("years").max())
         last = (REFERENCE + pd.Timedelta(days=365.25 * years)).round("D")
-        return f"After {last:%d %B %Y}"
+        after = f"after {last:%d %B %Y}"
     if not INPUTS[post.spec.inputs]:
-        return "For models unlike those of the fit"
+        return after.capitalize() or "For models unlike those of the fit"
     (size_low, size_high), (token_low, token_high) = map(post.extent, ("params_b", "tokens_t"))
     return (
         f"Outside {size_low:g} to {size_high:g}B parameters or {token_low:g} to {token_high:g}T "
-        "tokens"
+        "tokens" + (f", or {after}," if after else "")
     )
 
 

@@ -201,6 +201,18 @@ def test_a_part_by_an_earlier_version_is_not_gone_on_with(
         sb.cross_validate(tiny_spec, tiny_table, folds, out=part, **QUICK)
 
 
+def test_a_choice_that_an_earlier_version_had_not_is_its_default(
+    found, tiny_spec, tiny_table, folds, tmp_path
+):
+    lines = [k for k in found.about["spec"].split("\n") if not k.startswith(("progress", "year"))]
+    before = dataclasses.replace(found, about=found.about | {"spec": "\n".join(lines)})
+    part = before.save(tmp_path / "part")
+    again = sb.cross_validate(tiny_spec, tiny_table, folds, out=part, **QUICK)
+    assert again.frame["median"].tolist() == sb.load_evaluation(part).frame["median"].tolist()
+    with pytest.raises(sb.FileFormatError, match="another spec"):
+        sb.cross_validate(tiny_spec.replace(df=3), tiny_table, folds, out=part, **QUICK)
+
+
 def test_a_folder_that_is_being_written_is_not_saved_into(found, tmp_path):
     with (
         only_writer(tmp_path / "e" / "cells.csv"),

@@ -17,13 +17,14 @@ from sloth_bayes.law.spec import Priors
 
 CHOICES = {
     "n_skills": st.integers(1, 20),
-    "inputs": st.sampled_from(sorted(equations.INPUTS)),
+    "inputs": st.sampled_from(sorted(name for name, of in equations.INPUTS.items() if of)),
     "intercept": st.sampled_from(["lineage", "family", "shared"]),
     "instruct": st.sampled_from(["shared", "kinds", "none"]),
     "slopes": st.sampled_from(["pooled", "shared", "fan", "tuned", "family"]),
     "loadings": st.sampled_from(["free", "identity"]),
     "residual": st.sampled_from(["family", "none"]),
     "model_effect": st.sampled_from(["pooled", "none"]),
+    "progress": st.sampled_from(["date", "none"]),
     "lower": st.sampled_from(["estimated", "chance"]),
     "upper": st.sampled_from(["estimated", "sourced", "one"]),
     "link": st.sampled_from(sorted(equations.LINKS)),

@@ -18,6 +18,7 @@ from .instruct import Instruct
 from .mixture_weight import MixtureWeight, effective
 from .model_effect import ModelEffect
 from .noise import Noise
+from .progress import Progress
 from .reasoning import Reasoning
 from .residual import Residual
 from .response import Response
@@ -58,6 +59,7 @@ TERMS: dict[str, Term] = {
         Family(),
         Slope(),
         Year(),
+        Progress(),
         Fan(),
         SlopeOfLineage(),
         SlopeOfFamily(),

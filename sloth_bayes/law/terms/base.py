@@ -144,6 +144,14 @@ class Term:
         """That column of a table of models, as numbers ``(M,)``, NaN where unknown."""
         return frame[self.times].to_numpy(float)
 
+    def of_new_family(self, known: np.ndarray) -> float | None:
+        """What a candidate of a new family has where its cell is not said.
+
+        By default the mean of the `known` cells ``(M,)`` if the term guesses, or what is said to
+        be there `otherwise`; None if it has to be said.
+        """
+        return float(known.mean()) if self.guesses else self.otherwise
+
     def reach(self, columns: Mapping[str, np.ndarray], family: np.ndarray) -> np.ndarray | None:
         """How coefficients of models follow from independent steps, ``(M, K)``.
 
