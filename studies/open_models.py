@@ -1,32 +1,31 @@
 """What the joint table is worth: models held out of it, forecast by NUTS.
 
-    python -m studies.open_models --keep FOLDER [--out FILE.csv] [--only lineages shared weight]
+    python -m studies.open_models --keep FOLDER [--only lineages shared weight] [--laws ...]
 
 *lineages*: Llama 3.1, Qwen2.5 and Gemma 2 leave the table, with everything that was made of them
 (tuned, coder, distilled, continued), but for the smallest base and the smallest tuned model of
-each. Larger ones are forecast, by the law of ``models/open`` on the joint table, and by the
-recommended law on the former table with those smallest models added.
+each. Larger ones are forecast, by laws on the joint table, and by the recommended law on the
+former table with those smallest models added.
 
 *shared*: of every third lineage, in alphabetical order, with a score on leaderboard v2, all models
 but the smallest of each family have their scores on it hidden. They are forecast from the joint
 table, and from the leaderboards' own columns alone; the difference is paired by score.
 
-*weight*: the first again, mixtures of experts counting as active^(1 - w) total^w with w fixed at
-0.3 and at 0.7, and by their active parameters; of mixtures that are hidden (all but the smallest
-of each family of mixtures), forecast by each.
+*weight*: mixtures of experts count as active^(1 - w) total^w with w estimated, fixed at 0.3 and at
+0.7, and as their active parameters; mixtures that are hidden (all but the smallest of each lineage
+that has no dense models) are forecast by each.
 
-Each fit is saved in the folder and not made again.
+A fit is a fold of :func:`sloth_bayes.cross_validate`, by NUTS: it is made again by itself, longer,
+where the forecasts asked for have not converged, and is kept in the folder.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import time
 import warnings
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 import sloth_bayes as sb
@@ -46,8 +45,13 @@ TARGETS = (
     *("llama-3.1-70b", "llama-3.1-70b-instruct", "gemma-2-27b", "gemma-2-27b-it"),
     *("qwen2.5-32b", "qwen2.5-72b", "qwen2.5-32b-instruct", "qwen2.5-72b-instruct"),
 )
-FIT = {"method": "nuts", "chains": 4, "warmup": 800, "draws": 1000, "seed": 1}
-PROB = 0.9
+LAWS: dict[str, dict[str, Any]] = {
+    "models/open": {},
+    "without a walk": {"walk": "none"},
+    "slopes of tuned models": {"slopes": "tuned"},
+}
+FIT = {"chains": 8, "warmup": 300, "draws": 250, "steps": 3000}
+AWAY = " (on leaderboard v2)"  # a model's scores that are hidden, as a row of their own
 
 
 def table_of(frame: pd.DataFrame, like: sb.Leaderboard) -> sb.Leaderboard:
@@ -58,85 +62,75 @@ def table_of(frame: pd.DataFrame, like: sb.Leaderboard) -> sb.Leaderboard:
     return sb.Leaderboard.from_frame(frame, [about[n] for n in names], like.name)
 
 
-def fitted(
-    spec: sb.Sloth, table: sb.Leaderboard, name: str, keep: Path, **options: object
-) -> sb.Posterior:
-    """The fit of this name, made if the folder does not have it."""
-    path = keep / f"{name}.nc"
-    if not path.exists():
-        begun = time.perf_counter()
-        post = spec.fit(table, **(FIT | options))
-        verdict = post.diagnostics()
-        print(f"{name}: {time.perf_counter() - begun:.0f} s; {verdict.messages[0]}", flush=True)
-        post.save(path)
-    post = sb.load(path)
-    post.diagnostics()
-    return post
+def law() -> sb.Sloth:
+    """That of ``models/open``."""
+    return sb.Sloth.from_toml(recipes.load("open").spec.to_toml())
 
 
-def forecasts(post: sb.Posterior, hidden: pd.DataFrame, label: str) -> pd.DataFrame:
-    """How well hidden scores are forecast, one a row, in points."""
-    names = [b for b in post.benchmarks if b in hidden and hidden[b].notna().any()]
-    frame = hidden.drop(columns=["instruct"])
-    fc = post.forecast(frame, benchmarks=names, prob=PROB)
-    draws = fc.draws["score"].stack(sample=("chain", "draw")).transpose("sample", ...).values
-    y = hidden[names].to_numpy(float)
-    rows = []
-    for i, who in enumerate(hidden.itertuples()):
-        for j in np.flatnonzero(np.isfinite(y[i])):
-            x, truth = 100 * draws[:, i, j], 100 * y[i, j]
-            lower, upper = np.quantile(x, [(1 - PROB) / 2, (1 + PROB) / 2])
-            rows.append(
-                {
-                    "law": label, "model": who.model, "family": who.family,
-                    "lineage": who.lineage, "benchmark": names[j], "score": truth,
-                    "median": np.median(x), "error": abs(np.median(x) - truth),
-                    "crps": scores.crps(x[:, None], np.array([truth]))[0],
-                    "interval_score": float(scores.interval_score(lower, upper, truth, PROB)),
-                    "inside": lower <= truth <= upper, "width": upper - lower,
-                }
-            )  # fmt: skip
-    return pd.DataFrame(rows)
+def forecast(
+    spec: sb.Sloth, table: sb.Leaderboard, test: pd.Series, label: str, keep: Path
+) -> sb.Evaluation:
+    """Forecasts of some models of a table, all of whose scores there are hidden."""
+    frame = table.frame
+    rows = frame[frame["model"].isin(test)]
+    test = tuple(rows["model"])
+    names = [b for b in table.benchmark_names if rows[b].notna().any()]
+    seen = frame["family"].isin(rows["family"]) & ~frame["model"].isin(test)
+    fold = sb.Fold("held out", 1, label, test, tuple(frame["model"][seen]), test, tuple(names), ())
+    found = sb.cross_validate(
+        spec, table, [fold], method="nuts", label=label,
+        out=keep / label.replace("/", "-").replace(", ", "-").replace(" ", "-"), **FIT,
+    )  # fmt: skip
+    one = found.frame.iloc[0]
+    print(
+        f"{label}: {found.about['seconds']:.0f} s, R-hat at most {one['r_hat']:.3f}, effective "
+        f"sample size at least {one['ess']:.0f}, made again {one['refits']:.0f} times",
+        flush=True,
+    )
+    return found
 
 
-def summary(found: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Means by some columns."""
-    columns = {"error": "mean", "crps": "mean", "interval_score": "mean", "inside": "mean"}
-    columns |= {"width": "mean", "model": "nunique"}
-    table = found.groupby(by, sort=False).agg(columns)
-    return table.assign(scores=found.groupby(by, sort=False).size()).round(3)
+def summary(found: dict[str, sb.Evaluation], by: list[str]) -> pd.DataFrame:
+    """Means, in points, of each law and by some columns."""
+    rows = pd.concat([one.frame.assign(law=name) for name, one in found.items()])
+    points = ["error", "crps", "interval_score", "width_90"]
+    rows[points] *= 100
+    table = rows.groupby(["law", *by], sort=False)[[*points, "covered_90"]].mean()
+    return table.assign(scores=rows.groupby(["law", *by], sort=False).size()).round(3)
 
 
-def lineages(keep: Path) -> pd.DataFrame:
+def lineages(keep: Path, laws: list[str]) -> None:
     """The first part."""
     joint = sb.load_dataset("open_models")
     frame = joint.described
-    spec = sb.Sloth.from_toml(recipes.load("open").spec.to_toml())
     ours = frame["lineage"].isin(LINEAGES)
     of_family = frame[frame["family"].isin(FAMILIES)]
     smallest = of_family.loc[of_family.groupby("family")["params_b"].idxmin(), "model"]
-    kept = frame[~ours | frame["model"].isin(smallest)]
-    hidden = frame[frame["model"].isin(TARGETS)]
-    post = fitted(spec, table_of(kept, joint), "lineages-joint", keep)
-    found = [forecasts(post, hidden, "joint table, models/open")]
-
+    rows = frame[~ours | frame["model"].isin([*smallest, *TARGETS])]
+    table, targets = table_of(rows, joint), pd.Series(TARGETS)
+    found = {
+        name: forecast(law().replace(**LAWS[name]), table, targets, f"lineages, {name}", keep)
+        for name in laws
+    }
     former = sb.load_dataset("open_llm_leaderboard")
-    names = list(former.benchmark_names)
-    rows = former.frame
-    rows = rows[~rows["lineage"].isin(LINEAGES)]
-    six = frame.loc[frame["model"].isin(smallest), [*rows.columns[:7], *names]]
-    both = pd.concat([rows, six], ignore_index=True)
-    post = fitted(sb.Sloth(), table_of(both, former), "lineages-former", keep)
-    hidden = hidden[[*rows.columns[:7], *names]]
-    found.append(forecasts(post, hidden, "former table, recommended law"))
-    return pd.concat(found)
+    names, about = list(former.benchmark_names), list(former.frame.columns[:7])
+    rest = former.frame[~former.frame["lineage"].isin(LINEAGES)]
+    those = frame.loc[frame["model"].isin([*smallest, *TARGETS]), [*about, *names]]
+    both = table_of(pd.concat([rest, those], ignore_index=True), former)
+    found["former table"] = forecast(sb.Sloth(), both, targets, "lineages, former table", keep)
+    same = {
+        name: sb.Evaluation(one.frame[one.frame["benchmark"].isin(names)], one.means, one.about)
+        for name, one in found.items()
+    }
+    print(f"\nlineages\n{summary(found, []).to_string()}")
+    print(f"\non the former table's benchmarks\n{summary(same, []).to_string()}")
+    print(f"\nby model\n{summary(found, ['model']).to_string()}", flush=True)
 
 
-def shared(keep: Path) -> pd.DataFrame:
+def shared(keep: Path, laws: list[str]) -> None:
     """The second part."""
     joint = sb.load_dataset("open_models")
     frame = joint.described
-    spec = sb.Sloth.from_toml(recipes.load("open").spec.to_toml())
     boards = {b.name: b.leaderboard for b in joint.benchmarks}
     v2 = [b for b, board in boards.items() if board == "v2"]
     own = [b for b, board in boards.items() if board in ("v1", "v2")]
@@ -146,103 +140,80 @@ def shared(keep: Path) -> pd.DataFrame:
     chosen = sorted(on["lineage"].unique())[::3]
     smallest = on.loc[on.groupby("family")["params_b"].idxmin(), "model"]
     out = on[on["lineage"].isin(chosen) & ~on["model"].isin(smallest)]
-    hidden = frame.loc[out.index].drop(columns=[b for b in boards if b not in v2])
+    away = out.drop(columns=[b for b in boards if b not in v2]).assign(model=out["model"] + AWAY)
     shown = frame.copy()
-    shown.loc[out.index, v2] = np.nan
-    alone = shown.drop(columns=[b for b in boards if b not in own])
-    post = fitted(spec, table_of(shown, joint), "shared-joint", keep)
-    found = [forecasts(post, hidden, "joint table")]
-    few = joint.select(benchmarks=own)
-    post = fitted(spec, table_of(alone, few), "shared-alone", keep)
-    known = hidden["family"].isin(post.families)  # a family may have been on other tables only
-    found.append(forecasts(post, hidden[known], "leaderboards alone"))
+    shown.loc[out.index, v2] = float("nan")
+    whole = pd.concat([shown, away], ignore_index=True)
+    known = shown.loc[shown[own].notna().any(axis=1), "family"]  # others are on no leaderboard
+    tables = {
+        "joint table": table_of(whole, joint),
+        "leaderboards alone": table_of(
+            whole.drop(columns=[b for b in boards if b not in own]), joint.select(benchmarks=own)
+        ),
+    }
+    test = away.loc[away["family"].isin(known), "model"]
+    found = {
+        name: forecast(law(), table, test, f"shared, {name}", keep)
+        for name, table in tables.items()
+    }
     elsewhere = frame.loc[out.index, [b for b in boards if b not in own]].notna().any(axis=1)
-    on_both = set(out["model"][elsewhere])
-    result = pd.concat(found)
-    return result.assign(on_others=result["model"].isin(on_both))
-
-
-def paired(found: pd.DataFrame) -> dict[str, float]:
-    """Error of the joint table against that of the leaderboards alone, by score."""
-    wide = found.pivot_table(index=["family", "model", "benchmark"], columns="law", values="error")
-    wide = wide.dropna()
-    joint, alone = wide["joint table"], wide["leaderboards alone"]
-    se, low, high = scores.bootstrap_interval(
-        (joint - alone).to_numpy(), wide.index.get_level_values("family").to_numpy()
+    on_both = set(out["model"][elsewhere] + AWAY)
+    print(f"\nshared\n{summary(found, []).to_string()}")
+    with_, alone = (
+        100 * one.frame.set_index(["family", "model", "benchmark"])["error"]
+        for one in found.values()
     )
-    return {
-        "scores": len(wide), "joint": joint.mean(), "alone": alone.mean(),
-        "ratio": joint.mean() / alone.mean(), "difference": (joint - alone).mean(),
-        "se": se, "low": low, "high": high,
-    }  # fmt: skip
+    for name, of in (("all", test), ("on other tables too", on_both)):
+        rows = with_.index.get_level_values("model").isin(of)
+        less, family = (with_ - alone)[rows], with_.index.get_level_values("family")[rows]
+        se, low, high = scores.bootstrap_interval(less.to_numpy(), family.to_numpy())
+        print(
+            f"{name}: {with_[rows].mean():.2f} points from the joint table, "
+            f"{alone[rows].mean():.2f} from the leaderboards alone, a ratio of "
+            f"{with_[rows].mean() / alone[rows].mean():.3f}; difference {less.mean():+.2f} "
+            f"(standard error over families {se:.2f}, {low:+.2f} to {high:+.2f}), "
+            f"{len(less)} scores",
+            flush=True,
+        )
 
 
-def weight(keep: Path) -> pd.DataFrame:
+def weight(keep: Path, laws: list[str]) -> None:
     """The third part."""
     joint = sb.load_dataset("open_models")
     frame = joint.described
-    spec = sb.Sloth.from_toml(recipes.load("open").spec.to_toml())
     mixture = (frame["total_params_b"] > frame["params_b"]) & frame["tokens_t"].notna()
     of = frame[mixture]
     smallest = of.loc[of.groupby("lineage")["params_b"].idxmin(), "model"]
     dense = frame.loc[~mixture, "lineage"].unique()  # lineages that also have dense models
-    hidden = of[~of["model"].isin(smallest) | of["lineage"].isin(dense)]
-    kept = frame[~frame["model"].isin(hidden["model"])]
-    laws: dict[str, float | None] = {
-        "w estimated": None,
-        "w = 0": 0.0,
-        "w = 0.3": 0.3,
-        "w = 0.7": 0.7,
-    }
-    found = []
-    for label, w in laws.items():
-
-        def counted(rows: pd.DataFrame, w: float | None = w) -> pd.DataFrame:
-            if w is None:
-                return rows
+    hidden = of[~of["model"].isin(smallest) | of["lineage"].isin(dense)]["model"]
+    seen = frame.loc[~frame["model"].isin(hidden), "lineage"]
+    hidden = hidden[frame.loc[hidden.index, "lineage"].isin(seen)]
+    weights = {"w estimated": None, "w = 0": 0.0, "w = 0.3": 0.3, "w = 0.7": 0.7}
+    found = {}
+    for name, w in weights.items():
+        spec, rows = law(), frame
+        if w is not None:
             size = rows["params_b"] ** (1 - w) * rows["total_params_b"] ** w
-            return rows.assign(params_b=size, total_params_b=size)
-
-        law = spec if w is None else spec.replace(mixtures="active")
-        name = f"weight-{label.replace(' ', '')}"
-        post = fitted(law, table_of(counted(kept), joint), name, keep)
-        if w is None:
-            draws = post.tree["posterior"]["mixture_weight"].values
-            quantiles = np.quantile(draws, [0.05, 0.5, 0.95]).round(3).tolist()
-            print("w, 5%, 50%, 95%:", json.dumps(quantiles), flush=True)
-        rows = counted(hidden)
-        rows = rows[rows["lineage"].isin(post.lineages)]
-        found.append(forecasts(post, rows, label))
-    return pd.concat(found)
+            spec, rows = spec.replace(mixtures="active"), rows.assign(params_b=size)
+            rows["total_params_b"] = size
+        found[name] = forecast(spec, table_of(rows, joint), hidden, f"weight, {name}", keep)
+    print(f"\nweight\n{summary(found, []).to_string()}", flush=True)
 
 
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--keep", type=Path, required=True, help="folder of the fits")
-    parser.add_argument("--out", type=Path, help="every forecast, as CSV")
     parts = {"lineages": lineages, "shared": shared, "weight": weight}
     parser.add_argument("--only", nargs="*", choices=list(parts), default=list(parts))
+    parser.add_argument(
+        "--laws", nargs="*", choices=list(LAWS), default=["models/open"], help="of lineages"
+    )
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     options.keep.mkdir(parents=True, exist_ok=True)
-    every = []
     for part in options.only:
-        found = parts[part](options.keep).assign(part=part)
-        every.append(found)
-        print(f"\n{part}\n{summary(found, ['law']).to_string()}", flush=True)
-        if part == "lineages":
-            same = found[
-                found["benchmark"].isin(sb.load_dataset("open_llm_leaderboard").benchmark_names)
-            ]
-            print(f"\non the former table's benchmarks\n{summary(same, ['law']).to_string()}")
-            print(f"\nby model\n{summary(found, ['law', 'model']).to_string()}", flush=True)
-        if part == "shared":
-            print(summary(found, ["law", "on_others"]).to_string())
-            for name, rows in (("all", found), ("on other tables too", found[found["on_others"]])):
-                print(name, {k: round(float(v), 3) for k, v in paired(rows).items()}, flush=True)
-    if options.out is not None:
-        pd.concat(every).to_csv(options.out, index=False)
+        parts[part](options.keep, options.laws)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ it was cut off.
     The Open LLM Leaderboard with 50 scores moved by 15 points.
 ``known``
     ``open_models`` as published, ``corrected=False``, with the failures of format that its
-    corrections name: where do they rank? It reads DIR/known.nc if that is there (any fit that
-    has seen them), and makes it if not.
+    corrections name: where do they rank? By the law of ``models/open``, eight chains that step
+    together (:mod:`studies.fits`), kept as DIR/known.nc.
 """
 
 from __future__ import annotations
@@ -38,13 +38,15 @@ import numpy as np
 import pandas as pd
 
 import sloth_bayes as sb
-from studies import resumed, simulation
+from sloth_bayes.infer import recipes
+from sloth_bayes.model.arrays import design_of
+from studies import fits, resumed, simulation
 
 PARTS = ("clean", "injected", "exact", "real", "known")
 MOVED = 0.15  # by how much a score is wrong
 EACH, OF_REAL = 5, 50  # errors in a simulated table, and in the leaderboard
 FAILURES = "failure of format|was read|were not read|the run failed"
-OPEN = sb.Sloth(instruct="kinds", mixtures="effective", unknown_inputs="latent")
+KNOWN = {"chains": 8, "warmup": 300, "draws": 125, "steps": 3000}
 Fit = dict[str, Any]
 
 
@@ -192,7 +194,7 @@ def run(part: str, out: Path, given: argparse.Namespace, options: Fit) -> pd.Dat
         return resumed.rows(found, lambda c: left_out(c, *found[c], options), file, said, by)
     whole = {k: v for k, v in options.items() if k in ("method", "steps", "moves")}
     if part == "real":
-        data, wrong = with_errors(sb.load_dataset(), OF_REAL, 0)
+        data, wrong = with_errors(sb.load_dataset("open_llm_leaderboard"), OF_REAL, 0)
         post = fitted(sb.Sloth(), data, 0, whole)
         row = counted(post.surprises(), wrong) | {"r_hat": _r_hat(post)}
         table = pd.DataFrame([row])
@@ -201,9 +203,11 @@ def run(part: str, out: Path, given: argparse.Namespace, options: Fit) -> pd.Dat
         if path.exists():
             post = sb.load(path)
         else:
-            data = sb.load_dataset("open_models", corrected=False)
-            post = fitted(OPEN, data, 0, whole)
-            post.slim(min(1000, post.n_draws)).save(path)
+            spec = sb.Sloth.from_toml(recipes.load("open").spec.to_toml())
+            laid_out = design_of(spec, sb.load_dataset("open_models", corrected=False))
+            post, r_hat = fits.by_lanes(spec, laid_out, laid_out.arrays, 0, **KNOWN)
+            print(f"known: R-hat of expected scores at most {r_hat:.3f}", flush=True)
+            post.save(path)
         table = known(post)
     table.to_csv(file, index=False)
     return table

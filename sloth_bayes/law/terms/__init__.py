@@ -25,6 +25,7 @@ from .response import Response
 from .slope import Slope
 from .slope_family import SlopeOfFamily
 from .slope_lineage import SlopeOfLineage
+from .slope_tuned import SlopeOfTuned
 from .unknown_inputs import UnknownInputs
 from .walk import Walk
 from .year import Year
@@ -62,6 +63,7 @@ TERMS: dict[str, Term] = {
         Fan(),
         SlopeOfLineage(),
         SlopeOfFamily(),
+        SlopeOfTuned(),
         Instruct(),
         Reasoning(),
         ModelEffect(),
