@@ -33,7 +33,8 @@ def test_on_the_best_sizes_it_counts_compute_and_off_them_less(budget):
     size = best(budget) * 2.0 ** np.arange(-3, 4)
     found = compute(size, 0.1 * 2**budget / size)
     assert found[3] == pytest.approx(budget, abs=1e-9)
-    assert (np.diff(found[:4]) > 0).all() and (np.diff(found[3:]) < 0).all()
+    assert (np.diff(found[:4]) > 0).all()
+    assert (np.diff(found[3:]) < 0).all()
 
 
 def test_the_balance_is_the_best_ratio_at_the_reference_wherever_that_is():
