@@ -19,12 +19,12 @@ forecasts at its size and tokens so far; the leaderboard knows finished runs onl
 *--ahead* chooses how far a model falls from its skills, a shift of all its problems: of *one
 scale*; of a standard deviation that *grows* with the distance in skill to the nearest model with
 counts; or with a mean that goes with that distance, too (*grows and bends*): all learned from
-models left out, one size and two sizes ahead of the rest. Written when the bands of 6.9B and 12B had been seen to
-fail two sizes ahead. **The rule**, committed before it was run: Pythia models of at most 2.8B are
-held out of smaller ones, one and two sizes ahead (:data:`AHEAD`, the counts of 10,000 samples, and
-checkpoints of one number of tokens); the kind with the lowest mean interval score of the log of
-pass@k at k = 1, 10 and 100, each rehearsal counting the same, is taken, and then scored on the
-models above, once. The law has not seen models of 2.8B or more there.
+models left out, one size and two sizes ahead of the rest. Written when the bands of 6.9B and 12B
+had been seen to fail two sizes ahead. **The rule**, committed before it was run: Pythia models of
+at most 2.8B are held out of smaller ones, one and two sizes ahead (:data:`AHEAD`, the counts of
+10,000 samples, and checkpoints of one number of tokens); the kind with the lowest mean interval
+score of the log of pass@k at k = 1, 10 and 100, each rehearsal counting the same, is taken, and
+then scored on the models above, once. The law has not seen models of 2.8B or more there.
 
 Rivals, from the same counts and the means of the same skills: *per problem* is the paper's recipe,
 a logistic regression a problem (ridge penalty 1); *mean rate* scales the mean success rate by a
