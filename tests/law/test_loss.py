@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import sloth_bayes as sb
 from sloth_bayes.law import terms
 from sloth_bayes.law.equations import LOSS, raw_inputs
 from sloth_bayes.plan.curves import goal_of, values, who_of
+from sloth_bayes.posterior.log_prior import log_prior
 from sloth_bayes.predict.new_effects import effects_of
 
 SPEC = sb.Sloth(n_skills=1, inputs="loss", link="logistic", intercept="family", instruct="none")
@@ -112,6 +114,14 @@ def test_the_prior_is_around_what_was_published(prior):
     v = prior.merged
     assert np.median(v["balance"]) == pytest.approx(20, rel=0.15)
     assert np.log(v["size_exponent"]).std() == pytest.approx(0.3, rel=0.15)
+
+
+def test_its_prior_has_its_density(prior):
+    found = log_prior(prior)
+    for name, sd in (("size_exponent", 0.3), ("tokens_exponent", 0.3), ("balance", np.log(2))):
+        density = found[name].values.ravel()
+        wanted = -stats.lognorm(sd, scale=LOSS[name]).entropy()
+        assert abs(density.mean() - wanted) < 5 * density.std() / density.size**0.5, name
 
 
 def test_skills_read_it_draw_by_draw(prior):
