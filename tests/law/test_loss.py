@@ -160,3 +160,16 @@ def test_values_of_a_plan_are_those_of_a_forecast(prior):
     forecast = prior.forecast(rows, benchmarks=["A"]).draws["expected"]
     each = forecast.stack(s=("chain", "draw")).transpose("s", ...).values[..., 0]
     np.testing.assert_allclose(found.mean(0), each.mean(0), atol=2e-3)
+
+
+@pytest.mark.slow
+def test_conditioning_goes_through_each_draws_own_coordinate(prior):
+    mine = pd.DataFrame(
+        {"model": ["a", "b"], "family": "mine", "params_b": [0.1, 0.8], "tokens_t": [0.01, 0.1],
+         "A": [0.3, 0.5], "B": [0.4, 0.6]}
+    )  # fmt: skip
+    post = prior.condition(mine, seed=4, reweight=False)
+    table = post.forecast(mine[["model", "family", "params_b", "tokens_t"]]).frame
+    off = table.set_index(["model", "benchmark"])["median"]
+    for row in mine.itertuples():
+        assert off[row.model, "A"] == pytest.approx(row.A, abs=0.15)
