@@ -37,7 +37,7 @@ smallest?
 
 All but *loss* was written before any law or rival was fitted to these runs, but for the lengths of
 fits: changed when the forecasts of the first two laws were known, and no rehearsal was, and again
-with *loss*. Four of six variants were dropped then, for time, and *balance* was added when the
+with *loss*. Four of six variants were dropped then, for time, and *imbalance* was added when the
 allocation was known. Fits are saved in the folder and not made again.
 """
 
@@ -72,7 +72,7 @@ LOSS = {"loss": {"inputs": "loss"}}
 DESIGNS = {
     "translog": {},
     "no product": {"inputs": "loglinear"},
-    "balance": {"inputs": "loglinear", "terms": ["balance"]},
+    "imbalance": {"inputs": "loglinear", "terms": ["imbalance"]},
 }
 LANES, WARMUP, DRAWS, ACCEPT, DEEPEST = 8, 1000, 1000, 0.97, 10
 QUICK = {"method": "svi", "chains": 4, "draws": 500, "starts": 2}
@@ -81,7 +81,7 @@ SAME = 1.25
 CHINCHILLA = 20.0  # tokens a parameter
 
 
-class Balance(law.Term):
+class Imbalance(law.Term):
     """The square of how many doublings a run is away from 20 tokens a parameter.
 
     In ``b1 X + b2 Y + b3 X Y`` one coefficient stands for how fast a budget spent out of balance
@@ -89,11 +89,11 @@ class Balance(law.Term):
     the second square alone.
     """
 
-    name = "balance"
-    dims: ClassVar[dict[str, tuple[str, ...]]] = {"balance": ("skill",)}
+    name = "imbalance"
+    dims: ClassVar[dict[str, tuple[str, ...]]] = {"imbalance": ("skill",)}
     adds_to = "skill"
     times = "squared_imbalance"
-    site = "balance_raw"
+    site = "imbalance_raw"
 
     def scale(self, values: object, spec: object) -> float:
         """Prior standard deviation, in units of skill."""
@@ -109,7 +109,7 @@ class Balance(law.Term):
         return off.to_numpy(float) ** 2
 
 
-law.TERMS["balance"] = Balance()
+law.TERMS["imbalance"] = Imbalance()
 
 
 def parts(data: sb.Leaderboard, upto: float, least: float) -> tuple[pd.DataFrame, pd.DataFrame]:
