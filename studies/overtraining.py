@@ -74,7 +74,7 @@ DESIGNS = {
     "no product": {"inputs": "loglinear"},
     "imbalance": {"inputs": "loglinear", "terms": ["imbalance"]},
 }
-LANES, WARMUP, DRAWS, ACCEPT, DEEPEST = 8, 1000, 1000, 0.97, 10
+LANES, WARMUP, DRAWS, ACCEPT, DEEPEST = 8, 400, 500, 0.95, 10
 QUICK = {"method": "svi", "chains": 4, "draws": 500, "starts": 2}
 REHEARSED = 0.2  # billions: the designs learn from sizes up to 154M
 SAME = 1.25
