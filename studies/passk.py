@@ -70,9 +70,9 @@ STUDIES = {
 
 
 AHEAD = {  # rehearsals: tokens of the checkpoints (0: finished models), what is held, and seen
-    "1b+2.8b": (0.0, (1.0, 2.8), 0.41), "2.8b": (0.0, (2.8,), 1.0),
+    "1b+2.8b": (0.0, (1.0, 2.8), 0.45), "2.8b": (0.0, (2.8,), 1.0),
     **{f"{held} at {tokens:g}T": (tokens, sizes, seen) for tokens in (0.02, 0.06, 0.2, 0.3)
-       for held, sizes, seen in (("1b+1.4b", (1.0, 1.4), 0.41), ("1.4b+2.8b", (1.4, 2.8), 1.0),
+       for held, sizes, seen in (("1b+1.4b", (1.0, 1.4), 0.45), ("1.4b+2.8b", (1.4, 2.8), 1.0),
                                  ("2.8b", (2.8,), 1.4))},
 }  # fmt: skip
 
