@@ -218,7 +218,7 @@ def _fall(
     return out
 
 
-KIND = "one scale"
+KIND = "grows and bends"
 KINDS = ("one scale", "grows", "grows and bends")
 
 
