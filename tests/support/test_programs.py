@@ -56,6 +56,13 @@ def test_a_program_is_kept_by_what_it_is(folder):
     assert len(files(folder)) == 6
 
 
+def test_an_argument_that_is_not_used_counts_too(folder):
+    """A table with a model more has the same loadings: by text the two are one program."""
+    for unused in (X, X[:2], [X, X]):
+        found = programs.Program(lambda x, more: 2 * x)(X, unused)
+        np.testing.assert_array_equal(found, 2 * X)
+
+
 def test_static_arguments_make_programs_of_their_own(folder):
     power = programs.Program(lambda n, x: x**n, static=1)
     assert [float(power(n, np.float32(3))) for n in (1, 2, 2)] == [3, 9, 9]
