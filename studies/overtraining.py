@@ -1,6 +1,7 @@
 """Size x tokens: runs larger than any seen, forecast by laws that differ in their inputs.
 
-    python -m studies.overtraining --out DIR [--parts forecast designs loss allocation]
+    python -m studies.overtraining --out DIR [--parts forecast designs loss parallel
+        allocation hidden]
 
 The data set ``overtraining`` has 104 finished runs of three corpora (Gadre et al., arXiv
 2403.08540): 95 of at most 411M parameters on a grid of sizes and tokens, and nine of 1.4B and 6.9B.
@@ -28,6 +29,11 @@ effective draws), it is fitted to the 95 and scored on the nine, once; otherwise
 them. (R-hat of every quantity had been asked for, of at most 1.02; the first fit, whose forecasts
 had not been looked at, has 1.07 for the scale of residuals, of which three corpora say little.)
 
+*parallel*: a third, written when the second had failed on the runs of 411M (5.1 points against 3.3
+of FLOPs): the same with one exponent for size and tokens, so that it is compute less what its
+imbalance loses, as Gadre et al. have it of these runs. The same rule by variational fits; in a
+process of its own, since it replaces a term of the law.
+
 *allocation*: does :meth:`~sloth_bayes.Posterior.optimal_allocation` find the best size, within the
 grid of the 95 and by the law (size, tokens and product; and the loss) fitted to them? Runs of one
 corpus with compute within a factor of :data:`SAME` of each other share a budget (their geometric
@@ -37,10 +43,17 @@ sizes run that holds 90% of the posterior's draws of which of them is best; and 
 size that the law takes, by that nearest to 20 tokens a parameter, and by the largest and the
 smallest?
 
-All but *loss* was written before any law or rival was fitted to these runs, but for the lengths of
-fits: changed when the forecasts of the first two laws were known, and no rehearsal was, and again
-with *loss*. Four of six variants were dropped then, for time, and *imbalance* was added when the
-allocation was known. Fits are saved in the folder and not made again.
+*hidden*: the same of budgets that the law has not seen: of the ten budgets, each is left out in
+turn, in all corpora, and the loss law is fitted to the other runs (variational fits). Written when
+the loss law had been seen to find the best of the sizes of the budgets that it was fitted to in 24
+of 30 cases, losing 0.14 points where 20 tokens a parameter lose 0.58. **The bar**: what it loses is
+at most 90% of what 20 tokens a parameter lose.
+
+All but *loss*, *parallel* and *hidden* was written before any law or rival was fitted to these
+runs, but for the lengths of fits: changed when the forecasts of the first two laws were known, and
+no rehearsal was, and again with *loss*. Four of six variants were dropped then, for time, and
+*imbalance* was added when the allocation was known. Fits are saved in the folder and not made
+again.
 """
 
 from __future__ import annotations
@@ -63,6 +76,7 @@ from sloth_bayes import law
 from sloth_bayes.evaluate.fold import LEAST_ESS, MOST_R_HAT
 from sloth_bayes.infer import lanes, variational
 from sloth_bayes.infer.compiled import SCORES, functions_of
+from sloth_bayes.law.terms.loss import TokensExponent
 from sloth_bayes.model.arrays import design_of
 from sloth_bayes.model.loadings import sizes
 from sloth_bayes.posterior.diagnostics import table_of as table_of_quantities
@@ -296,6 +310,31 @@ def loss(data: sb.Leaderboard, out: Path) -> None:
         print(summary(found, ["law", "model"])["error"].unstack("law").round(2).to_string())
 
 
+class OneExponent(TokensExponent):
+    """Tokens have the exponent of size."""
+
+    def prior(self, at: Any) -> dict[str, Any]:
+        """None of its own."""
+        return {self.name: at.values["size_exponent"]}
+
+
+def parallel(data: sb.Leaderboard, out: Path) -> None:
+    """The third design: the loss of one exponent."""
+    law.TERMS["tokens_exponent"] = OneExponent()
+    train, test = parts(data, REHEARSED, SMALL)
+    laws = {"parallel": LOSS["loss"], "flops": LAWS["flops"]}
+    found = compared(data, train, test, laws, out, "rehearsal")
+    shown(found, "parallel", out, "rehearsal-parallel")
+    score = found.groupby("law")["crps"].mean()
+    taken = score["parallel"] < score["flops"]
+    print(f"the rule: {'scored' if taken else 'not scored'} on the nine", flush=True)
+    if taken:
+        train, test = parts(data, SMALL, math.inf)
+        found = compared(data, train, test, {"parallel": LOSS["loss"]} | LAWS, out, "forecast")
+        shown(found, "parallel", out, "parallel")
+        print(summary(found, ["law", "model"])["error"].unstack("law").round(2).to_string())
+
+
 # -- the best size of a budget -----------------------------------------------------------------
 
 
@@ -314,61 +353,79 @@ def budgets(train: pd.DataFrame) -> list[pd.DataFrame]:
 
 def allocation(data: sb.Leaderboard, out: Path) -> None:
     """Best sizes of budgets, as run and as the law has them."""
-    for law_of in ("translog", "loss"):
-        best_sizes(data, out, law_of)
-
-
-def best_sizes(data: sb.Leaderboard, out: Path, law_of: str) -> None:
-    """The same, of one law."""
     train, _ = parts(data, SMALL, math.inf)
-    spec, called = sb.Sloth().replace(**(LAWS | LOSS)[law_of]), f"forecast-{law_of}"
-    post = stepped(spec, table_of(train, data), called, out)
-    names = list(data.benchmark_names)
+    for law_of in ("translog", "loss"):
+        spec = sb.Sloth().replace(**(LAWS | LOSS)[law_of])
+        post = stepped(spec, table_of(train, data), f"forecast-{law_of}", out)
+        told(pd.DataFrame([best_size(post, runs, data) for runs in budgets(train)]), law_of, out)
+
+
+def hidden(data: sb.Leaderboard, out: Path) -> None:
+    """Best sizes of budgets that were left out of the fit."""
+    train, _ = parts(data, SMALL, math.inf)
+    found = budgets(train)
+    groups = pd.Series(found).groupby([round(math.log2(runs["flops"].min())) for runs in found])
     rows = []
-    for runs in budgets(train):
-        budget, family = float(np.exp(np.log(runs["flops"]).mean())), runs["family"].iloc[0]
-        draws = post.forecast(runs.drop(columns=["instruct", "flops"])).draws["expected"]
-        expected = draws.mean("benchmark").stack(s=("chain", "draw")).transpose("s", ...).values
-        here = post.optimal_allocation(budget, "average", family=family).frame.iloc[0]
-        size, tokens = runs["params_b"].to_numpy(), runs["tokens_t"].to_numpy()
-        y = runs[names].mean(axis=1).to_numpy()
-        best, found = y.argmax(), expected.argmax(1)
-        share = np.bincount(found, minlength=len(runs)) / len(found)
-        order = np.argsort(-share)
-        kept = order[: np.searchsorted(share[order].cumsum(), 0.9 - 1e-9) + 1]
-        taken = {
-            "law": expected.mean(0).argmax(),
-            "chinchilla": abs(np.log(tokens * 1e3 / size / CHINCHILLA)).argmin(),
-            "largest": size.argmax(),
-            "smallest": size.argmin(),
-        }
-        rows.append(
-            {
-                "family": family, "flops": budget, "sizes": len(runs), "best": size[best],
-                "lower": here["size_lower"], "median": here["size_median"],
-                "upper": here["size_upper"], "p_interior": here["p_interior"],
-                "inside": here["size_lower"] <= size[best] <= here["size_upper"],
-                "ahead": 100 * (y.max() - np.sort(y)[-2]),
-                "in_set": best in kept, "set": len(kept), "p_best": share[best],
-                **{f"right, {k}": i == best for k, i in taken.items()},
-                **{f"lost, {k}": 100 * (y.max() - y[i]) for k, i in taken.items()},
-            }
-        )  # fmt: skip
-    found = pd.DataFrame(rows)
-    found.to_csv(out / f"allocation-{law_of}.csv", index=False, float_format="%.5g")
-    numbers = found.drop(columns="family").astype(float)
-    print(
-        f"\nallocation, {law_of}: {len(found)} budgets\n{found.iloc[:, :12].round(3).to_string()}"
+    for number, (_, of) in enumerate(groups):
+        seen = train.drop(index=[i for runs in of for i in runs.index])
+        spec = sb.Sloth().replace(**LOSS["loss"])
+        post = fitted(spec, table_of(seen, data), f"hidden-{number}", out, **QUICK)
+        rows += [best_size(post, runs, data) for runs in of]
+    told(pd.DataFrame(rows), "loss, hidden", out)
+
+
+def best_size(post: sb.Posterior, runs: pd.DataFrame, data: sb.Leaderboard) -> dict[str, object]:
+    """Of one budget: the best of the sizes run, and what the law and the rules say."""
+    budget, family = float(np.exp(np.log(runs["flops"]).mean())), runs["family"].iloc[0]
+    draws = post.forecast(runs.drop(columns=["instruct", "flops"])).draws["expected"]
+    expected = draws.mean("benchmark").stack(s=("chain", "draw")).transpose("s", ...).values
+    here = post.optimal_allocation(budget, "average", family=family).frame.iloc[0]
+    size, tokens = runs["params_b"].to_numpy(), runs["tokens_t"].to_numpy()
+    y = runs[list(data.benchmark_names)].mean(axis=1).to_numpy()
+    best, found = y.argmax(), expected.argmax(1)
+    share = np.bincount(found, minlength=len(runs)) / len(found)
+    order = np.argsort(-share)
+    kept = order[: np.searchsorted(share[order].cumsum(), 0.9 - 1e-9) + 1]
+    taken = {
+        "law": expected.mean(0).argmax(),
+        "chinchilla": abs(np.log(tokens * 1e3 / size / CHINCHILLA)).argmin(),
+        "largest": size.argmax(),
+        "smallest": size.argmin(),
+    }
+    return {
+        "family": family, "flops": budget, "sizes": len(runs), "best": size[best],
+        "lower": here["size_lower"], "median": here["size_median"],
+        "upper": here["size_upper"], "p_interior": here["p_interior"],
+        "inside": here["size_lower"] <= size[best] <= here["size_upper"],
+        "ahead": 100 * (y.max() - np.sort(y)[-2]),
+        "in_set": best in kept, "set": len(kept), "p_best": share[best],
+        **{f"right, {k}": i == best for k, i in taken.items()},
+        **{f"lost, {k}": 100 * (y.max() - y[i]) for k, i in taken.items()},
+    }  # fmt: skip
+
+
+def told(found: pd.DataFrame, what: str, out: Path) -> None:
+    """Print and keep what was found of best sizes."""
+    found.to_csv(
+        out / f"allocation-{what.replace(', ', '-')}.csv", index=False, float_format="%.5g"
     )
+    numbers = found.drop(columns="family").astype(float)
+    print(f"\nallocation, {what}: {len(found)} budgets\n{found.iloc[:, :13].round(3).to_string()}")
     print(numbers.mean().round(3).to_string())
     print(numbers.groupby("sizes")[["inside", "in_set", "set", "p_best"]].mean().round(3))
+    gained = (
+        (found["lost, chinchilla"] - found["lost, law"]).groupby(found["flops"].round(-15)).mean()
+    )
+    print(f"less lost than by 20 tokens a parameter: {gained.mean():.2f} points (se over budgets "
+          f"{gained.std() / len(gained) ** 0.5:.2f})", flush=True)  # fmt: skip
 
 
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    every = {"forecast": forecast, "designs": designs, "loss": loss, "allocation": allocation}
+    every = {"forecast": forecast, "designs": designs, "loss": loss, "parallel": parallel}
+    every |= {"allocation": allocation, "hidden": hidden}
     parser.add_argument("--parts", nargs="*", choices=list(every), default=list(every))
     options = parser.parse_args()
     warnings.simplefilter("ignore")
