@@ -91,7 +91,7 @@ DESIGNS = {
     "no product": {"inputs": "loglinear"},
     "imbalance": {"inputs": "loglinear", "terms": ["imbalance"]},
 }
-LANES, WARMUP, DRAWS, ACCEPT, DEEPEST = 8, 400, 500, 0.95, 10
+LANES, WARMUP, DRAWS, ACCEPT, DEEPEST = 8, 800, 1000, 0.95, 10
 QUICK = {"method": "svi", "chains": 4, "draws": 500, "starts": 2}
 REHEARSED = 0.2  # billions: the designs learn from sizes up to 154M
 SAME = 1.25
