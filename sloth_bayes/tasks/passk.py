@@ -7,12 +7,13 @@ skills of the models with counts, repeated for draws of these skills:
 
     c_mi ~ Binomial(n_mi, logistic(b_i + w_i . x_m))
     b_i  ~ Normal(b, s),  w_i ~ Normal(w, 1)                  what the problems share
-    ahead: logistic(b_i + w_i . x + shift),  shift ~ Normal(0, scale)
+    ahead: logistic(b_i + w_i . x + shift),  shift ~ Normal(m far, a^2 + (b far)^2)
 
 with skills ``x`` in standard deviations of the models with counts. The prior, learned from all
 problems, says how rare success is on a problem that nobody solved. Where there are many models,
 those near the one to forecast count most. The shift is how far a model falls from its skills on all
-problems alike; its scale is learned by forecasting models with counts from lesser ones.
+problems alike. Its mean and variance grow with the distance in skill to the nearest model with
+counts, and are learned by forecasting these from lesser ones, one step and two steps ahead.
 
 Held fixed: sizes, tokens, families, and each problem's regression given the skills. Random:
 skills, and the shift.
@@ -218,8 +219,8 @@ def _fall(
     return out
 
 
-KIND = "grows and bends"
 KINDS = ("one scale", "grows", "grows and bends")
+KIND = KINDS[2]  # chosen by python -m studies.passk --ahead
 
 
 def ahead(found: Falls, alike: np.ndarray, far: float, kind: str) -> tuple[float, float]:
@@ -281,7 +282,7 @@ class PassAtK:
         ``log_odds`` of success on each problem by the regressions (chain, draw, model,
         problem) and the ``shift`` of each model (chain, draw, model), 0 of those with counts.
     scale : float
-        Scale of the shift.
+        Standard deviation of the shift, the largest of the candidates'.
     prob : float
         Mass of the central intervals.
     cautions : tuple of str
