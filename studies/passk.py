@@ -4,6 +4,7 @@
     python -m studies.passk --out DIR --simulate 60
     python -m studies.passk --out DIR --grid
     python -m studies.passk --out DIR --rehearse
+    python -m studies.passk --out DIR --ahead
 
 *12b* and *6.9b+12b* of seven finished Pythia models are held out (128 MATH problems,
 10,000 samples each). Skills come from a posterior refitted by SVI without the scores
@@ -14,6 +15,16 @@ model. *rehearsal* holds out 2.8B and uses nothing larger.
 holds out 12B after 0.2 and 0.3 trillion tokens; *--rehearse* the same of 1.4B, 2.8B and 6.9B from
 no larger ones, which is where the design was chosen. The skills of a checkpoint are what the law
 forecasts at its size and tokens so far; the leaderboard knows finished runs only.
+
+*--ahead* chooses how far a model falls from its skills, a shift of all its problems: of *one
+scale*; of a standard deviation that *grows* with the distance in skill to the nearest model with
+counts; or with a mean that goes with that distance, too (*grows and bends*): all learned from
+models left out, one size and two sizes ahead of the rest. Written when the bands of 6.9B and 12B
+had been seen to fail two sizes ahead. **The rule**, committed before it was run: Pythia models of
+at most 2.8B are held out of smaller ones, one and two sizes ahead (:data:`AHEAD`, the counts of
+10,000 samples, and checkpoints of one number of tokens); the kind with the lowest mean interval
+score of the log of pass@k at k = 1, 10 and 100, each rehearsal counting the same, is taken, and
+then scored on the models above, once. The law has not seen models of 2.8B or more there.
 
 Rivals, from the same counts and the means of the same skills: *per problem* is the paper's recipe,
 a logistic regression a problem (ridge penalty 1); *mean rate* scales the mean success rate by a
@@ -56,6 +67,14 @@ STUDIES = {
     "12b -70m": (("pythia-12b",), (), 0.1),
     "6.9b+12b -70m": (("pythia-6.9b", "pythia-12b"), (), 0.1),
 }
+
+
+AHEAD = {  # rehearsals: tokens of the checkpoints (0: finished models), what is held, and seen
+    "1b+2.8b": (0.0, (1.0, 2.8), 0.45), "2.8b": (0.0, (2.8,), 1.0),
+    **{f"{held} at {tokens:g}T": (tokens, sizes, seen) for tokens in (0.02, 0.06, 0.2, 0.3)
+       for held, sizes, seen in (("1b+1.4b", (1.0, 1.4), 0.45), ("1.4b+2.8b", (1.4, 2.8), 1.0),
+                                 ("2.8b", (2.8,), 1.4))},
+}  # fmt: skip
 
 
 def without(held: tuple[str, ...], seed: int = 0) -> sb.Posterior:
@@ -249,6 +268,36 @@ def grid(out: Path, options: dict, size: float, post: sb.Posterior) -> None:
     print(errors.mean().round(2).to_string(), flush=True)
 
 
+def ahead(out: Path, options: dict, post: sb.Posterior) -> None:
+    """Which kind of shift holds models held out of smaller ones; see the rule above."""
+    rows = []
+    for name, (tokens, held, largest) in AHEAD.items():
+        counts = sb.load_samples(*["checkpoints"] if tokens else [])
+        counts = counts[np.isclose(counts["tokens_t"], tokens or 0.3, rtol=1e-3)]
+        seen, hidden = counts[counts["params_b"] <= largest], counts[counts["params_b"].isin(held)]
+        some = hidden.groupby("model", as_index=False)[["family", "params_b", "tokens_t"]].first()
+        for kind in passk.KINDS:
+            passk.KIND = kind
+            found = post.pass_at_k(seen, some, **options)
+            table = found.curve((1, 10, 100), samples=int(hidden["n_samples"].min()))
+            table = table.query("forecast").drop(columns="empirical")
+            table = table.merge(passk.empirical(hidden, (1, 10, 100)), on=["model", "k"])
+            rows.append(table.assign(rehearsal=name, kind=kind, scale=found.scale))
+    found = pd.concat(rows).query("empirical > 0")
+    low, high, truth = (np.log(found[x] + 1e-6) for x in ("lower", "upper", "empirical"))
+    missed = np.maximum(low - truth, 0) + np.maximum(truth - high, 0)
+    found = found.assign(
+        score=high - low + missed * 2 / 0.1, factor=np.exp(high - low), inside=missed == 0,
+        error=100 * (found["median"] - found["empirical"]).abs(),
+    )  # fmt: skip
+    found.to_csv(out / "ahead.csv", index=False, float_format="%.6f")
+    columns = ["score", "inside", "error", "factor", "scale"]
+    each = found.groupby(["rehearsal", "kind"], sort=False)[columns].mean()
+    print(each.unstack("kind").round(2).to_string())
+    print(each.groupby("kind", sort=False).mean().round(3).to_string())
+    print("taken:", each["score"].groupby("kind").mean().idxmin(), flush=True)
+
+
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m studies.passk", description=__doc__)
@@ -259,6 +308,7 @@ def main() -> None:
     parser.add_argument("--simulate", type=int, metavar="TABLES", help="simulated truth instead")
     parser.add_argument("--grid", action="store_true", help="the checkpoints instead")
     parser.add_argument("--rehearse", action="store_true", help="smaller checkpoints instead")
+    parser.add_argument("--ahead", action="store_true", help="choose how far models fall")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     import matplotlib
@@ -275,6 +325,9 @@ def main() -> None:
     options = {"seed": given.seed, "draws": given.draws}
     if given.grid:
         grid(given.out, options, 12.0, without(("pythia-12b",), given.seed))
+        return
+    if given.ahead:
+        ahead(given.out, options, without(tuple(LARGE), given.seed))
         return
     if given.rehearse:
         post = without(tuple(LARGE), given.seed)

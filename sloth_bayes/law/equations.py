@@ -11,7 +11,7 @@ loadings ``lambda``, lower asymptotes ``gamma``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,11 +23,15 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "loglinear": ("log_size", "log_tokens"),
     "size": ("log_size",),
     "flops": ("log_flops",),
+    "loss": ("log_effective_flops",),
     "checkpoint": ("log_size", "log_tokens", "log_size*log_tokens", "unfinished", "early"),
     # neither size nor tokens; what a year adds is a term of its own (law.terms.year)
     "date": (),
     "none": (),
 }
+# What the loss of Hoffmann et al. is known by, and what is expected of it before any score: their
+# exponents of size and of tokens, and the tokens a parameter that are best at the reference point.
+LOSS = {"size_exponent": 0.34, "tokens_exponent": 0.28, "balance": 20.0}
 TOKENS = 1  # the column of the inputs that counts doublings of tokens, where there is one
 
 
@@ -37,7 +41,13 @@ def doublings_of_compute(params_b: Array, tokens_t: Array) -> Array:
 
 
 def raw_inputs(
-    kind: str, log_size: Array, log_tokens: Array, centre: Array, xp: Any, left: Array = 0.0
+    kind: str,
+    log_size: Array,
+    log_tokens: Array,
+    centre: Array,
+    xp: Any,
+    left: Array = 0.0,
+    values: Mapping[str, Array] = LOSS,
 ) -> Array:
     """Inputs of the law, in doublings from a reference size and number of tokens.
 
@@ -52,6 +62,9 @@ def raw_inputs(
     left
         Fraction of the learning-rate schedule that a checkpoint has left, below 1; 0 for a
         finished run. Read by ``"checkpoint"`` only.
+    values
+        Parameters that inputs depend on, by name: of ``"loss"`` those of :data:`LOSS`, each of
+        the shape of what comes before the models.
 
     Returns
     -------
@@ -70,9 +83,30 @@ def raw_inputs(
         "loglinear": lambda: (size, tokens),
         "size": lambda: (size,),
         "flops": lambda: (size + tokens,),
+        "loss": lambda: (_effective_compute(size, tokens, centre, values, xp),),
         "checkpoint": lambda: (size, tokens, size * tokens, *_offset(left + 0 * size, xp)),
     }[kind]()
     return xp.stack(columns, axis=-1)
+
+
+def _effective_compute(
+    size: Array, tokens: Array, centre: Array, values: Mapping[str, Array], xp: Any
+) -> Array:
+    """Doublings of compute that, spent on the best size, reach the same loss.
+
+    Of ``A / N^a + B / D^b`` (Hoffmann et al., 2022, arXiv 2203.15556, equation 2, less what no
+    model can reach), which falls as ``C^(-ab / (a + b))`` on the best sizes of budgets C. With
+    doublings ``x, y`` of size and tokens from the best split of the reference compute,
+
+        -(a + b) / (a b) log2( b / (a + b) 2^(-a x) + a / (a + b) 2^(-b y) ).
+    """
+    a, b, balance = (xp.asarray(values[name])[..., None] for name in LOSS)
+    off = 0.5 * (xp.log(balance / 1e3) - (centre[1] - centre[0])) / math.log(2)
+    terms = (
+        xp.log(b / (a + b)) - a * math.log(2) * (size + off),
+        xp.log(a / (a + b)) - b * math.log(2) * (tokens - off),
+    )
+    return -(a + b) / (a * b) / math.log(2) * xp.logaddexp(*terms)
 
 
 def _offset(left: Array, xp: Any) -> tuple[Array, Array]:

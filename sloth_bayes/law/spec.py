@@ -167,7 +167,10 @@ class Spec:
         Number of latent skills ``d`` (ignored with identity loadings: one per benchmark).
     inputs
         ``"translog"`` (size, tokens and their product; paper section 3.1),
-        ``"loglinear"`` (no product), ``"size"``, ``"flops"`` (size times tokens) or
+        ``"loglinear"`` (no product), ``"size"``, ``"flops"`` (size times tokens),
+        ``"loss"`` (compute as far as it was well spent: doublings of a budget whose best split
+        reaches the loss that Hoffmann et al., 2022, predict of size and tokens; exponents and
+        the best tokens a parameter are parameters) or
         ``"checkpoint"`` (translog, and an offset of checkpoints that vanishes at the end
         of the learning-rate schedule; for :func:`sloth_bayes.track`). Where neither size nor
         tokens are known: ``"date"`` (years), or ``"none"``.

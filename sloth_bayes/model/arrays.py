@@ -106,8 +106,8 @@ def design(
     """Lay a table out for the model.
 
     Rows without size or tokens are left out (and listed in ``left_out``), or with `latent`
-    kept, what is unknown being a parameter (:class:`Unknown`). With `effective`, the size of a
-    mixture of experts depends on a parameter too. The reference point of the inputs is the
+    kept, what is unknown being a parameter (:class:`Unknown`). With `effective`, what size and
+    tokens count as depends on a parameter too. The reference point of the inputs is the
     geometric mean size (active parameters) and tokens of the rows where they are known. Rows are
     sorted by model name, so that a fit does not depend on their order. Terms that are `reading`
     a column of the table have it in ``arrays.columns``.
@@ -204,7 +204,7 @@ def design(
 def design_of(spec: Spec, data: Leaderboard) -> Design:
     """Lay a table out as a specification has it."""
     latent = spec.unknown_inputs == "latent"
-    effective = spec.mixtures == "effective"
+    effective = spec.mixtures == "effective" or spec.inputs == "loss"
     return design(data, spec.inputs, latent, effective, terms.reading(spec))
 
 

@@ -217,7 +217,7 @@ def coefficients(post: PosteriorDraws, who: Who, goal: Objective) -> np.ndarray 
     Of a skill, or of the predictor of a single benchmark, which its score grows with; None for
     weighted scores.
     """
-    if goal.kind == "scores":
+    if goal.kind == "scores" or post.spec.inputs == "loss":
         return None
     # The law is linear in its inputs: what each adds is the value at 1 less that at 0.
     n = who.effects.inputs.shape[-1]

@@ -261,7 +261,9 @@ def _along(
 ) -> Effects:
     """The effects of one family at many sizes: what does not walk broadcasts over them."""
     centre = post.constant("centre")
-    x = equations.raw_inputs(post.spec.inputs, np.log(size), np.log(tokens), centre, np)
+    loss = terms.of_loss(post.merged)
+    logs = np.log(size), np.log(tokens)
+    x = equations.raw_inputs(post.spec.inputs, *logs, centre, np, values=loss)
     frame = pd.DataFrame({"params_b": stands_size.ravel(), "tokens_t": stands_tokens.ravel()})
     walks = {
         name: walk.between(terms.TERMS[name].column(frame).reshape(stands_size.shape))

@@ -339,7 +339,8 @@ def saturation(
         }
     )  # fmt: skip
     notes = list(who.notes)
-    if goal.kind == "skill" and way.ratio is None and post.spec.inputs != "flops":
+    bent = ("flops", "loss")
+    if goal.kind == "skill" and way.ratio is None and post.spec.inputs not in bent:
         notes.append(
             f"with {'tokens' if axis == 'size' else 'the size'} fixed, a doubling adds the same to "
             "a skill everywhere: it is saturated throughout or never"

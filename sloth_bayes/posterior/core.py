@@ -290,7 +290,7 @@ class PosteriorDraws(Drawn):
     def _inputs(self, doubled: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
         """Inputs ``(M, P)`` of the models in the fit; ``(S, M, P)`` where parameters count."""
         v, constant = self.merged, self.constant_data
-        latent = {"params_b", "tokens_t", "mixture_weight"} & set(v)
+        latent = {"params_b", "tokens_t", "mixture_weight", "balance"} & set(v)
         if not latent and doubled == (0.0, 0.0):
             return constant["inputs"].values
         shape = (self.n_draws, len(self.models))[0 if latent else 1 :]
@@ -305,7 +305,10 @@ class PosteriorDraws(Drawn):
         centre = constant["centre"].values
         columns = {name: constant[name].values for name in terms.columns_of(self.spec)}
         size = terms.effective(logs[0], v, columns)
-        inputs: np.ndarray = equations.raw_inputs(self.spec.inputs, size, logs[1], centre, np)
+        loss = terms.of_loss(v)
+        inputs: np.ndarray = equations.raw_inputs(
+            self.spec.inputs, size, logs[1], centre, np, values=loss
+        )
         return inputs.astype(np.float32)
 
     def _observed_cells(self) -> tuple[np.ndarray, np.ndarray]:

@@ -32,7 +32,7 @@ from jax.scipy.special import logsumexp
 
 from ..infer import importance
 from ..law import equations, likelihood
-from ..law.terms import TERMS, Effects, effective, residuals, skills
+from ..law.terms import TERMS, Effects, effective, of_loss, residuals, skills
 from ..support.programs import Program
 
 _NODES = 81  # of the grid of one benchmark
@@ -273,7 +273,10 @@ def _predictors(kind: Kind, z: Any, draws: Draws, scores: Scores) -> tuple[Any, 
     own = {name: a if TERMS[name].of == "model" else a[None] for name, a in found.items()}
     own |= {name: a[None] for name, a in draws.shared.items() if TERMS[name].of}
     log_size = effective(log_size, draws.shared, scores.columns)
-    inputs = equations.raw_inputs(kind.inputs, log_size, log_tokens, scores.centre, jnp)
+    loss = of_loss(draws.shared)
+    inputs = equations.raw_inputs(
+        kind.inputs, log_size, log_tokens, scores.centre, jnp, values=loss
+    )
     who = Effects(inputs, scores.columns, own)
     eta = skills(draws.shared, who) @ draws.loading.T + draws.bias
     known = residuals(draws.shared, who)

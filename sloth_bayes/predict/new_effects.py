@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..law import equations
-from ..law.terms import TERMS, Effects, Owner, Population, Term, columns_of, effective
+from ..law.terms import TERMS, Effects, Owner, Population, Term, columns_of, effective, of_loss
 from ..posterior.core import PosteriorDraws, draws_together
 
 
@@ -107,8 +107,9 @@ def effects_of(
     size, tokens = np.log(rows[["params_b", "tokens_t"]].to_numpy(float)).T
     columns = {name: rows[name].to_numpy(np.float32) for name in columns_of(spec)}
     size, tokens = np.broadcast_arrays(effective(size, v, columns), tokens)
+    inputs = equations.raw_inputs(spec.inputs, size, tokens, known.centre, np, values=of_loss(v))
     return Effects(
-        inputs=equations.raw_inputs(spec.inputs, size, tokens, known.centre, np).astype(np.float32),
+        inputs=inputs.astype(np.float32),
         columns=columns,
         of={name: stacked(term) for name, term in TERMS.items() if term.of and name in v},
     )

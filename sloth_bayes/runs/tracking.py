@@ -335,6 +335,10 @@ def track(
     Every other run of the table is a sibling and enters with all its checkpoints; at least
     one must be finished. The closer a sibling's size and tokens, the more its curve counts.
 
+    Of OLMo 2 7B it errs by 0.59 to 0.73 of what the best simple rule does, of Pythia 6.9B and 12B
+    by 0.83 to 0.99: from a tenth of a run of such a recipe, "the last score and what the largest
+    sibling gained" is as good (``python -m studies.tracking``).
+
     Parameters
     ----------
     curves

@@ -13,6 +13,7 @@ import xarray as xr
 
 from ..errors import DataError, check_known
 from ..law import equations, terms
+from ..law.equations import LOSS
 from ..posterior.base import in_chains, merge_chains
 from ..posterior.core import PosteriorDraws
 from ..predict.candidates import completed
@@ -382,7 +383,7 @@ class Skills:
         steps = {"size": self._inputs(2 * sizes, tokens) - here}
         if kind != "size":
             steps["tokens"] = self._inputs(sizes, 2 * tokens) - here
-        values = np.einsum("oip,spk->siok", list(steps.values()), slope)
+        values = np.stack([step @ slope for step in steps.values()], axis=2)
         labels = _crossed(point=range(sizes.size), of=list(steps), skill=self.names)
         point = labels.pop("point")
         labels.insert(0, "params_b", sizes[point])
@@ -461,8 +462,8 @@ class Skills:
         self.posterior.needs_sizes("a surface over size and tokens")
         sizes, tokens = (np.asarray(a, float) for a in (params_b, tokens_t))
         _positive(sizes, tokens)
-        x = self._inputs(sizes[:, None], tokens[None, :])
-        values = np.einsum("abp,spk->sabk", x, self.merged("slope"), optimize=True)
+        x = self._inputs(*map(np.ravel, np.meshgrid(sizes, tokens, indexing="ij")))
+        values = (x @ self.merged("slope")).reshape(-1, sizes.size, tokens.size, len(self.names))
         return self._labelled(values, params_b=sizes, tokens_t=tokens)
 
     # -- plots ---------------------------------------------------------------------------
@@ -519,8 +520,11 @@ class Skills:
 
     def _inputs(self, sizes: np.ndarray, tokens: np.ndarray) -> np.ndarray:
         post, (size, token) = self.posterior, np.broadcast_arrays(np.log(sizes), np.log(tokens))
+        kept = post.tree["posterior"].to_dataset().sel(draw=self.draws["draw"])
+        loss = terms.of_loss({name: merge_chains(kept[name]) for name in LOSS if name in kept})
         centre = post.constant("centre")
-        return np.asarray(equations.raw_inputs(post.spec.inputs, size, token, centre, np))
+        found = equations.raw_inputs(post.spec.inputs, size, token, centre, np, values=loss)
+        return np.asarray(found)
 
     def pairs(self) -> dict[str, str]:
         """Tuned families and the base family of each. For the layers above."""

@@ -144,8 +144,9 @@ def _place(lowered: Any, chosen: dict[str, Any]) -> Path | None:
     text = lowered.as_text()
     if "callback" in text:  # it holds the address of a function of this process
         return None
-    # what a program takes and does not use is in no text, and checked when it is called
-    parts = [text, repr(lowered.in_avals), repr(sorted(chosen.items())), *_here()]
+    # The text leaves out arguments that are not used, and what is called is checked for them too.
+    asked_of = repr((lowered.in_tree, lowered.in_avals))
+    parts = [text, asked_of, repr(sorted(chosen.items())), *_here()]
     with contextlib.suppress(RuntimeError):  # there is no home
         return folder() / hashlib.sha256("\0".join(parts).encode()).hexdigest()
     return None

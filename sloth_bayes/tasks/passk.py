@@ -7,12 +7,13 @@ skills of the models with counts, repeated for draws of these skills:
 
     c_mi ~ Binomial(n_mi, logistic(b_i + w_i . x_m))
     b_i  ~ Normal(b, s),  w_i ~ Normal(w, 1)                  what the problems share
-    ahead: logistic(b_i + w_i . x + shift),  shift ~ Normal(0, scale)
+    ahead: logistic(b_i + w_i . x + shift),  shift ~ Normal(m far, a^2 + (b far)^2)
 
 with skills ``x`` in standard deviations of the models with counts. The prior, learned from all
 problems, says how rare success is on a problem that nobody solved. Where there are many models,
 those near the one to forecast count most. The shift is how far a model falls from its skills on all
-problems alike; its scale is learned by forecasting models with counts from lesser ones.
+problems alike. Its mean and variance grow with the distance in skill to the nearest model with
+counts, and are learned by forecasting these from lesser ones, one step and two steps ahead.
 
 Held fixed: sizes, tokens, families, and each problem's regression given the skills. Random:
 skills, and the shift.
@@ -21,6 +22,7 @@ skills, and the shift.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -50,6 +52,8 @@ _MOST = 1e12  # samples: beyond this a match is out of reach
 _STEPS = 200  # of Newton's method
 _NEAR = 6  # models that count: the weight of all falls with their distance to the last of them
 _WIDE = 4.0  # spread of intercepts, in log-odds, before they have been seen
+_BEFORE = np.array([math.log(0.3), math.log(0.5), 0.0])  # what is expected of a shift
+_BEFORE_SD = np.array([1.0, 1.0, 0.5])
 _ROUNDS = 2  # of learning the prior that problems share
 
 
@@ -150,13 +154,22 @@ def nearness(x: np.ndarray, at: np.ndarray) -> np.ndarray:
     return np.maximum(np.exp(-0.5 * (far / max(np.sort(far)[_NEAR - 1], 1e-9)) ** 2), 1e-6)
 
 
-def shifts(x: np.ndarray, n: np.ndarray, c: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+class Falls(NamedTuple):
+    """How far models with counts fall from the regressions of lesser ones: P cases."""
+
+    model: np.ndarray  # (P,) place of the model
+    far: np.ndarray  # (P,) distance in skill to the nearest of those it is forecast from
+    shift: np.ndarray  # (P, decades) in log-odds; NaN where samples are too few
+
+
+def falls(x: np.ndarray, n: np.ndarray, c: np.ndarray, inputs: np.ndarray) -> Falls:
     """How far each model falls from the regressions of lesser ones, in log-odds.
 
     A model is left out with all that are no smaller and have seen no fewer tokens, because
-    forecasts go beyond the models with counts; alone, where that leaves fewer than three.
-    Then, at every decade of k, the shift of all problems that makes its curve meet its counts:
-    ``(M, decades)``, NaN where its samples are too few.
+    forecasts go beyond the models with counts; alone, where that leaves fewer than three. And
+    once more with the nearest of the others, if three are left, for how that grows with the
+    distance. Then, at every decade of k, the shift of all problems that makes its curve meet its
+    counts; NaN where its samples are too few, or none was correct.
 
     Parameters
     ----------
@@ -165,24 +178,89 @@ def shifts(x: np.ndarray, n: np.ndarray, c: np.ndarray, inputs: np.ndarray) -> n
     inputs
         Sizes and tokens, ``(M, 2)``.
     """
-    out = np.full((len(x), _DECADES.size), np.nan)
+    found = []
     for m in range(len(x)):
-        rest, there = (inputs < inputs[m]).any(1), n[m] > 0
-        if rest.sum() < 3:
-            rest = np.arange(len(x)) != m
-        near = nearness(x[rest], x[m])[:, None]
-        w = pooled(x[rest], near * n[rest], near * c[rest])[0][there]
-        eta = w @ with_ones(x[m])
-        tries = _DECADES[n[m, there].min() >= _DECADES]
-        seen = estimate(n[m, there, None], c[m, there, None], tries).mean(0)
+        rest = np.flatnonzero((inputs < inputs[m]).any(1))
+        if rest.size < 3:
+            rest = np.delete(np.arange(len(x)), m)
+        far = np.sqrt(((x[rest] - x[m]) ** 2).sum(-1))
+        order = np.argsort(far, kind="stable")
+        for first in (0, 1):
+            some = rest[np.sort(order[first:])]
+            if first == 0 or some.size >= 3:
+                distance = far[order[first]]
+                found.append((m, distance, _fall(x[some], n[some], c[some], x[m], n[m], c[m])))
+    model, far, shift = zip(*found)
+    return Falls(np.array(model), np.array(far), np.array(shift))
 
-        def enough(odds: np.ndarray, eta: Any = eta, tries: Any = tries, seen: Any = seen) -> Any:
-            p = scipy.special.expit(eta + np.log(odds)[:, None])
-            return coverage(p, tries[:, None, None])[:, 0] >= seen
 
-        ends = np.exp(np.tile([-_FARTHEST, _FARTHEST], (tries.size, 1)))
-        out[m, : tries.size] = np.log(bisect(ends, enough, 40))
+def _fall(
+    x: np.ndarray,
+    n: np.ndarray,
+    c: np.ndarray,
+    at: np.ndarray,
+    tried: np.ndarray,
+    right: np.ndarray,
+) -> np.ndarray:
+    """The shift of one model from the regressions of others, at every decade."""
+    out, there, near = np.full(_DECADES.size, np.nan), tried > 0, nearness(x, at)[:, None]
+    eta = pooled(x, near * n, near * c)[0][there] @ with_ones(at)
+    tries = _DECADES[tried[there].min() >= _DECADES]
+    seen = estimate(tried[there, None], right[there, None], tries).mean(0)
+    if not right.sum():
+        return out
+
+    def enough(odds: np.ndarray) -> Any:
+        p = scipy.special.expit(eta + np.log(odds)[:, None])
+        return coverage(p, tries[:, None, None])[:, 0] >= seen
+
+    ends = np.exp(np.tile([-_FARTHEST, _FARTHEST], (tries.size, 1)))
+    out[: tries.size] = np.log(bisect(ends, enough, 40))
     return out
+
+
+KINDS = ("one scale", "grows", "grows and bends")
+KIND = KINDS[2]  # chosen by python -m studies.passk --ahead
+
+
+def ahead(found: Falls, alike: np.ndarray, far: float, kind: str) -> tuple[float, float]:
+    """Mean and standard deviation of the shift of a model that is so far from all with counts.
+
+    Of ``Normal(m far, a^2 + (b far)^2)``, at the most likely values under a wide prior.
+
+    Parameters
+    ----------
+    found
+        What is known of models with counts.
+    alike
+        ``(M,)``: how much each of these counts.
+    far
+        Distance in skill.
+    kind
+        ``"one scale"``: b and m are 0; ``"grows"``: m is 0; ``"grows and bends"``.
+    """
+    known = np.isfinite(found.shift)
+    some = known.any(1)
+    z, d = np.nanmean(np.where(known, found.shift, np.nan)[some], axis=1), found.far[some]
+    square = np.nanmean(found.shift[some] ** 2, axis=1)
+    w = (alike[found.model] + 1e-9)[some]
+    w = w / w.max()
+    if kind == "one scale":  # of models one step ahead of the others
+        once = np.isin(np.flatnonzero(some), np.unique(found.model, return_index=True)[1])
+        return 0.0, float(np.sqrt((w * square)[once].sum() / w[once].sum()))
+
+    def moments(p: np.ndarray, d: Any) -> tuple[Any, Any]:
+        bend = p[2] if kind == "grows and bends" else 0.0
+        return bend * d, np.exp(2 * p[0]) + np.exp(2 * p[1]) * d**2
+
+    def loss(p: np.ndarray) -> float:
+        mean, variance = moments(p, d)
+        fit = (square - 2 * mean * z + mean**2) / variance + np.log(variance)
+        return float(0.5 * (w * fit).sum() + 0.5 * (((p - _BEFORE) / _BEFORE_SD) ** 2).sum())
+
+    best = scipy.optimize.minimize(loss, _BEFORE, method="Nelder-Mead", options={"maxiter": 2000})
+    mean, variance = moments(best.x, far)
+    return float(mean), float(np.sqrt(variance))
 
 
 # -- the answer ----------------------------------------------------------------------------
@@ -204,7 +282,7 @@ class PassAtK:
         ``log_odds`` of success on each problem by the regressions (chain, draw, model,
         problem) and the ``shift`` of each model (chain, draw, model), 0 of those with counts.
     scale : float
-        Scale of the shift.
+        Standard deviation of the shift, the largest of the candidates'.
     prob : float
         Mass of the central intervals.
     cautions : tuple of str
@@ -511,7 +589,7 @@ def pass_at_k(
     )  # fmt: skip
     mean = x.mean(0)
     inputs = complete[["params_b", "tokens_t"]].to_numpy(float)[:first]
-    apart = shifts(mean[:first], n, c, inputs) ** 2
+    apart = falls(mean[:first], n, c, inputs)
     log_odds = np.empty((len(x), len(names), len(problems)))
     shift, scales = np.zeros(log_odds.shape[:2]), np.zeros(len(names))
     for j, name in enumerate(names):
@@ -523,11 +601,12 @@ def pass_at_k(
             continue
         w = regressions(x[:, :first], tried, solved, prior, w)
         log_odds[:, j] = np.einsum("sik,sk->si", w, with_ones(x[:, j]))
-        alike = np.exp(-0.5 * ((mean[:first] - mean[j]) ** 2).sum(-1))[:, None] + 1e-9
-        scales[j] = np.sqrt(np.nansum(alike * apart) / (alike * np.isfinite(apart)).sum())
+        distance = np.sqrt(((mean[:first] - mean[j]) ** 2).sum(-1))
+        alike = np.exp(-0.5 * distance**2)
+        middle, scales[j] = ahead(apart, alike, float(distance.min()), KIND)
         rng = rng_of(key_of(seed, "pass at k", "shift", name))
         ranks = rng.permutation(len(shift)) + 0.5  # evenly spread: the median stays in its place
-        shift[:, j] = scales[j] * scipy.stats.norm.ppf(ranks / len(shift))
+        shift[:, j] = middle + scales[j] * scipy.stats.norm.ppf(ranks / len(shift))
     fit = xr.Dataset(
         {"log_odds": (("chain", "draw", "model", "problem"), log_odds[None]),
          "shift": (("chain", "draw", "model"), shift[None])},

@@ -17,7 +17,7 @@ from sloth_bayes.law.spec import Priors
 
 CHOICES = {
     "n_skills": st.integers(1, 20),
-    "inputs": st.sampled_from(sorted(equations.INPUTS)),
+    "inputs": st.sampled_from(sorted(name for name, of in equations.INPUTS.items() if of)),
     "intercept": st.sampled_from(["lineage", "family", "shared"]),
     "instruct": st.sampled_from(["shared", "kinds", "none"]),
     "slopes": st.sampled_from(["pooled", "shared", "fan", "tuned", "family"]),

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import sloth_bayes as sb
 from sloth_bayes.cli import app
 from sloth_bayes.table.samples import empirical
-from sloth_bayes.tasks.passk import nearness, pooled, regressions, shifts, with_ones
+from sloth_bayes.tasks.passk import Falls, ahead, falls, nearness, pooled, regressions, with_ones
 from studies.passk import SCORED, covered, ridge_logistic, simulated
 
 # -- the estimator -----------------------------------------------------------------------
@@ -171,10 +171,30 @@ def test_shifts_are_how_far_models_fall_from_lesser_ones():
     odds = c[6] / (n[6] - c[6]) * np.exp(0.7)
     c[6] = n[6] * odds / (1 + odds)
     inputs = np.column_stack([np.arange(8.0), np.ones(8)])
-    found = shifts(x, n, np.round(c), inputs)
-    assert found[6, :4] == pytest.approx(np.full(4, 0.7), abs=0.25)
-    assert np.abs(found[[4, 5], :3]).max() < 0.3
-    assert np.isnan(found[:, 5:]).all()  # more samples than there are
+    found = falls(x, n, np.round(c), inputs)
+    first = np.unique(found.model, return_index=True)[1]  # the second time one more is left out
+    shift = found.shift[first]
+    assert shift[6, :4] == pytest.approx(np.full(4, 0.7), abs=0.25)
+    assert np.abs(shift[[4, 5], :3]).max() < 0.3
+    assert np.isnan(shift[:, 5:]).all()  # more samples than there are
+    assert np.isnan(falls(x, n, 0 * c, inputs).shift).all()  # none was correct
+    again = np.setdiff1d(np.arange(len(found.model)), first)
+    again = again[found.model[again] > 2]  # ahead of all that it is forecast from
+    assert found.far[again] == pytest.approx(2 * found.far[again - 1])
+
+
+def test_a_shift_grows_with_the_distance_as_those_of_models_with_counts_do():
+    rng = np.random.default_rng(0)
+    far = rng.uniform(0.2, 2.0, 400)
+    shift = (far * (rng.normal(0, 0.6, 400) - 0.4))[:, None] * np.ones(3)
+    shift[:, 2] = np.nan
+    found, alike = Falls(np.arange(400), far, shift), np.ones(400)
+    mean, sd = ahead(found, alike, 3.0, "grows and bends")
+    assert (mean, sd) == pytest.approx((-1.2, 1.8), rel=0.15)
+    assert ahead(found, alike, 3.0, "grows") == pytest.approx(
+        (0.0, 3 * np.hypot(0.6, 0.4)), rel=0.15
+    )
+    assert ahead(found, alike, 0.3, "one scale") == ahead(found, alike, 3.0, "one scale")
 
 
 def test_near_models_count_most_where_there_are_many():

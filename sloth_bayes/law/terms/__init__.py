@@ -15,6 +15,7 @@ from .drift import Drift
 from .family import Family
 from .fan import Fan
 from .instruct import Instruct
+from .loss import Balance, SizeExponent, TokensExponent, of_loss
 from .mixture_weight import MixtureWeight, effective
 from .model_effect import ModelEffect
 from .noise import Noise
@@ -46,6 +47,7 @@ __all__ = [
     "effects_of_table",
     "filled",
     "of",
+    "of_loss",
     "read",
     "reading",
     "residuals",
@@ -71,6 +73,9 @@ TERMS: dict[str, Term] = {
         Residual(),
         Drift(),
         MixtureWeight(),
+        SizeExponent(),
+        TokensExponent(),
+        Balance(),
         UnknownInputs(),
         Response(),
         Noise(),

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..equations import raw_inputs
 from .base import Array, Given, Term
+from .loss import of_loss
 from .mixture_weight import effective
 
 
@@ -23,7 +24,9 @@ class UnknownInputs(Term):
 
     def used(self, spec: Any) -> bool:
         """If inputs depend on parameters."""
-        return bool(spec.unknown_inputs == "latent" or spec.mixtures == "effective")
+        return bool(
+            spec.unknown_inputs == "latent" or spec.mixtures == "effective" or spec.inputs == "loss"
+        )
 
     def prior(self, at: Any) -> dict[str, Array]:
         """Also ``inputs`` (M, P) of all models."""
@@ -44,7 +47,8 @@ class UnknownInputs(Term):
             tokens = tokens.at[unknown.tokens].set(found)
             out["tokens_t"] = at.xp.exp(found)
         size = effective(size, at.values, at.arrays.columns)
-        inputs = raw_inputs(at.spec.inputs, size, tokens, unknown.centre, at.xp)
+        loss = of_loss(at.values)
+        inputs = raw_inputs(at.spec.inputs, size, tokens, unknown.centre, at.xp, values=loss)
         return out | {"inputs": inputs}
 
     def log_prior(self, given: Given) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from ..equations import TOKENS, doublings_of_compute
+from ..equations import INPUTS, TOKENS, doublings_of_compute
 from . import densities
 from .base import Array, Given, Owner, Population, Term
 
@@ -159,7 +159,7 @@ def _along(values: Mapping[str, Array], spec: Any) -> Array:
     if not _one(spec):
         return 1.0
     slope = values["slope"]
-    if spec.inputs in ("size", "flops"):
+    if len(INPUTS[spec.inputs]) == 1:
         return slope[..., 0, :]
     return 0.5 * (slope[..., 0, :] + slope[..., TOKENS, :])  # half of a doubling each
 
