@@ -67,6 +67,7 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 import pandas as pd
+import xarray as xr
 from arviz_stats.base import array_stats
 from scipy.stats import norm
 
@@ -82,6 +83,7 @@ from sloth_bayes.law.terms.year import years
 from sloth_bayes.model.arrays import design_of, showing
 from sloth_bayes.model.loadings import sizes
 from sloth_bayes.posterior.label import build
+from sloth_bayes.posterior.verdict import Diagnostics
 from sloth_bayes.predict.completion import within
 from sloth_bayes.predict.new_effects import effects_of
 from sloth_bayes.support.shipped import shipped
@@ -160,6 +162,7 @@ BESIDES: dict[str, dict[str, Any]] = {
     "no kind": {"instruct": "none"},
     "neither kind nor date": {"instruct": "none", "inputs": "none"},
 }
+COLUMNS = ["quantity", "r_hat", "ess_bulk", "ess_tail", "mcse"]  # of a verdict
 CHAINS, WARMUP, DRAWS, STEPS, DEPTH, ACCEPT = 8, 250, 200, 1000, 7, 0.8
 MOST_R_HAT, LONGEST = 1.05, 4  # for 99% of hidden cells; times as long as a fit may be made
 RIDGES = (0.1, 0.3, 1.0, 3.0)
@@ -263,15 +266,17 @@ class Study:
             r_hat = array_stats.rhat(of_cells, chain_axis=0, draw_axis=1)
             ess = array_stats.ess(of_cells, chain_axis=0, draw_axis=1)
             most = float(np.nanquantile(r_hat, 0.99))
-            print(
+            said = (
                 f"{name}: {CHAINS} x {times * DRAWS} draws, {time.perf_counter() - begun:.0f} s, "
                 f"{diverged:.1%} diverged; of the expected scores of {hidden.sum()} hidden cells "
                 f"R-hat at most {np.nanmax(r_hat):.3f} (99%: {most:.3f}), ESS at least "
-                f"{np.nanmin(ess):.0f} (median {np.nanmedian(ess):.0f})",
-                flush=True,
+                f"{np.nanmin(ess):.0f} (median {np.nanmedian(ess):.0f})"
             )
+            print(said, flush=True)
             if most <= MOST_R_HAT or times == LONGEST:
                 post.tree.attrs["r_hat"] = most
+                verdict = Diagnostics(pd.DataFrame(columns=COLUMNS), most <= MOST_R_HAT, (said,))
+                post.tree["convergence"] = xr.DataTree(verdict.to_dataset())
                 return post
             times *= 2
 
@@ -452,7 +457,8 @@ def releases(study: Study) -> pd.DataFrame:
         models = latest.index[latest == date]
         return pd.concat([_revealed(study, post, factors, m, known) for m in models])
 
-    return pd.concat([study.kept(f"before {d} {law}", partial(one, d)) for d in latest.unique()])
+    dates = latest.dt.strftime("%Y-%m-%d").unique()
+    return pd.concat([study.kept(f"before {d} {law}", partial(one, d)) for d in dates])
 
 
 def _revealed(
