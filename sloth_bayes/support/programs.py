@@ -130,7 +130,9 @@ def _place(lowered: Any, chosen: dict[str, Any]) -> Path | None:
     text = lowered.as_text()
     if "callback" in text:  # it holds the address of a function of this process
         return None
-    parts = [text, repr(sorted(chosen.items())), *_here()]
+    # names of what is passed, which the text does not have
+    trees = [str(lowered.in_tree), str(lowered.out_tree)]
+    parts = [text, *trees, repr(sorted(chosen.items())), *_here()]
     with contextlib.suppress(RuntimeError):  # there is no home
         return folder() / hashlib.sha256("\0".join(parts).encode()).hexdigest()
     return None
