@@ -144,8 +144,8 @@ def _place(lowered: Any, chosen: dict[str, Any]) -> Path | None:
     text = lowered.as_text()
     if "callback" in text:  # it holds the address of a function of this process
         return None
-    # The text leaves out arguments that are not used, and what is called is checked for them too.
-    asked_of = repr((lowered.in_tree, lowered.in_avals))
+    # The text leaves out arguments that are not used, and the names of what is passed.
+    asked_of = repr((lowered.in_tree, lowered.in_avals, lowered.out_tree))
     parts = [text, asked_of, repr(sorted(chosen.items())), *_here()]
     with contextlib.suppress(RuntimeError):  # there is no home
         return folder() / hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -63,6 +63,12 @@ def test_an_argument_that_is_not_used_counts_too(folder):
         np.testing.assert_array_equal(found, 2 * X)
 
 
+def test_names_of_what_is_passed_tell_programs_apart(folder):
+    total = programs.Program(lambda table: 2 * sum(table.values()))
+    for name in ("years", "months"):  # columns of two terms, which are otherwise alike
+        np.testing.assert_array_equal(total({name: X}), 2 * X)
+
+
 def test_static_arguments_make_programs_of_their_own(folder):
     power = programs.Program(lambda n, x: x**n, static=1)
     assert [float(power(n, np.float32(3))) for n in (1, 2, 2)] == [3, 9, 9]
