@@ -64,9 +64,8 @@ def sample(
             return state, [np.concatenate(column)[:length] for column in zip(*parts)]
 
         def last(state: Any, stop: threading.Event, place: Any) -> Any:
-            state, out = run(state, stop, place, settle)
-            steps = float(out[1][settle // 2 :].mean()) if out else 1.0
-            return run(_settled(state, steps), stop, place, draws)
+            state, _ = run(state, stop, place, settle)
+            return run(_settled(state), stop, place, draws)
 
         def each(of: Callable[..., Any], key: Any) -> list[list[np.ndarray]]:
             """What all chains give, each from its row of `x`."""
@@ -124,32 +123,9 @@ def shortened(step: float) -> float:
     return 0.93 * turn if 0.93 * turn < step < 1.15 * turn else step
 
 
-def turning(step: float, steps: float) -> float:
-    """A step size whose trees end at the first turn, where they are seen to go on past it.
-
-    Directions that are longer than the others have not turned after a time of pi, and add so much
-    to the test that trees grow on where the others have come back, to four times the steps and
-    more. The test is surest after a time of 1.5 pi: on ``models/open`` chains that came to that
-    by chance took 115 to 128 steps a draw, others 245 to 270, and had a third to a half more
-    effective draws a gradient.
-
-    Parameters
-    ----------
-    step
-        The step size.
-    steps
-        Steps of a tree with it, on average.
-    """
-    first = 2 ** math.ceil(math.log2(math.pi / step))  # steps of a tree that reaches pi
-    time = first * step / math.pi
-    if steps < 1.5 * first or 1.25 <= time <= 1.5:
-        return step
-    return step * (1.5 if time > 1.5 else 0.75) / time
-
-
-def _settled(state: Any, steps: float) -> Any:
+def _settled(state: Any) -> Any:
     """End the adaptation of the step size."""
-    step = turning(shortened(math.exp(state.adapt_state.ss_state[1])), steps)
+    step = shortened(math.exp(state.adapt_state.ss_state[1]))
     adapt_state = state.adapt_state._replace(step_size=jnp.asarray(step, jnp.float32))
     return state._replace(i=jnp.asarray(FOREVER, state.i.dtype), adapt_state=adapt_state)
 

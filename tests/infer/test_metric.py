@@ -105,18 +105,6 @@ def test_hiding_scores_counts_them_out(tiny_table):
     np.testing.assert_array_equal(np.unique(full.cell_group), np.arange(full.cell_group.max() + 1))
 
 
-# -- the step ------------------------------------------------------------------------------
-
-
-def test_trees_that_grow_past_the_first_turn_get_a_shorter_step():
-    """The tree that is the first to reach pi then takes a time of 1.5 pi; other steps stay."""
-    for step in (0.089, 0.0737, 0.2):
-        assert nuts.turning(step, 2 ** np.ceil(np.log2(np.pi / step))) == step
-    assert nuts.turning(0.07, 226) == 0.07  # 64 of them are 1.43 pi
-    assert 64 * nuts.turning(0.089, 226) == pytest.approx(1.5 * np.pi)
-    assert 128 * nuts.turning(0.0565, 226) == pytest.approx(1.5 * np.pi)
-
-
 # -- the metric and its coordinates -------------------------------------------------------
 
 
