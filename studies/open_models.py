@@ -31,6 +31,7 @@ import pandas as pd
 import sloth_bayes as sb
 from sloth_bayes.evaluate import scores
 from sloth_bayes.infer import recipes
+from studies.fits import table_of
 
 LINEAGES = ("llama-3.1", "qwen2.5", "gemma-2")
 FAMILIES = (
@@ -52,14 +53,6 @@ LAWS: dict[str, dict[str, Any]] = {
 }
 FIT = {"chains": 8, "warmup": 300, "draws": 250, "steps": 3000}
 AWAY = " (on leaderboard v2)"  # a model's scores that are hidden, as a row of their own
-
-
-def table_of(frame: pd.DataFrame, like: sb.Leaderboard) -> sb.Leaderboard:
-    """Some rows and scores of a table, as one."""
-    names = [b for b in like.benchmark_names if frame[b].notna().any()]
-    about = {b.name: b for b in like.benchmarks}
-    frame = frame[frame[names].notna().any(axis=1)]
-    return sb.Leaderboard.from_frame(frame, [about[n] for n in names], like.name)
 
 
 def law() -> sb.Sloth:

@@ -82,7 +82,7 @@ from sloth_bayes.model.loadings import sizes
 from sloth_bayes.posterior.diagnostics import table_of as table_of_quantities
 from sloth_bayes.posterior.label import build
 from sloth_bayes.table.overtraining import NAME, SMALL
-from studies.open_models import fitted, forecasts, summary, table_of
+from studies.fits import fitted, forecasts, summary, table_of
 
 LAWS = {"translog": {}, "flops": {"inputs": "flops"}, "size": {"inputs": "size"}}
 LOSS = {"loss": {"inputs": "loss"}}
