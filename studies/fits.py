@@ -72,13 +72,13 @@ def table_of(frame: pd.DataFrame, like: sb.Leaderboard) -> sb.Leaderboard:
 
 
 def fitted(
-    spec: sb.Sloth, table: sb.Leaderboard, name: str, keep: Path, **options: object
+    spec: sb.Sloth, table: sb.Leaderboard, name: str, keep: Path, **options: Any
 ) -> sb.Posterior:
     """The fit of this name, made if the folder does not have it."""
     path = keep / f"{name}.nc"
     if not path.exists():
         begun = time.perf_counter()
-        post = spec.fit(table, **options)
+        post = spec.fit(table, seed=1, **options)
         verdict = post.diagnostics()
         print(f"{name}: {time.perf_counter() - begun:.0f} s; {verdict.messages[0]}", flush=True)
         post.save(path)
