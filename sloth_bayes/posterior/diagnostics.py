@@ -103,21 +103,28 @@ def identified(
     """
     models, benchmarks = expected["obs_model"].values, expected["obs_benchmark"].values
     cells = [f"{m}, {b}" for m, b in zip(models, benchmarks)]
-    found = {"expected": expected.assign_coords(observation=cells)}
+    rows: dict[str, xr.DataArray] = {}
+
+    def take(name: str, array: xr.DataArray) -> None:
+        # at once: of a joint table each is hundreds of megabytes before the rest is left out
+        row = _in_a_row(name, array, told.get(name))
+        if row.size:
+            rows[name] = row
+
+    take("expected", expected.assign_coords(observation=cells))
     loading = data["loading"]
     if free:
         names = loading["benchmark"].values
         i, j = np.triu_indices(len(names))
         gram = xr.dot(loading, loading.rename(benchmark="with"), dim="skill").values[..., i, j]
         pair = [f"{a}, {b}" for a, b in zip(names[i], names[j])]
-        found["loading"] = xr.DataArray(gram, {"pair": pair}, ("chain", "draw", "pair"))
+        take("loading", xr.DataArray(gram, {"pair": pair}, ("chain", "draw", "pair")))
     for name, array in data.drop_vars("loading").items():
         if "skill" in array.dims:  # on benchmarks it does not depend on their rotation
-            found[str(name)] = xr.dot(array, loading, dim="skill")
+            take(str(name), xr.dot(array, loading, dim="skill"))
         elif array.dims[2:] not in ((), ("benchmark",)) or float(array.std()) > 0:  # not fixed
-            found[str(name)] = array
-    rows = {n: _in_a_row(n, array, told.get(n)) for n, array in found.items()}
-    return xr.Dataset({name: array for name, array in rows.items() if array.size})
+            take(str(name), array)
+    return xr.Dataset(rows)
 
 
 def _in_a_row(name: str, array: xr.DataArray, told: np.ndarray | None) -> xr.DataArray:
