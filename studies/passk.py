@@ -356,7 +356,8 @@ def main() -> None:
                   ("median", "per problem", "mean rate", "shifted", "each k")}  # fmt: skip
         errors = pd.DataFrame(errors).groupby([rows["study"], rows["model"]]).mean()
         errors["covered"] = both.groupby(["study", "model"])["inside"].mean()
-        errors["factor"] = (both["upper"] / both["lower"])[both["k"] == 1].to_numpy()
+        once = both[both["k"] == 1].set_index(["study", "model"])
+        errors["factor"] = once["upper"] / once["lower"]
         each = rows.set_index(["study", "model", "k"])
         gain = {m: 100 * (each[m] - each["empirical"]).abs() for m in ("median", "per problem")}
         print(pd.DataFrame(gain).unstack("k").round(2).to_string())
