@@ -24,20 +24,12 @@ def test_folds_are_benchpress_s():
     assert len(fresh.merge(theirs[theirs["seed"] == 44])) < len(fresh) / 2
 
 
-@pytest.fixture
-def cells() -> pd.DataFrame:
-    """The law of two skills, one that is much better, and others of noise."""
+def test_cells_of_a_model_count_as_one():
     rng = np.random.default_rng(0)
     at = pd.MultiIndex.from_product([range(40), range(10)], names=["model", "benchmark"])
-    plain = rng.gamma(2.0, 2.0, len(at))
-    of = {name: plain + rng.normal(0, 0.1, len(at)) for name in frontier.CANDIDATES}
-    of["2 skills"] = plain
-    of["constant noise"] = of["constant noise"] - 1
-    return pd.concat([at.to_frame(index=False).assign(law=k, crps=v) for k, v in of.items()])
-
-
-def test_changes_that_are_better_go_together(cells):
-    assert "constant noise" in frontier.together(cells)
-    assert "2 skills" not in frontier.together(cells)
-    gap, error = frontier.excess(cells, "constant noise", "2 skills")
-    assert gap == pytest.approx(-1, abs=4 * error)
+    plain, of_model = rng.gamma(2.0, 2.0, len(at)), np.repeat(rng.normal(0, 1, 40), 10)
+    laws = {"a": plain, "b": plain - 1 + of_model}
+    cells = pd.concat([at.to_frame(index=False).assign(law=k, crps=v) for k, v in laws.items()])
+    gap, error = frontier.excess(cells, "b", "a")
+    assert gap == pytest.approx(-1, abs=0.5)
+    assert error == pytest.approx(of_model[::10].std() / np.sqrt(40))
