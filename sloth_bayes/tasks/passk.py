@@ -517,7 +517,8 @@ def pass_at_k(
 
     Of Pythia 12B held out it errs by 1.2 points, a logistic regression a problem by 2.5; two sizes
     ahead by 4.8 and 5.8 points, against 5.5 and 7.1, with bands that held and are a factor of 5
-    and of 8 wide at one try (``python -m studies.passk``).
+    and of 8 wide at one try. From four models, two sizes ahead, its bands held 54% and 62%
+    (``python -m studies.passk``).
 
     Parameters
     ----------
