@@ -130,7 +130,8 @@ def forecasts(
 def study(data: sb.Leaderboard, out: Path) -> pd.DataFrame:
     """All forecasts; those that `out` does not hold yet are made."""
     out.mkdir(parents=True, exist_ok=True)
-    spec, parts = sb.Sloth(), []
+    spec = sb.Sloth()
+    parts: list[pd.DataFrame] = []
     laid_out = design_of(spec, data)
     for group, hidden in enumerate(groups(data)):
         order = in_order(data, hidden, group)
