@@ -274,8 +274,9 @@ def test_the_frame_of_a_model_is_that_of_its_draws(tiny_posterior, mixed):
     frame = fc.frame.set_index(["model", "benchmark"])
     for model in mixed["model"]:
         draws = values(fc, model)
-        se = draws.std(0) / np.sqrt(len(draws))
-        assert (np.abs(frame.loc[model, "median"].to_numpy() - np.median(draws, 0)) < 5 * se).all()
+        below = (draws < frame.loc[model, "median"].to_numpy()).mean(0)
+        # scores of a new family lie at both ends, so that medians are known by their ranks only
+        assert (np.abs(below - 0.5) < 4 * np.sqrt(0.5 / len(draws))).all()
 
 
 def test_the_expected_score_is_surer_than_the_score(tiny_posterior, mixed):
