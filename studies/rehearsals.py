@@ -26,7 +26,7 @@ had been seen to mix better and to hold 83% of the scores of those forecasts, be
 its fan after a first look at its rehearsals, by chains that had not converged.
 Slopes of tuned models were added after forecasts of Llama 3.1, Qwen2.5 and Gemma 2 by the walk of
 compute had been looked at: IFEval of large base models was forecast too high, and of large tuned
-ones too low; with progress when each had been scored alone (slopes of tuned models on three months).
+ones too low; with progress when each had been scored alone, they on three months.
 Chains have become longer twice, since none had converged: 2 x 400 draws after 400, 2 x 1,200 after
 600, now 4 x 1,000 after 800 from starts of 3,000 steps. So long, the walk of compute reached R-hats
 of 1.04, 1.06, 1.10 and 1.53. What disagreed were benchmarks that a few models shown had scores on
