@@ -10,6 +10,7 @@ doublings of compute beyond what was shown as the one input of the weights.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import warnings
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias
@@ -345,10 +346,11 @@ def _by_loo(found: Mapping[str, PosteriorDraws]) -> pd.DataFrame:
     tables = {post.attrs.get("data_fingerprint") for post in found.values()}
     if len(tables) > 1:
         raise DataError("the posteriors are not of the same table: fit the laws to one")
+    raw = {"round_to": "none"} if "round_to" in inspect.signature(compare).parameters else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # its column warning says it
-        try:
-            return compare({str(name): post.data_tree for name, post in found.items()})
+        try:  # unrounded, as older versions of ArviZ have it
+            return compare({str(name): post.data_tree for name, post in found.items()}, **raw)
         except ValueError as error:
             raise DataError(
                 f"leave-one-out needs more draws than a thinned posterior has: {error}"
