@@ -11,9 +11,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.fft import next_fast_len
-from scipy.special import ndtri
-from scipy.stats import rankdata
+import scipy
 
 TAIL = (0.11, 0.89)  # quantiles whose draws below them tell of the tails: ArviZ's default
 
@@ -67,7 +65,7 @@ def effective_draws(x: np.ndarray) -> np.ndarray:
     x = np.asarray(x, float)
     size, draws = x.shape[1] * x.shape[2], x.shape[2]
     mean = x.mean(2, keepdims=True)
-    length = next_fast_len(2 * draws, real=True)
+    length = scipy.fft.next_fast_len(2 * draws, real=True)
     power = (np.abs(np.fft.rfft(x - mean, length)) ** 2).mean(1)
     covariance = np.fft.irfft(power, length)[:, :draws] / draws  # at each lag, (Q, draws)
     within = covariance[:, 0] * draws / (draws - 1)
@@ -94,8 +92,8 @@ def _split(x: np.ndarray) -> np.ndarray:
 
 def _normal_scores(x: np.ndarray) -> np.ndarray:
     """Normal quantiles of ranks over all draws of a quantity."""
-    rank = rankdata(x.reshape(len(x), -1), axis=1).reshape(x.shape)
-    scores: np.ndarray = ndtri((rank - 0.375) / (x[0].size + 0.25))
+    rank = scipy.stats.rankdata(x.reshape(len(x), -1), axis=1).reshape(x.shape)
+    scores: np.ndarray = scipy.special.ndtri((rank - 0.375) / (x[0].size + 0.25))
     return scores
 
 
