@@ -57,6 +57,7 @@ from sloth_bayes.evaluate import protocols
 from sloth_bayes.infer import recipes
 
 MONTHS = ("2023-09", "2024-03", "2024-09", "2025-03")
+OPEN = {"walk": "compute", "upper": "sourced"}  # what models/open has
 LAWS: dict[str, dict[str, Any]] = {
     "today": {},
     "walk": {"walk": "pooled"},
@@ -66,25 +67,13 @@ LAWS: dict[str, dict[str, Any]] = {
     "walk, slopes by lineage": {"walk": "pooled", "slopes": "pooled"},
     "model effects": {"model_effect": "pooled"},
     "walk of compute": {"walk": "compute"},
-    "walk of compute, sourced ceilings": {"walk": "compute", "upper": "sourced"},
-    "walk of compute, fan, sourced ceilings": {
-        "walk": "compute",
-        "slopes": "fan",
-        "upper": "sourced",
-    },
+    "walk of compute, sourced ceilings": OPEN,
+    "walk of compute, fan, sourced ceilings": OPEN | {"slopes": "fan"},
     "slopes of tuned models": {"slopes": "tuned"},
-    "walk of compute, slopes of tuned models, sourced ceilings": {
-        "walk": "compute",
-        "slopes": "tuned",
-        "upper": "sourced",
-    },
+    "walk of compute, slopes of tuned models, sourced ceilings": OPEN | {"slopes": "tuned"},
     "progress, slopes of tuned models": {"progress": "date", "slopes": "tuned"},
     "progress": {"progress": "date"},
-    "walk of compute, sourced ceilings, progress": {
-        "walk": "compute",
-        "upper": "sourced",
-        "progress": "date",
-    },
+    "walk of compute, sourced ceilings, progress": OPEN | {"progress": "date"},
     "fan, progress": {"slopes": "fan", "progress": "date"},
     "two skills": {"n_skills": 2},
     "walk, sourced ceilings, two skills": {"walk": "pooled", "upper": "sourced", "n_skills": 2},

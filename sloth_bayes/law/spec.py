@@ -57,7 +57,8 @@ class Priors:
         a doubling of size.
     slope_deviation
         Half-normal scale of the standard deviation, over lineages, of the effect of a
-        doubling.
+        doubling; with slopes of tuned models, the standard deviation of what a doubling does
+        to them beyond what it does to base ones.
     fan
         Standard deviation of the share by which a doubling makes the effect of a family larger,
         with slopes that fan out. Not among what those checks were made of.
