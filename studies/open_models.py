@@ -5,7 +5,8 @@
 *lineages*: Llama 3.1, Qwen2.5 and Gemma 2 leave the table, with everything that was made of them
 (tuned, coder, distilled, continued), but for the smallest base and the smallest tuned model of
 each. Larger ones are forecast, by laws on the joint table, and by the recommended law on the
-former table with those smallest models added.
+former table with those smallest models added. ``models/open`` came first; slopes of tuned models,
+and progress with them, were added after its forecasts had been looked at, and choose nothing.
 
 *shared*: of every third lineage, in alphabetical order, with a score on leaderboard v2, all models
 but the smallest of each family have their scores on it hidden. They are forecast from the joint
@@ -50,6 +51,7 @@ LAWS: dict[str, dict[str, Any]] = {
     "models/open": {},
     "without a walk": {"walk": "none"},
     "slopes of tuned models": {"slopes": "tuned"},
+    "progress, slopes of tuned models": {"slopes": "tuned", "progress": "date"},
 }
 FIT = {"chains": 8, "warmup": 300, "draws": 250, "steps": 3000}
 AWAY = " (on leaderboard v2)"  # a model's scores that are hidden, as a row of their own
@@ -100,11 +102,12 @@ def lineages(keep: Path, laws: list[str]) -> None:
     of_family = frame[frame["family"].isin(FAMILIES)]
     smallest = of_family.loc[of_family.groupby("family")["params_b"].idxmin(), "model"]
     rows = frame[~ours | frame["model"].isin([*smallest, *TARGETS])]
-    table, targets = table_of(rows, joint), pd.Series(TARGETS)
-    found = {
-        name: forecast(law().replace(**LAWS[name]), table, targets, f"lineages, {name}", keep)
-        for name in laws
-    }
+    months, targets = rows["family"].map(joint.releases), pd.Series(TARGETS)
+    found = {}
+    for name in laws:
+        spec = law().replace(**LAWS[name])
+        of = rows.assign(released=months) if spec.progress == "date" else rows
+        found[name] = forecast(spec, table_of(of, joint), targets, f"lineages, {name}", keep)
     former = sb.load_dataset("open_llm_leaderboard")
     names, about = list(former.benchmark_names), list(former.frame.columns[:7])
     rest = former.frame[~former.frame["lineage"].isin(LINEAGES)]

@@ -18,6 +18,7 @@ import pandas as pd
 from ..errors import DataError, check_known, unknown
 from ..support.frames import listed
 from ..support.shipped import shipped
+from ..support.words import counted
 from ..table.leaderboard import Leaderboard
 
 Hide = Literal["strict", "family"]
@@ -233,7 +234,10 @@ def leave_group_out(
         if family in of_family:
             by_group.setdefault(str(of_family[family]), []).append(family)
     if not by_group:
-        raise DataError(f"no family has more than {n_observed} usable models: nothing to forecast")
+        raise DataError(
+            f"no family has more than {counted(n_observed, 'model')} of known size and tokens with "
+            "a score: nothing to forecast"
+        )
     return tuple(
         _fold(data, rows, setting, group, families, n_observed, names, hide)
         for group, families in sorted(by_group.items())

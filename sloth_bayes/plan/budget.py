@@ -154,7 +154,7 @@ def optimal_allocation(
         )
     budgets = _budgets(flops)
     goals = [goal_of(post, o, skills) for o in _objectives(objective)]
-    who = who_of(post, family, lineage, instruct, new_family, seed)
+    who = who_of(post, family, lineage, instruct, new_family, seed, goals)
     region = Region.of(post, params_range, tokens_range, beyond)
     spends = [Spend(cost, region, budget) for budget in budgets]
 

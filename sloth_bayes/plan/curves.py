@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ from ..law import equations, terms
 from ..law.terms import Effects
 from ..law.terms.mixture_weight import MixtureWeight
 from ..posterior.core import PosteriorDraws
-from ..predict.candidates import candidates, completed, never_seen
+from ..predict.candidates import candidates, completed, never_seen, unfounded
 from ..predict.forecast import mean_weights
 from ..predict.new_effects import effects_of, key_of, rng_of
 from ..skills.find import skills as find_skills
@@ -123,8 +123,12 @@ def who_of(
     instruct: bool | None = None,
     new_family: bool = False,
     seed: int = 0,
+    goals: Sequence[Objective] = (),
 ) -> Who:
-    """Effects of a family of the table, or of one nobody has seen, as a forecast draws them."""
+    """Effects of a family of the table, or of one nobody has seen, as a forecast draws them.
+
+    Its notes say which benchmarks of the goals a forecast would warn of.
+    """
     if "drift" in post.merged:
         raise SpecError(
             "a law of training curves (residual='curve') drifts along a run: ask its forecast, "
@@ -137,7 +141,8 @@ def who_of(
     )  # fmt: skip
     rows = completed(post, row, new_family or family is None)
     effects = effects_of(post, rows, seed).wide()
-    notes = never_seen(post, rows)
+    of = [b for b, *w in zip(post.benchmarks, *(goal.weights for goal in goals)) if any(w)]
+    notes = [*map(str, unfounded(post, rows, of)), *never_seen(post, rows)]
     if rows.get(MixtureWeight.times, np.zeros(1))[0] > 0:
         notes.append(
             f"{rows['family'][0]} are mixtures of experts, and sizes of a plan are those of dense "
@@ -194,7 +199,7 @@ def way_of(axis: str, held: float | None, ratio: float | None) -> Way:
     """The way through sizes (or tokens) that the user has asked for."""
     name, unit = ("tokens", "trillions") if axis == "size" else ("params", "billions")
     if (held is None) == (ratio is None):
-        raise DataError(f"give {name}= ({unit}) or tokens_per_param=, and not both")
+        raise DataError(f"give {name}= (--{name}, in {unit}) or tokens_per_param=, and not both")
     if held is not None:
         check_amount(held, name, "tokens_t" if axis == "size" else "params_b")
     if ratio is not None:

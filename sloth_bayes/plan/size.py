@@ -162,7 +162,7 @@ def required_size(
     _check_target(post, goal, target)
     way = curves.way_of("size", tokens, tokens_per_param)
     low, high = curves.range_of(post, sizes, "sizes", "params_b", above=curves.BEYOND)
-    who = who_of(post, family, lineage, instruct, new_family, seed)
+    who = who_of(post, family, lineage, instruct, new_family, seed, [goal])
     noise = curves.standard_noise(post, who, seed) if noisy else None
 
     def value(x: np.ndarray) -> np.ndarray:
@@ -308,7 +308,7 @@ def saturation(
     way = curves.way_of(axis, fixed[1], tokens_per_param)
     low, high = curves.range_of(post, within, "within", column, above=curves.BEYOND)
     asked = _asked(at, low, high)
-    who = who_of(post, family, lineage, instruct, new_family, seed)
+    who = who_of(post, family, lineage, instruct, new_family, seed, [goal])
 
     def value(x: np.ndarray) -> np.ndarray:
         return values(post, who, *way.at(x), goal)

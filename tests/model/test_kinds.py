@@ -9,7 +9,7 @@ import xarray as xr
 
 import sloth_bayes as sb
 from sloth_bayes.errors import DataError, ExtrapolationWarning, SpecError
-from sloth_bayes.plan.curves import who_of
+from sloth_bayes.plan.curves import goal_of, who_of
 
 from ..conftest import BENCHMARKS, QUICK, layout
 
@@ -249,6 +249,11 @@ def test_a_kind_that_a_benchmark_never_saw_is_said(prior):
         fc = post.forecast(sb.candidates("alder", 2.0, 1.0))
     assert any(words in note for note in fc.warnings)
     assert not post.forecast(sb.candidates("cedar-chat", 2.0, 6.0)).warnings
+    said = {}
+    for of in ("Maths", {"Facts": 1, "Maths": 2}, "Facts"):
+        goals = [goal_of(post, of)]
+        said[str(of)] = [n for n in who_of(post, "alder", goals=goals).notes if words in n]
+    assert [len(notes) for notes in said.values()] == [1, 1, 0]  # a plan says it too
 
 
 @pytest.mark.parametrize("linking", [4, 5])
