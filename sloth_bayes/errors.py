@@ -80,7 +80,8 @@ def spelled_alike(name: object, known: Iterable[str]) -> str | None:
 def unknown(kind: str, name: object, known: Iterable[str], remedy: str = "") -> UnknownNameError:
     """An error that names what was asked for and what would have been accepted."""
     known = list(known)
-    close = near(name, known)
+    said = str(name).lower()
+    close = near(name, known) or [k for k in known if len(said) > 2 and said in k.lower()][:3]
     if close:
         hint = f"did you mean {' or '.join(repr(c) for c in close)}?"
     elif not known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ..predict.forecast import Forecast
 
 _BAR = 30
+_RATIO = "log_total_over_active"  # of a mixture of experts, if the law reads it
 _EXAMPLE = "sloth-bayes forecast --family meta-llama-3 --params 405 --tokens 15"
 _META = (
     "posterior method models draws converged data data_fingerprint prob of seed version conditioned"
@@ -57,7 +59,9 @@ def _print(fc: Forecast, frame: pd.DataFrame, name: str, of: str) -> None:
     for i, who in enumerate(fc.candidates.itertuples()):
         kind = {"instruct": "tuned"}.get(who.kind, who.kind)
         new = "" if who.family in post.families else " (new)"
-        total = f" of {who.total_params_b:g}B" if who.total_params_b > who.params_b else ""
+        whole = who.params_b * math.exp(getattr(who, _RATIO, 0.0))  # as said, or as its family
+        whole = max(whole, who.total_params_b) if who.total_params_b > 0 else whole
+        total = f" of {whole:.4g}B" if whole > 1.0001 * who.params_b else ""
         size = f"{who.params_b:g}B{total} parameters, {who.tokens_t:g}T tokens"
         out.print(f"{who.family}{new}, {size}, {kind}: {what} in percent", style="bold")
         part = frame[i * each : (i + 1) * each]

@@ -11,6 +11,7 @@ import copy
 import dataclasses
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
@@ -165,6 +166,8 @@ def number(what: str, text: str, column: str = "") -> float:
     """A number, or an error that names `what`; of a size or a token count, in its unit."""
     try:
         value = plain_number(text)
+        if math.isnan(value):
+            raise ValueError
     except ValueError:
         advice = what_to_write(text, column) if column else ""
         said = f"{text!r}: {advice}" if advice else repr(text)

@@ -389,6 +389,22 @@ def never_seen(post: PosteriorDraws, rows: pd.DataFrame) -> list[str]:
     ]
 
 
+def of_another_kind(post: PosteriorDraws, rows: pd.DataFrame) -> list[str]:
+    """One sentence for each family asked for as a kind that others of its lineage are."""
+    families, notes = post.family_table(), []
+    for family, kind in dict.fromkeys(zip(rows["family"], rows["kind"])):
+        if family not in families.index or families["kind"][family] == kind:
+            continue
+        same = families["lineage"] == families["lineage"][family]
+        if like := list(families.index[same & (families["kind"] == kind)]):
+            are = "are" if len(like) > 1 else "is"
+            notes.append(
+                f"most models of {family} are {families['kind'][family]}: {listed(like)}, of its "
+                f"lineage, {are} {kind}, and to name one is to use its own scores"
+            )
+    return notes if post.spec.instruct != "none" else []
+
+
 def _resembles(family: str, known: list[str]) -> str:
     like = spelled_alike(family, known)
     return f" (it is spelled like {like!r}, which was)" if like else ""

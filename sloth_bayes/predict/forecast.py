@@ -28,7 +28,15 @@ from ..support.intervals import quantiles
 from ..support.threads import workers
 from ..support.types import checked
 from .answer import labelled
-from .candidates import completed, doublings, extrapolation, moved, never_seen, unfounded
+from .candidates import (
+    completed,
+    doublings,
+    extrapolation,
+    moved,
+    never_seen,
+    of_another_kind,
+    unfounded,
+)
 from .new_effects import Known, effects_of, identity, key_of, rng_of
 
 
@@ -393,7 +401,7 @@ def forecast(
         warnings.warn(note, ExtrapolationWarning, stacklevel=3)
     if post.known_verdict is False:
         warnings.warn(post.cautions[0], ConvergenceWarning, stacklevel=3)
-    notes = [*post.cautions, *notes, *never_seen(post, rows)]
+    notes = [*post.cautions, *notes, *of_another_kind(post, rows), *never_seen(post, rows)]
     return Forecast(post, rows, benchmarks, prob, seed, notes)
 
 

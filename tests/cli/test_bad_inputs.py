@@ -74,6 +74,9 @@ CASES = [
     (f"{FIT} --method nuts --moves 3", "--moves goes with --method svi"),
     (f"{FIT} --method svi --warmup 30", "--warmup goes with --method nuts"),
     (f"{FORECAST} --benchmarks ,", "--benchmarks is empty"),
+    (f"{FORECAST} --benchmarks AIME", "did you mean 'AIME (Swallow)'?"),
+    (f"{FORECAST} --total nan", "--total (in billions of parameters) takes plain numbers"),
+    ("plan saturation --of MMLU --family qwen3", "give tokens= (--tokens, in trillions) or"),
     ("downstream EQ-Bench --n-questions 0", "n_questions must be a number of at least 1"),
 ]
 

@@ -256,6 +256,13 @@ def test_a_kind_that_a_benchmark_never_saw_is_said(prior):
     assert [len(notes) for notes in said.values()] == [1, 1, 0]  # a plan says it too
 
 
+def test_another_family_of_the_kind_that_is_asked_for_is_named(prior):
+    said = "most models of cedar are base: cedar-chat, of its lineage, is reasoning"
+    for kind, noted in (("reasoning", True), ("base", False), ("instruct", False)):
+        fc = prior.forecast(sb.candidates("cedar", 2.0, 1.0, kind=kind))
+        assert any(note.startswith(said) for note in fc.warnings) == noted
+
+
 @pytest.mark.parametrize("linking", [4, 5])
 def test_a_weak_link_is_said(prior, linking):
     """Two leaderboards that share some models, and a lineage that is on one of them."""
