@@ -66,25 +66,45 @@ def show(
 
 
 def _print_scores(data: Leaderboard) -> None:
-    """Scores of some models in percent, one table a leaderboard, to fit a narrow page."""
+    """Scores of some models in percent, a table or more a leaderboard, to fit a narrow page."""
     out = console()
     frame = data.frame.sort_values(["family", "params_b"])
-    boards = dict.fromkeys(b.leaderboard for b in data.benchmarks)
-    for board in boards:
-        title = "" if board is None else f" {board}"
-        out.print(f"{data.name}{title}: scores in percent", style="bold")
+    for board in dict.fromkeys(b.leaderboard for b in data.benchmarks):
         names = [b.name for b in data.benchmarks if b.leaderboard == board]
-        rows = [
-            [row["model"], plain(row["params_b"]), plain(row["tokens_t"]),
-             *(plain(row[name], ".1p") for name in names)]
-            for row in frame.to_dict("records")
-        ]  # fmt: skip
-        # the title says the table that a name has in brackets
-        short = [name.partition(" (")[0] for name in names]
-        table = plain_table(["model", "params B", "tokens T", *short], rows)
-        table.columns[0].overflow = "fold"
-        out.print(table)
-        out.print()
+        there = frame.dropna(subset=names, how="all").dropna(axis=1, how="all")
+        if there.empty:
+            continue
+        head = {"model": "model", "params_b": "params B", "tokens_t": "tokens T"}
+        about = [(c, head[c]) for c in head if c in there]
+        # the title says the table that a name has in brackets, or begins with
+        last = f"{board}".rpartition(" ")[2] + " "
+        short = {n: n.partition(" (")[0].removeprefix(last) for n in names if n in there}
+        room = out.width - max(map(len, there["model"])) - 9 * len(about) + 8
+        for n, part in enumerate(_side_by_side(short, room)):
+            of = (f" {board}" if board else "") + (", on" if n else "")
+            out.print(f"{data.name}{of}: scores in percent", style="bold")
+            rows = [
+                [row["model"], *(plain(row[c]) for c, _ in about[1:]),
+                 *(plain(row[name], ".1p") for name in part)]
+                for row in there.to_dict("records")
+            ]  # fmt: skip
+            titles = [title for _, title in about] + [short[name] for name in part]
+            out.print(plain_table(titles, rows, fixed=range(1), padding=(0, 1, 0, 0)))
+            out.print()
+
+
+def _side_by_side(short: dict[str, str], room: int) -> list[list[str]]:
+    """Names in as few lists as the page has room for, by what stands above their columns."""
+    parts: list[list[str]] = [[]]
+    left = room
+    for name, title in short.items():
+        need = max(5, len(title)) + 1
+        if parts[-1] and need > left:
+            parts.append([])
+            left = room
+        parts[-1].append(name)
+        left -= need
+    return parts
 
 
 def _print_dataset(data: Leaderboard) -> None:
