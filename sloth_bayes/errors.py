@@ -52,10 +52,10 @@ class ExtrapolationWarning(UserWarning):
     """A forecast outside the sizes or tokens that the posterior has seen."""
 
 
-def near(name: object, known: Iterable[str], n: int = 3) -> list[str]:
+def near(name: object, known: Iterable[str], n: int = 3, cutoff: float = 0.5) -> list[str]:
     """The names in `known` most like `name`, ignoring case; best first."""
     by_lower = {k.lower(): k for k in known}
-    close = difflib.get_close_matches(str(name).lower(), by_lower, n=n, cutoff=0.5)
+    close = difflib.get_close_matches(str(name).lower(), by_lower, n=n, cutoff=cutoff)
     return [by_lower[c] for c in close]
 
 

@@ -139,6 +139,7 @@ def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd
             raise DataError(
                 f"the candidates lack the column {column!r}: see sloth_bayes.candidates"
             )
+    _check_near_columns(frame)
     rows = frame.reset_index(drop=True)
     rows = (_with_numbers(rows) if sized else rows).reindex(columns=_COLUMNS)
     if not sized:  # nobody reads them
@@ -415,6 +416,17 @@ def _hint(lineage: str, known: list[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
+def _check_near_columns(frame: pd.DataFrame) -> None:
+    """No column is nearly one that is left out, and would go unread."""
+    missing = [c for c in _COLUMNS if c not in frame]
+    for column in map(str, frame.columns):
+        if column not in _COLUMNS and (like := near(column, missing, 1, cutoff=0.85)):
+            raise DataError(
+                f"the candidates have a column {column!r}, which nobody reads: rename it to "
+                f"{like[0]!r} if it is meant, or leave it out"
+            )
+
+
 def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """A copy with sizes and tokens as numbers, or an error naming the candidate."""
     frame = frame.copy()
@@ -451,6 +463,8 @@ def _totals(frame: pd.DataFrame) -> np.ndarray:
                 f"total_params_b of candidate {name!r} is {total}: all its parameters, in "
                 f"billions, at least the {active} that are active (params_b)"
             )
+        if wrong := other_unit(value, "total_params_b"):
+            raise DataError(f"total_params_b of candidate {name!r} is {wrong}")
         found[i] = value
     return found
 

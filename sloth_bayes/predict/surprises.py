@@ -39,6 +39,7 @@ _SPREAD = 6.5  # prior standard deviations that it reaches
 _PROB = 0.9  # mass of the intervals
 _EDGE = 1e-6  # how near 0 and 1 is at them, in single precision
 _LEAST_P = 1e-300
+_LEAST_DRAWS = 20  # of fewer a tail says nothing, and k-hat would pass
 _COLUMNS = (
     "model", "family", "benchmark", "score", "expected", "lower", "upper", "pit", "direction",
     "p", "q", "flagged", "k_hat", "exact",
@@ -115,7 +116,7 @@ def surprises(
     level
         Scores, and models, are flagged whose p is at most this.
     draws
-        Draws to use, thinned evenly.
+        Draws to use, thinned evenly; at least 20.
     refit
         How many of the scores whose k-hat is above 0.7 are settled by a fit without them, the
         most surprising first; each takes as long as the fit behind the posterior. A model's
@@ -144,7 +145,7 @@ def surprises(
     (True, 1554)
     """
     level, refit = check_prob(level, "level", "flags nearly all"), whole("refit", refit, 0)
-    draws = whole("draws", draws)
+    draws = whole("draws", draws, _LEAST_DRAWS)
     if post.method == "prior":
         raise DataError("draws from the prior have seen no score: fit the table, and ask that")
     full = _table_of(post, table) if refit else None

@@ -65,6 +65,10 @@ CASES = [
     ("fit --data t.csv --spec deep.toml --out x.nc", "nests too far"),
     ("data read surrogate.json", "write the name in UTF-8"),
     ("forecast --candidates twice.csv", "has 2 columns 'params_b'"),
+    (
+        "forecast --candidates kinds.csv",
+        "a column 'kinds', which nobody reads: rename it to 'kind'",
+    ),
     # names
     (f"{NEW} a\udce9 --new-family", "write the name in UTF-8"),
     (f"{NEW} Qwen2 --lineage llama-2", "spelled like 'qwen2', which is known"),
@@ -88,6 +92,7 @@ def folder(tmp_path_factory) -> Path:
     sb.load_dataset("open_llm_leaderboard").select(benchmarks=["MMLU", "HellaSwag"]).to_csv(
         at / "t.csv"
     )
+    (at / "kinds.csv").write_text("family,params_b,tokens_t,kinds\nqwen2,7,7,instruct\n")
     (at / "loop").symlink_to("other-loop")
     (at / "other-loop").symlink_to("loop")
     os.mkfifo(at / "pipe")

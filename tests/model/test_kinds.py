@@ -212,6 +212,7 @@ def test_a_plan_says_that_its_sizes_are_of_dense_models(prior):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"total_params_b": 24e9}, "the unit is billions of parameters; divide by 1e9: write 24"),
         ({"kind": "thinking"}, "kind of candidate 'alder-2B-1T' is 'thinking'"),
         ({"kind": "base", "instruct": True}, "is of kind 'base', and its instruct is True"),
         ({"total_params_b": 1.0}, "at least the 2.0 that are active"),

@@ -235,6 +235,8 @@ def test_what_cannot_be_asked_is_said(tiny_svi, tiny_prior, tiny_table):
         tiny_prior.surprises()
     with pytest.raises(sb.DataError, match="level must lie between 0 and 1"):
         tiny_svi.surprises(level=5.0)
+    with pytest.raises(sb.SpecError, match="draws must be a whole number of at least 20, not 1"):
+        tiny_svi.surprises(draws=1)
     with pytest.raises(sb.DataError, match="pass it as table="):
         tiny_svi.surprises(refit=1)
     other = tiny_table.select(families=["alder", "birch"])
