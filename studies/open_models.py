@@ -120,7 +120,25 @@ def lineages(keep: Path, laws: list[str]) -> None:
     }
     print(f"\nlineages\n{summary(found, []).to_string()}")
     print(f"\non the former table's benchmarks\n{summary(same, []).to_string()}")
-    print(f"\nby model\n{summary(found, ['model']).to_string()}", flush=True)
+    print(f"\nby model\n{summary(found, ['model']).to_string()}")
+    first, lineage = next(iter(found)), frame.set_index("model")["lineage"]
+    rows = found[first].frame.assign(lineage=found[first].frame["model"].map(lineage))
+    one = {first: sb.Evaluation(rows, found[first].means, found[first].about)}
+    for by in ("lineage", "benchmark"):
+        print(f"\nby {by}\n{summary(one, [by]).to_string()}")
+    print(f"\n{within_reach(rows)}", flush=True)
+
+
+def within_reach(rows: pd.DataFrame) -> str:
+    """How far the fit of the whole table is off where a score alone is left out of it."""
+    found = sb.load("open").surprises(progress=False).frame
+    cells = rows[["model", "benchmark"]].merge(found, on=["model", "benchmark"])
+    error = 100 * (cells["score"] - cells["expected"]).abs()
+    inside = cells["score"].between(cells["lower"], cells["upper"])
+    return (
+        f"the same {len(cells)} scores one at a time, all others in the fit: {error.mean():.1f} "
+        f"points, {inside.mean():.0%} inside 90% intervals"
+    )
 
 
 def shared(keep: Path, laws: list[str]) -> None:
