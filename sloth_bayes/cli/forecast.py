@@ -40,9 +40,12 @@ def forecast(
 
     Example: [bold]sloth-bayes forecast --family qwen2 --params 72 --tokens 12 --plot a.png[/bold]
     """
+    from ..predict.forecast import at_ceilings
+
     name, seed = output.posterior, output.seed
     fc, notes = made("a forecast", _EXAMPLE, request, files, name, seed)
     frame, post = fc.summary(of=of), fc.posterior
+    notes += at_ceilings(fc, frame)
     conditioned = {"conditioned": done} if (done := post.attrs.get("conditioned")) else {}
     meta = facts(_META, post, name, prob=fc.prob, of=of, seed=seed, **conditioned)
     answer = {"forecast": frame, "meta": meta, "warnings": notes}

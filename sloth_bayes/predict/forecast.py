@@ -27,6 +27,7 @@ from ..support.html import shown
 from ..support.intervals import quantiles
 from ..support.threads import workers
 from ..support.types import checked
+from ..support.words import listed
 from .answer import labelled
 from .candidates import (
     completed,
@@ -292,6 +293,23 @@ class Forecast:
         from ..plots import scores
 
         return scores.forecast(self, benchmarks=benchmarks, **options)
+
+
+def at_ceilings(fc: Forecast, frame: pd.DataFrame) -> list[str]:
+    """A sentence, if intervals of a summary reach what is most likely a benchmark's ceiling.
+
+    There the law has no room for a better model, and is as sure as it is of the ceiling. For the
+    layers above.
+    """
+    median = dict(zip(fc.posterior.benchmarks, np.median(fc.posterior.merged["upper"], axis=0)))
+    there = frame["benchmark"][frame["upper"] >= frame["benchmark"].map(median)].unique()
+    if not len(there):
+        return []
+    named = listed([f"{b} ({100 * median[b]:.1f}%)" for b in there])
+    return [
+        f"intervals reach the ceiling that the models of the fit suggest on {named}: newer models "
+        "may pass it"
+    ]
 
 
 def mean_weights(names: Sequence[str], weights: Mapping[str, float] | None) -> np.ndarray:

@@ -222,7 +222,7 @@ def test_a_figure(ask, tmp_path, tiny_posterior):
         ("--params", "0", "must be positive"),
         ("--params", "-3", "must be positive"),
         ("--params", "inf", "must be positive and finite"),
-        ("--tokens", "nan", "missing"),
+        ("--tokens", "nan", "plain numbers"),
         ("--params", "70B", "plain numbers, such as 7 or 0.5, not '70B'"),
         ("--params", "1,2,3", "add --grid"),
         ("--prob", "90", "0.9 for a 90% interval"),
@@ -424,6 +424,13 @@ def test_bad_tables_overwrite_nothing(tmp_path, table, tiny_table):
         "fit", "--data", "open_llm_leaderboard", "--spec", bad, "--out", out
     )
     assert out.read_text() == "precious"
+
+
+def test_a_forecast_says_how_large_a_mixture_is():
+    """As its family is, where only the active parameters are said."""
+    asked = ["forecast", "--params", "22", "--tokens", "36", "--benchmarks", "MMLU", "--family"]
+    assert run(*asked, "qwen3-moe").stdout.startswith("qwen3-moe, 22B of 220B parameters, 36T")
+    assert run(*asked, "qwen3").stdout.startswith("qwen3, 22B parameters, 36T")
 
 
 # -- data --------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import sloth_bayes as sb
+from sloth_bayes.predict.forecast import at_ceilings
 from sloth_bayes.support.intervals import quantiles
 from tests.conftest import NAMES, QUICK, converged
 
@@ -489,3 +490,15 @@ def test_bad_candidates_are_refused_at_once(options, words):
         sb.candidates(family="a", **options)
     for word in words:
         assert word in str(error.value)
+
+
+def test_intervals_that_reach_a_ceiling_are_said():
+    post = sb.load("leaderboard")
+    large, small = (
+        post.forecast(sb.candidates("meta-llama-3", size, 15), benchmarks=["MMLU", "GPQA"])
+        for size in (180, 8)
+    )
+    top = float(np.median(post.merged["upper"][:, post.benchmarks.index("MMLU")]))
+    [said] = at_ceilings(large, large.frame)
+    assert f"suggest on MMLU ({100 * top:.1f}%): newer" in said
+    assert at_ceilings(small, small.frame) == []
