@@ -39,10 +39,13 @@ Families = Annotated[Strings, "Family of the model; repeat for several."]
 Lineage = Annotated[str | None, "Base family, if the family is new but its base is not."]
 Instruct = Annotated[bool | None, typer.Option("--instruct/--base")]
 Tuned = Annotated[Instruct, "Tuned or base (by default as the family is)."]
-Kind = Annotated[
+Kinds = Annotated[
     Strings,
     "base|instruct|reasoning",
     "Kind of the model, instead of the two before (by default as the family is).",
+]
+Kind = Annotated[
+    str | None, "base|instruct|reasoning", "Its kind, instead (by default as the family is)."
 ]
 Total = Annotated[
     Billions, "All parameters of a mixture of experts (by default dense, or as the family is)."

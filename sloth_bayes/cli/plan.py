@@ -12,6 +12,7 @@ from ..errors import DataError
 from .options import (
     Billions,
     Families,
+    Kind,
     Lineage,
     Names,
     NewFamily,
@@ -21,6 +22,7 @@ from .options import (
     Strings,
     Tokens,
     TokensHeld,
+    Total,
     Trillions,
     Tuned,
     amounts,
@@ -55,6 +57,7 @@ class Who:
     family: Family = None
     lineage: Lineage = None
     instruct: Tuned = None
+    kind: Kind = None
     new_family: NewFamily = False
 
 
@@ -157,8 +160,10 @@ def compare(
     *,
     family: Families = None,
     params: Params = None,
+    total: Total = None,
     tokens: Tokens = None,
     lineage: Annotated[Strings, "Base families, likewise."] = None,
+    kind: Annotated[Strings, "base|instruct|reasoning", "Kinds, likewise."] = None,
     new_family: NewFamily = False,
     benchmarks: Benchmarks = None,
     weights: Annotated[
@@ -177,7 +182,7 @@ def compare(
     Example: [bold]sloth-bayes plan compare --family qwen2,yi --params 72,34 --tokens 7,3[/bold]
     """
     post = output.load()
-    models = Candidates(family, params, tokens=tokens, lineage=lineage)
+    models = Candidates(family, params, total, tokens, lineage=lineage, kind=kind)
     rows = models.rows("a comparison", _COMPARISON, crossed=False)
     if len(rows) < 2:
         raise DataError("a comparison needs two models or more: give lists, such as --params 7,70")
@@ -212,6 +217,7 @@ def next_(
     benchmarks: Benchmarks = None,
     lineage: Lineage = None,
     instruct: Tuned = None,
+    kind: Kind = None,
     new_family: NewFamily = False,
     top: Annotated[int, typer.Option(min=1), "Measurements to show."] = 10,
     output: PosteriorOutput,
@@ -229,7 +235,12 @@ def next_(
             "this needs the target's --params and --tokens, and --option-params: sloth-bayes plan "
             "next --params 70 --tokens 4 --option-params 0.5,1,3"
         )
-    who: dict[str, Any] = {"family": family or NEW_FAMILY, "lineage": lineage, "instruct": instruct}
+    who: dict[str, Any] = {
+        "family": family or NEW_FAMILY,
+        "lineage": lineage,
+        "instruct": instruct,
+        "kind": kind,
+    }
     options: dict[str, Any] = {
         "params_b": sizes("--option-params", option_params),
         "tokens_t": amounts("--option-tokens", option_tokens) or tokens,

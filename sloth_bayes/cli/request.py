@@ -15,7 +15,7 @@ from ..support.files import read_table
 from .options import (
     Billions,
     Families,
-    Kind,
+    Kinds,
     Names,
     NewFamily,
     Params,
@@ -52,7 +52,7 @@ class Candidates:
     grid: Annotated[bool, "Cross families, sizes and tokens; else they pair up."] = False
     lineage: Annotated[Strings, "Base family, if the family is new but its base is not."] = None
     instruct: Tuned = None
-    kind: Kind = None
+    kind: Kinds = None
     new_family: NewFamily = False
 
     def rows(self, what: str, example: str, crossed: bool = True) -> pd.DataFrame:

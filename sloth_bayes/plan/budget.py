@@ -79,6 +79,7 @@ def optimal_allocation(
     family: str | None = None,
     lineage: str | None = None,
     instruct: bool | None = None,
+    kind: str | None = None,
     new_family: bool = False,
     prob: float = 0.9,
     seed: int = 0,
@@ -117,7 +118,7 @@ def optimal_allocation(
         Ends of a box: billions of parameters, trillions of tokens.
     beyond
         Search beyond the data.
-    family, lineage, instruct, new_family
+    family, lineage, instruct, kind, new_family
         As in :meth:`sloth_bayes.Posterior.required_size`.
     prob
         Mass of the intervals.
@@ -154,7 +155,7 @@ def optimal_allocation(
         )
     budgets = _budgets(flops)
     goals = [goal_of(post, o, skills) for o in _objectives(objective)]
-    who = who_of(post, family, lineage, instruct, new_family, seed, goals)
+    who = who_of(post, family, lineage, instruct, kind, new_family, seed, goals)
     region = Region.of(post, params_range, tokens_range, beyond)
     spends = [Spend(cost, region, budget) for budget in budgets]
 

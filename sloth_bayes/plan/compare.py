@@ -29,7 +29,10 @@ from .curves import AVERAGE, FLOPS, named
 
 Candidate: TypeAlias = "pd.DataFrame | pd.Series | Mapping[str, Any]"
 ALL = "all of them"
-_FIELDS = ("family", "params_b", "tokens_t", "lineage", "instruct", "model")
+_FIELDS = (
+    *("family", "params_b", "total_params_b", "tokens_t"),
+    *("lineage", "instruct", "kind", "model"),
+)
 _REPLICATES = 8  # of the noise, for each draw of the posterior
 _KNOTS = 4  # of a regression spline: four coefficients a measurement
 
@@ -146,18 +149,18 @@ def compare(
         raise DataError(
             f"a has {len(one)} models and b {len(other)}: they must pair up, or one of them be one"
         )
-    notes, sides, scores = [], [], []
+    notes, sides, scores, whole = [], [], [], []
     for rows in (one, other):
         fc = _quiet(post, rows, benchmarks=benchmarks, new_family=new_family, prob=prob, seed=seed)
         notes += fc.warnings
         at = np.resize(np.arange(len(rows)), n)
         sides.append(rows.iloc[at].reset_index(drop=True))
+        whole.append(fc.candidates.iloc[at].drop(columns="model").reset_index(drop=True))
         scores.append(fc.draws[of].values[:, :, at].astype(np.float64))
     one, other = sides
-    same = [c for c in _FIELDS if c != "model" and c in one and c in other]
-    for i in range(n):
-        if all(one.loc[i, c] == other.loc[i, c] for c in same):
-            raise DataError(f"{one.loc[i, 'model']} is compared with itself")
+    same = (whole[0] == whole[1]) | (whole[0].isna() & whole[1].isna())
+    for i in np.flatnonzero(same.all(axis=1)):
+        raise DataError(f"{one.loc[i, 'model']} is compared with itself")
     gap = scores[0] - scores[1]
     average = gap @ mean_weights(fc.benchmarks, weights)
     gap = np.concatenate([gap, average[..., None]], -1)

@@ -22,7 +22,13 @@ from ..law import equations, terms
 from ..law.terms import Effects
 from ..law.terms.mixture_weight import MixtureWeight
 from ..posterior.core import PosteriorDraws
-from ..predict.candidates import candidates, completed, never_seen, unfounded
+from ..predict.candidates import (
+    candidates,
+    completed,
+    never_seen,
+    of_another_kind,
+    unfounded,
+)
 from ..predict.forecast import mean_weights
 from ..predict.new_effects import effects_of, key_of, rng_of
 from ..skills.find import skills as find_skills
@@ -121,6 +127,7 @@ def who_of(
     family: str | None,
     lineage: str | None = None,
     instruct: bool | None = None,
+    kind: str | None = None,
     new_family: bool = False,
     seed: int = 0,
     goals: Sequence[Objective] = (),
@@ -137,12 +144,13 @@ def who_of(
     size, tokens = np.exp(post.constant("centre"))
     row = candidates(
         NEW_FAMILY if family is None else family, size, tokens,
-        lineage=lineage, instruct=instruct, model="planned",
+        lineage=lineage, instruct=instruct, kind=kind, model="planned",
     )  # fmt: skip
     rows = completed(post, row, new_family or family is None)
     effects = effects_of(post, rows, seed).wide()
     of = [b for b, *w in zip(post.benchmarks, *(goal.weights for goal in goals)) if any(w)]
-    notes = [*map(str, unfounded(post, rows, of)), *never_seen(post, rows)]
+    notes = [*map(str, unfounded(post, rows, of)), *of_another_kind(post, rows)]
+    notes += never_seen(post, rows)
     if rows.get(MixtureWeight.times, np.zeros(1))[0] > 0:
         notes.append(
             f"{rows['family'][0]} are mixtures of experts, and sizes of a plan are those of dense "

@@ -86,6 +86,7 @@ def required_size(
     family: str | None = None,
     lineage: str | None = None,
     instruct: bool | None = None,
+    kind: str | None = None,
     new_family: bool = False,
     noisy: bool = False,
     sizes: tuple[float, float] | None = None,
@@ -118,7 +119,7 @@ def required_size(
         Hoffmann et al., 2022): one of the two.
     probability
         How sure to be of reaching the target.
-    family, lineage, instruct, new_family
+    family, lineage, instruct, kind, new_family
         As :func:`sloth_bayes.candidates` and :meth:`Posterior.forecast` take them; without
         `family`, a family nobody has seen.
     noisy
@@ -162,7 +163,7 @@ def required_size(
     _check_target(post, goal, target)
     way = curves.way_of("size", tokens, tokens_per_param)
     low, high = curves.range_of(post, sizes, "sizes", "params_b", above=curves.BEYOND)
-    who = who_of(post, family, lineage, instruct, new_family, seed, [goal])
+    who = who_of(post, family, lineage, instruct, kind, new_family, seed, [goal])
     noise = curves.standard_noise(post, who, seed) if noisy else None
 
     def value(x: np.ndarray) -> np.ndarray:
@@ -224,6 +225,7 @@ def saturation(
     family: str | None = None,
     lineage: str | None = None,
     instruct: bool | None = None,
+    kind: str | None = None,
     new_family: bool = False,
     within: tuple[float, float] | None = None,
     prob: float = 0.9,
@@ -257,7 +259,7 @@ def saturation(
         tokens are, or tokens per parameter.
     at
         Sizes in billions (tokens in trillions, where these are doubled) to ask about.
-    family, lineage, instruct, new_family
+    family, lineage, instruct, kind, new_family
         As in :func:`required_size`.
     within
         The range to consider, in the units of `at`; by default from the smallest of the data to
@@ -308,7 +310,7 @@ def saturation(
     way = curves.way_of(axis, fixed[1], tokens_per_param)
     low, high = curves.range_of(post, within, "within", column, above=curves.BEYOND)
     asked = _asked(at, low, high)
-    who = who_of(post, family, lineage, instruct, new_family, seed, [goal])
+    who = who_of(post, family, lineage, instruct, kind, new_family, seed, [goal])
 
     def value(x: np.ndarray) -> np.ndarray:
         return values(post, who, *way.at(x), goal)

@@ -264,6 +264,21 @@ def test_another_family_of_the_kind_that_is_asked_for_is_named(prior):
         assert any(note.startswith(said) for note in fc.warnings) == noted
 
 
+def test_a_comparison_and_a_plan_are_of_the_kind_and_total_that_are_said(prior):
+    cedar = {"family": "cedar", "params_b": 2.0, "tokens_t": 1.0}
+    thinking = prior.compare(cedar | {"kind": "reasoning"}, cedar, benchmarks=["Maths"])
+    mixture = prior.compare(cedar | {"total_params_b": 16.0}, cedar, benchmarks=["Maths"])
+    assert (thinking.frame["sd"] > 0).all()
+    assert (mixture.frame["sd"] > 0).all()
+    with pytest.raises(DataError, match="compared with itself"):
+        prior.compare(cedar | {"kind": "base"}, cedar)
+    options = {"tokens": 1.0, "family": "cedar", "probability": 0.5}
+    plain, asked = (
+        prior.required_size("Maths", 0.6, kind=k, **options) for k in (None, "reasoning")
+    )
+    assert not plain.draws["size"].equals(asked.draws["size"])
+
+
 @pytest.mark.parametrize("linking", [4, 5])
 def test_a_weak_link_is_said(prior, linking):
     """Two leaderboards that share some models, and a lineage that is on one of them."""
