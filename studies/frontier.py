@@ -87,7 +87,6 @@ from sloth_bayes.infer.compiled import functions_of
 from sloth_bayes.infer.variational import starts
 from sloth_bayes.law.likelihood import draw_scores, mixture_quantiles
 from sloth_bayes.law.terms import TERMS, Term, densities
-from sloth_bayes.law.terms.year import years
 from sloth_bayes.model.arrays import design_of, showing
 from sloth_bayes.model.loadings import sizes
 from sloth_bayes.posterior.label import build
@@ -99,55 +98,32 @@ from sloth_bayes.support.shipped import shipped
 NAME = "frontier_scorecards"
 
 
-class OnBenchmarks(Term):
-    """What a column of models adds to each benchmark by itself, around what skills say."""
-
-    adds_to = "benchmark"
-    scale_name: ClassVar[str]
-
-    def prior(self, at: Any) -> dict[str, Any]:
-        """Normal, of a common scale."""
-        scale = at.half_normal(self.scale_name, 0.5)
-        return {
-            self.scale_name: scale,
-            self.name: scale * at.normal(f"{self.name}_raw", "benchmark"),
-        }
-
-    def scale(self, values: Any, spec: Any) -> Any:
-        """``(S, 1)``."""
-        return values[self.scale_name][:, None]
-
-    def log_prior(self, given: Any) -> dict[str, Any]:
-        """Also of the scale."""
-        own = densities.half_normal(given.values[self.scale_name], 0.5)
-        return {self.scale_name: own} | super().log_prior(given)
-
-
-class Trend(OnBenchmarks):
-    """What a year adds to a benchmark, in logits, beyond what it adds to skills."""
-
-    name, times, inherited = "trend", "years_of_trend", False
-    dims: ClassVar = {"trend_scale": (), "trend": ("benchmark",)}
-    scale_name = "trend_scale"
-
-    def column(self, frame: pd.DataFrame) -> np.ndarray:
-        """Years since the start of 2025."""
-        return years(frame)
-
-
-class Thought(OnBenchmarks):
+class Thought(Term):
     """What thinking before the answer adds to a benchmark, beyond what it adds to skills."""
 
-    name, times = "thought", "thinks"
+    name, adds_to, times = "thought", "benchmark", "thinks"
     dims: ClassVar = {"thought_scale": (), "thought": ("benchmark",)}
-    scale_name = "thought_scale"
 
     def column(self, frame: pd.DataFrame) -> np.ndarray:
         """1 for models that do."""
         return (frame["kind"] == "reasoning").to_numpy(float)
 
+    def prior(self, at: Any) -> dict[str, Any]:
+        """Normal, of a common scale."""
+        scale = at.half_normal("thought_scale", 0.5)
+        return {"thought_scale": scale, self.name: scale * at.normal("thought_raw", "benchmark")}
 
-TERMS.update({term.name: term for term in (Trend(), Thought())})
+    def scale(self, values: Any, spec: Any) -> Any:
+        """``(S, 1)``."""
+        return values["thought_scale"][:, None]
+
+    def log_prior(self, given: Any) -> dict[str, Any]:
+        """Also of the scale."""
+        own = densities.half_normal(given.values["thought_scale"], 0.5)
+        return {"thought_scale": own} | super().log_prior(given)
+
+
+TERMS["thought"] = Thought()
 
 BASE = sb.Sloth(
     n_skills=2, inputs="date", instruct="kinds", intercept="family", model_effect="pooled",
@@ -160,7 +136,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "two degrees of freedom": {"df": 2},
     "wider loadings": {"priors": {"loading": 1.2}},
     "estimated ends": {"lower": "estimated", "upper": "estimated"},
-    "trends of benchmarks": {"terms": ("trend",)},
+    "trends of benchmarks": {"trend": "benchmarks"},
     "thinking on benchmarks": {"terms": ("thought",)},
     "3 skills": {"n_skills": 3},
 }
