@@ -92,6 +92,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from arviz_stats.base import array_stats
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, logit
 from scipy.stats import norm
 
 import sloth_bayes as sb
@@ -430,30 +432,59 @@ def sure(study: Study) -> pd.DataFrame:
     """The law that was chosen, and with noise in between, as far as the rule goes."""
     law, spec, _ = chosen(study)
     both = {law: spec, BETWEEN: spec.replace(noise="root")}
-    found = pd.DataFrame()
-    for cells in (((CHOOSING, (0, 2)),), ((FRESH[0], (0, 1, 2)), (FRESH[1], (0, 1)))):
-        new = pd.concat(
+    steps = {
+        "chooses": ((CHOOSING, (0, 2)),), "decides": ((FRESH[0], (0, 1, 2)), (FRESH[1], (0, 1))),
+    }  # fmt: skip
+    found = []
+    for step, cells in steps.items():
+        new = [
             hidden_cells(study, name, of, seed, folds)
             for name, of in both.items()
             for seed, folds in cells
-        )
-        found = pd.concat([found, new.assign(step="chooses" if found.empty else "decides")])
-        if not goes_on(new, law):
+        ]
+        found.append(pd.concat(new).assign(step=step))
+        if not surer(found[-1], law)["goes_on"]:
             break
-    return found
+    return pd.concat(found)
 
 
-def goes_on(found: pd.DataFrame, law: str) -> bool:
-    """Whether noise in between does on these cells what the rule asks; prints it."""
-    ours = found[found["law"] == BETWEEN]
+def surer(found: pd.DataFrame, law: str) -> dict[str, Any]:
+    """What the rule asks of noise in between on these cells, and whether it goes on."""
+    ours, before = (found[found["law"] == name] for name in (BETWEEN, law))
     gap, error = excess(found, BETWEEN, law)
-    of_both = [float(reliability(f)["off"].abs().max()) for f in (ours, found[found["law"] == law])]
+    off, off_before = (float(reliability(f)["off"].abs().max()) for f in (ours, before))
     settled = float(ours["r_hat"].max())
-    print(
-        f"{BETWEEN}: R-hat {settled:.3f}, CRPS {gap:+.3f} (s.e. {error:.3f}), P off by at most "
-        f"{of_both[0]:.3f} instead of {of_both[1]:.3f}"
-    )
-    return settled <= MOST_R_HAT and gap <= error and of_both[0] < of_both[1]
+    good = settled <= MOST_R_HAT and gap <= error and off < off_before
+    return {
+        "r_hat": settled, "crps": gap, "se": error, "off": off, "off_before": off_before,
+        "goes_on": good,
+    }  # fmt: skip
+
+
+def adopted(study: Study) -> tuple[str, sb.Sloth, float]:
+    """The law after both rules, and the ridge."""
+    law, spec, ridge = chosen(study)
+    last = sure(study).query("step == 'decides'")
+    if last.empty or not surer(last, law)["goes_on"]:
+        return law, spec, ridge
+    return BETWEEN, spec.replace(noise="root"), ridge
+
+
+def shifted(study: Study, found: pd.DataFrame) -> tuple[float, pd.DataFrame]:
+    """A shift of the logits of P, learned where laws are chosen, and cells with it."""
+    law, spec, _ = adopted(study)
+    cells = hidden_cells(study, law, spec, CHOOSING, (0, 2))
+    right = (cells["error"] <= 10 + 1e-9).to_numpy()
+
+    def moved(p: pd.Series, shift: float) -> np.ndarray:
+        return np.asarray(expit(logit(p.clip(1e-9, 1 - 1e-9)) + shift))
+
+    def loss(shift: float) -> float:
+        p = moved(cells["p_within"], shift)
+        return float(-np.log(np.where(right, p, 1 - p)).mean())
+
+    shift = float(minimize_scalar(loss, bounds=(-2, 2), method="bounded").x)
+    return shift, found.assign(p_within=moved(found["p_within"], shift))
 
 
 def factorised(study: Study, mask: pd.DataFrame, ridge: float, **about: object) -> pd.DataFrame:
@@ -472,7 +503,7 @@ def factorised(study: Study, mask: pd.DataFrame, ridge: float, **about: object) 
 
 def folds(study: Study) -> pd.DataFrame:
     """The other seeds."""
-    law, spec, ridge = chosen(study)
+    law, spec, ridge = adopted(study)
     found = []
     for seed in (*SEEN, *FRESH):
         masks = [study.hidden(seed, fold) for fold in range(3)]
@@ -502,7 +533,7 @@ def releases(study: Study) -> pd.DataFrame:
 
 def of_month(study: Study, month: str) -> pd.DataFrame:
     """The latest models of a month, from those before it."""
-    law, spec, ridge = chosen(study)
+    law, spec, ridge = adopted(study)
 
     def make() -> pd.DataFrame:
         mask = study.after(month)
@@ -560,7 +591,7 @@ def cuts(study: Study) -> pd.DataFrame:
 
 def of_cut(study: Study, cut: str, blind: bool) -> pd.DataFrame:
     """Those after one date, with the rivals; or by the law that is blind to the kind."""
-    law, spec, _ = chosen(study)
+    law, spec, _ = adopted(study)
     if blind:
         law, terms = f"{law}, no kind", tuple(t for t in spec.terms if t != "thought")
         spec = spec.replace(instruct="none", terms=terms)
@@ -662,10 +693,18 @@ def main() -> None:
         if part == "choose":
             print(judged(study).to_string(), flush=True)
             print("chosen:", *chosen(study)[::2], flush=True)
+        if part == "sure":
+            for step, of in found.groupby("step"):
+                print(step, surer(of, chosen(study)[0]), flush=True)
         if part in ("folds", "cuts"):
             print(summary(found, ["law"]).to_string(), flush=True)
         for law, ours in found[found["p_within"].notna()].groupby("law", sort=False):
             print(f"P(error <= 10 points), {law}\n{reliability(ours).to_string()}", flush=True)
+        if part == "folds":
+            shift, of = shifted(study, found[found["p_within"].notna()])
+            for seeds in (SEEN, FRESH):
+                table = reliability(of[of["seed"].isin(seeds)])
+                print(f"P moved by {shift:.2f} logits, seeds {seeds}\n{table.to_string()}")
 
 
 if __name__ == "__main__":
