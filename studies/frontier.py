@@ -47,7 +47,7 @@ middle was stopped unconverged. **The rule**, written before any of these fits w
    of seed 42, is adopted if with it P is off by at most 5 points in each of ten bins over seeds 43
    and 44, which had no say, and over seeds 45 and 46, and without it is not.
 
-**What was left out for time**: it went on after step 1; step 2 has not been run (:data:`STEPS`), so
+**What was left out for time**: it went on after step 1; step 2 has not been run (:data:`DONE`), so
 that the other parts are the chosen law's.
 
 The kind and the date of a model are not chosen but kept, because a forecast of the next release
@@ -161,7 +161,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "thinking on benchmarks": {"terms": ("thought",)},
     "3 skills": {"n_skills": 3},
 }
-BETWEEN, STEPS = "noise in between", 1  # and how many steps of its rule have been run
+BETWEEN, DONE = "noise in between", 1  # and how many steps of its rule have been run
 BESIDES: dict[str, dict[str, Any]] = {
     "no kind": {"instruct": "none"},
 }
@@ -439,7 +439,7 @@ def sure(study: Study) -> pd.DataFrame:
         "chooses": ((CHOOSING, (0, 2)),), "decides": ((FRESH[0], (0, 1, 2)), (FRESH[1], (0, 1))),
     }  # fmt: skip
     found = []
-    for step, cells in list(steps.items())[:STEPS]:
+    for step, cells in list(steps.items())[:DONE]:
         new = [
             hidden_cells(study, name, of, seed, folds)
             for name, of in both.items()
