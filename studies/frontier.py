@@ -1,6 +1,6 @@
 """Score cards of frontier models: cells hidden at random, new releases, and dates to come.
 
-    python -m studies.frontier --out DIR [--parts choose folds releases cuts]
+    python -m studies.frontier --out DIR [--parts choose sure folds releases cuts]
 
 The data set ``frontier_scorecards`` as published (``corrected=False``; 128 columns in [0, 1]:
 BenchPress's 133 less three ratings and two of money), 84 models. All fits are by NUTS, eight chains
@@ -31,6 +31,25 @@ fold 0 and cannot be chosen. After fold 0 had been looked at: noise as large nea
 between was stopped unconverged (1.60 after 8 x 200 draws), and so was *together*, estimated ends
 with thinking on benchmarks (1.22 after 8 x 400); and fold 1, on which 2 skills took 8 x 800 draws,
 was left out: three laws are compared on folds 0 and 2.
+
+*sure*: P(error <= 10 points) says too much, and where scores below a tenth are expected 90%
+intervals hold 68 to 83% (hidden cells of seeds 42, 45 and 46 by the law that was chosen, looked
+at). Noise in proportion to the slope of a logistic all but vanishes there; noise as large as in the
+middle was stopped unconverged. **The rule**, written before any of these fits was made:
+
+1. :data:`BETWEEN`, the chosen law with noise in proportion to the *root* of that slope (the own
+   noise of counting, of fewer questions than there are), is fitted on folds 0 and 2 of seed 42. It
+   goes on if both fits have converged, its mean CRPS is at most one standard error above the
+   chosen law's, and P(error <= 10 points) is off by less in the worst of ten bins.
+2. Then it is fitted on the folds of :data:`FRESH` that the chosen law was fitted on before, once.
+   It is adopted if the same holds there; the other seeds, *releases* and *cuts* are then its.
+3. Whatever the law then is: a shift of the logits of P, the one of least log loss on folds 0 and 2
+   of seed 42, is adopted if with it P is off by at most 5 points in each of ten bins over seeds 43
+   and 44, which had no say, and over seeds 45 and 46, and without it is not.
+
+**What was left out for time**: it went on after step 1. Step 2 has not been run (:data:`DONE`; fold
+0 of seed 45 was stopped after 8 x 400 draws, 99% of R-hats at most 1.065, its errors not looked
+at), so that the other parts are the chosen law's.
 
 The kind and the date of a model are not chosen but kept, because a forecast of the next release
 needs them; :data:`BESIDES` says on fold 0 what the kind is worth. What had been seen before
@@ -77,6 +96,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from arviz_stats.base import array_stats
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, logit
 from scipy.stats import norm
 
 import sloth_bayes as sb
@@ -85,9 +106,8 @@ from sloth_bayes.evaluate import baselines, scores
 from sloth_bayes.infer import lanes
 from sloth_bayes.infer.compiled import functions_of
 from sloth_bayes.infer.variational import starts
-from sloth_bayes.law.likelihood import draw_scores, mixture_quantiles
+from sloth_bayes.law.likelihood import NOISE, draw_scores, mixture_quantiles
 from sloth_bayes.law.terms import TERMS, Term, densities
-from sloth_bayes.law.terms.year import years
 from sloth_bayes.model.arrays import design_of, showing
 from sloth_bayes.model.loadings import sizes
 from sloth_bayes.posterior.label import build
@@ -99,55 +119,33 @@ from sloth_bayes.support.shipped import shipped
 NAME = "frontier_scorecards"
 
 
-class OnBenchmarks(Term):
-    """What a column of models adds to each benchmark by itself, around what skills say."""
-
-    adds_to = "benchmark"
-    scale_name: ClassVar[str]
-
-    def prior(self, at: Any) -> dict[str, Any]:
-        """Normal, of a common scale."""
-        scale = at.half_normal(self.scale_name, 0.5)
-        return {
-            self.scale_name: scale,
-            self.name: scale * at.normal(f"{self.name}_raw", "benchmark"),
-        }
-
-    def scale(self, values: Any, spec: Any) -> Any:
-        """``(S, 1)``."""
-        return values[self.scale_name][:, None]
-
-    def log_prior(self, given: Any) -> dict[str, Any]:
-        """Also of the scale."""
-        own = densities.half_normal(given.values[self.scale_name], 0.5)
-        return {self.scale_name: own} | super().log_prior(given)
-
-
-class Trend(OnBenchmarks):
-    """What a year adds to a benchmark, in logits, beyond what it adds to skills."""
-
-    name, times, inherited = "trend", "years_of_trend", False
-    dims: ClassVar = {"trend_scale": (), "trend": ("benchmark",)}
-    scale_name = "trend_scale"
-
-    def column(self, frame: pd.DataFrame) -> np.ndarray:
-        """Years since the start of 2025."""
-        return years(frame)
-
-
-class Thought(OnBenchmarks):
+class Thought(Term):
     """What thinking before the answer adds to a benchmark, beyond what it adds to skills."""
 
-    name, times = "thought", "thinks"
+    name, adds_to, times = "thought", "benchmark", "thinks"
     dims: ClassVar = {"thought_scale": (), "thought": ("benchmark",)}
-    scale_name = "thought_scale"
 
     def column(self, frame: pd.DataFrame) -> np.ndarray:
         """1 for models that do."""
         return (frame["kind"] == "reasoning").to_numpy(float)
 
+    def prior(self, at: Any) -> dict[str, Any]:
+        """Normal, of a common scale."""
+        scale = at.half_normal("thought_scale", 0.5)
+        return {"thought_scale": scale, self.name: scale * at.normal("thought_raw", "benchmark")}
 
-TERMS.update({term.name: term for term in (Trend(), Thought())})
+    def scale(self, values: Any, spec: Any) -> Any:
+        """``(S, 1)``."""
+        return values["thought_scale"][:, None]
+
+    def log_prior(self, given: Any) -> dict[str, Any]:
+        """Also of the scale."""
+        own = densities.half_normal(given.values["thought_scale"], 0.5)
+        return {"thought_scale": own} | super().log_prior(given)
+
+
+TERMS["thought"] = Thought()
+NOISE["root"] = lambda fraction: 0.1 + 0.9 * (4.0 * fraction * (1.0 - fraction) + 1e-6) ** 0.5
 
 BASE = sb.Sloth(
     n_skills=2, inputs="date", instruct="kinds", intercept="family", model_effect="pooled",
@@ -160,10 +158,11 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "two degrees of freedom": {"df": 2},
     "wider loadings": {"priors": {"loading": 1.2}},
     "estimated ends": {"lower": "estimated", "upper": "estimated"},
-    "trends of benchmarks": {"terms": ("trend",)},
+    "trends of benchmarks": {"trend": "benchmarks"},
     "thinking on benchmarks": {"terms": ("thought",)},
     "3 skills": {"n_skills": 3},
 }
+BETWEEN, DONE = "noise in between", 1  # and how many steps of its rule have been run
 BESIDES: dict[str, dict[str, Any]] = {
     "no kind": {"instruct": "none"},
 }
@@ -385,8 +384,8 @@ def finalists(study: Study) -> list[str]:
 
 def excess(found: pd.DataFrame, law: str, other: str) -> tuple[float, float]:
     """How much larger the mean CRPS of a law is, and the standard error over models."""
-    at = [found[found["law"] == name].set_index(["model", "benchmark"])["crps"]
-          for name in (law, other)]  # fmt: skip
+    cell = [name for name in ("seed", "model", "benchmark") if name in found]
+    at = [found[found["law"] == name].set_index(cell)["crps"] for name in (law, other)]
     gap = (at[0] - at[1]).dropna().groupby("model").agg(["sum", "size"])
     mean = gap["sum"].sum() / gap["size"].sum()
     rest = gap["sum"] - mean * gap["size"]
@@ -433,6 +432,65 @@ def chosen(study: Study) -> tuple[str, sb.Sloth, float]:
     return law, spec_of(CANDIDATES[law]), float(ridge)
 
 
+def sure(study: Study) -> pd.DataFrame:
+    """The law that was chosen, and with noise in between, as far as the rule goes."""
+    law, spec, _ = chosen(study)
+    both = {law: spec, BETWEEN: spec.replace(noise="root")}
+    steps = {
+        "chooses": ((CHOOSING, (0, 2)),), "decides": ((FRESH[0], (0, 1, 2)), (FRESH[1], (0, 1))),
+    }  # fmt: skip
+    found = []
+    for step, cells in list(steps.items())[:DONE]:
+        new = [
+            hidden_cells(study, name, of, seed, folds)
+            for name, of in both.items()
+            for seed, folds in cells
+        ]
+        found.append(pd.concat(new).assign(step=step))
+        if not surer(found[-1], law)["goes_on"]:
+            break
+    return pd.concat(found)
+
+
+def surer(found: pd.DataFrame, law: str) -> dict[str, Any]:
+    """What the rule asks of noise in between on these cells, and whether it goes on."""
+    ours, before = (found[found["law"] == name] for name in (BETWEEN, law))
+    gap, error = excess(found, BETWEEN, law)
+    off, off_before = (float(reliability(f)["off"].abs().max()) for f in (ours, before))
+    settled = float(ours["r_hat"].max())
+    good = settled <= MOST_R_HAT and gap <= error and off < off_before
+    return {
+        "r_hat": settled, "crps": gap, "se": error, "off": off, "off_before": off_before,
+        "goes_on": good,
+    }  # fmt: skip
+
+
+def adopted(study: Study) -> tuple[str, sb.Sloth, float]:
+    """The law after both rules, and the ridge."""
+    law, spec, ridge = chosen(study)
+    last = sure(study).query("step == 'decides'")
+    if last.empty or not surer(last, law)["goes_on"]:
+        return law, spec, ridge
+    return BETWEEN, spec.replace(noise="root"), ridge
+
+
+def shifted(study: Study, found: pd.DataFrame) -> tuple[float, pd.DataFrame]:
+    """A shift of the logits of P, learned where laws are chosen, and cells with it."""
+    law, spec, _ = adopted(study)
+    cells = hidden_cells(study, law, spec, CHOOSING, (0, 2))
+    right = (cells["error"] <= 10 + 1e-9).to_numpy()
+
+    def moved(p: pd.Series, shift: float) -> np.ndarray:
+        return np.asarray(expit(logit(p.clip(1e-9, 1 - 1e-9)) + shift))
+
+    def loss(shift: float) -> float:
+        p = moved(cells["p_within"], shift)
+        return float(-np.log(np.where(right, p, 1 - p)).mean())
+
+    shift = float(minimize_scalar(loss, bounds=(-2, 2), method="bounded").x)
+    return shift, found.assign(p_within=moved(found["p_within"], shift))
+
+
 def factorised(study: Study, mask: pd.DataFrame, ridge: float, **about: object) -> pd.DataFrame:
     """Hidden cells by the factorisation."""
     table = baselines.low_rank(study.y.mask(mask).to_numpy(float), 2, ridge).table
@@ -449,7 +507,7 @@ def factorised(study: Study, mask: pd.DataFrame, ridge: float, **about: object) 
 
 def folds(study: Study) -> pd.DataFrame:
     """The other seeds."""
-    law, spec, ridge = chosen(study)
+    law, spec, ridge = adopted(study)
     found = []
     for seed in (*SEEN, *FRESH):
         masks = [study.hidden(seed, fold) for fold in range(3)]
@@ -479,7 +537,7 @@ def releases(study: Study) -> pd.DataFrame:
 
 def of_month(study: Study, month: str) -> pd.DataFrame:
     """The latest models of a month, from those before it."""
-    law, spec, ridge = chosen(study)
+    law, spec, ridge = adopted(study)
 
     def make() -> pd.DataFrame:
         mask = study.after(month)
@@ -537,7 +595,7 @@ def cuts(study: Study) -> pd.DataFrame:
 
 def of_cut(study: Study, cut: str, blind: bool) -> pd.DataFrame:
     """Those after one date, with the rivals; or by the law that is blind to the kind."""
-    law, spec, _ = chosen(study)
+    law, spec, _ = adopted(study)
     if blind:
         law, terms = f"{law}, no kind", tuple(t for t in spec.terms if t != "thought")
         spec = spec.replace(instruct="none", terms=terms)
@@ -622,13 +680,16 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of fits and tables")
-    parts = {"choose": choose, "folds": folds, "releases": releases, "cuts": cuts}
+    parts = {"choose": choose, "sure": sure, "folds": folds, "releases": releases, "cuts": cuts}
     parser.add_argument("--parts", nargs="*", choices=list(parts), default=list(parts))
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     options.out.mkdir(parents=True, exist_ok=True)
     study = Study(options.out)
-    by = {"folds": ["seed", "law"], "releases": ["revealed", "law"], "cuts": ["cut", "law"]}
+    by = {
+        "sure": ["step", "law"], "folds": ["seed", "law"], "releases": ["revealed", "law"],
+        "cuts": ["cut", "law"],
+    }  # fmt: skip
     for part in options.parts:
         found = parts[part](study)
         found.to_csv(options.out / f"{part}.csv", index=False)
@@ -636,10 +697,18 @@ def main() -> None:
         if part == "choose":
             print(judged(study).to_string(), flush=True)
             print("chosen:", *chosen(study)[::2], flush=True)
+        if part == "sure":
+            for step, of in found.groupby("step"):
+                print(step, surer(of, chosen(study)[0]), flush=True)
         if part in ("folds", "cuts"):
             print(summary(found, ["law"]).to_string(), flush=True)
         for law, ours in found[found["p_within"].notna()].groupby("law", sort=False):
             print(f"P(error <= 10 points), {law}\n{reliability(ours).to_string()}", flush=True)
+        if part == "folds":
+            shift, of = shifted(study, found[found["p_within"].notna()])
+            for seeds in (SEEN, FRESH):
+                table = reliability(of[of["seed"].isin(seeds)])
+                print(f"P moved by {shift:.2f} logits, seeds {seeds}\n{table.to_string()}")
 
 
 if __name__ == "__main__":

@@ -52,6 +52,10 @@ class Priors:
     year
         Standard deviation of the change of a skill in a year, in units of skill: of models by
         their dates, or of the mean of families by their months.
+    trend
+        Half-normal scale of the standard deviation, over benchmarks, of what a year adds on one
+        beyond what it adds to skills, in logits. 0.5, so that a benchmark may gain or lose up to
+        an eighth of its range a year against the others; set before any fit.
     interaction
         Standard deviation of the change that a doubling of tokens makes to the effect of
         a doubling of size.
@@ -107,6 +111,7 @@ class Priors:
     mixture_weight: float = 0.5
     doubling: float = 0.3
     year: float = 1.0
+    trend: float = 0.5
     interaction: float = 0.03
     slope_deviation: float = 0.1
     fan: float = 0.1
@@ -146,6 +151,7 @@ _CHOICES: dict[str, Collection[str]] = {
     "model_effect": ("pooled", "none"),
     "walk": ("pooled", "compute", "none"),
     "progress": ("date", "none"),
+    "trend": ("benchmarks", "none"),
     "lower": ("estimated", "chance"),
     "upper": ("estimated", "sourced", "one"),
     "link": equations.LINKS,
@@ -211,6 +217,9 @@ class Spec:
         linearly, each skill at its own rate. A candidate is of its family's month, one of a new
         family of the latest month in the table, unless it has a ``released`` (year-month) or a
         ``date`` of its own. ``"none"``.
+    trend
+        ``"benchmarks"``: a year adds something to each benchmark by itself, around what it adds to
+        skills, linearly in the date of a model (``inputs="date"``); ``"none"``.
     lower, upper
         Asymptotes: ``lower`` fixed at ``"chance"`` or ``"estimated"``; ``upper`` fixed at
         ``"one"``, ``"estimated"`` with one prior for all benchmarks, or ``"sourced"``: with that
@@ -254,6 +263,7 @@ class Spec:
     model_effect: str = "none"
     walk: str = "none"
     progress: str = "none"
+    trend: str = "none"
     lower: str = "estimated"
     upper: str = "estimated"
     link: str = "richards"
@@ -282,6 +292,11 @@ class Spec:
             raise SpecError(
                 "progress='date' moves families by their months, and inputs='date' models by their "
                 "dates: take one of the two"
+            )
+        if self.trend != "none" and self.inputs != "date":
+            raise SpecError(
+                f"trend={self.trend!r} is of the dates of models, which inputs={self.inputs!r} "
+                "does not read: take inputs='date'"
             )
         if self.mixtures == "effective" and self.inputs in ("flops", "checkpoint"):
             raise SpecError(

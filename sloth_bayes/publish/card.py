@@ -228,7 +228,7 @@ def _range(post: PosteriorDraws) -> str:
         last = (REFERENCE + pd.Timedelta(days=365.25 * years)).round("D")
         after = f"after {last:%d %B %Y}"
     if not INPUTS[post.spec.inputs]:
-        return after.capitalize() or "For models unlike those of the fit"
+        return after[:1].upper() + after[1:] or "For models unlike those of the fit"
     (size_low, size_high), (token_low, token_high) = map(post.extent, ("params_b", "tokens_t"))
     return (
         f"Outside {size_low:g} to {size_high:g}B parameters or {token_low:g} to {token_high:g}T "

@@ -45,7 +45,10 @@ def test_a_new_card_is_observed_and_says_what_it_takes_for_granted(post, card):
 def test_better_scores_complete_to_better_scores(post, card):
     worse = post.complete({name: 0.8 * score for name, score in SCORES.items()})
     both = card.frame.merge(worse.frame, on="benchmark")
-    assert (both["median_x"] > both["median_y"]).mean() > 0.8
+    gained = both["median_x"] - both["median_y"]
+    assert (gained > 0).mean() > 0.75  # two skills: a few rise as four fall
+    assert gained.mean() > 0.05
+    assert gained.min() > -0.15
 
 
 def test_a_known_provider_keeps_its_draws_and_the_model_has_its_own(post):

@@ -27,6 +27,7 @@ from .slope import Slope
 from .slope_family import SlopeOfFamily
 from .slope_lineage import SlopeOfLineage
 from .slope_tuned import SlopeOfTuned
+from .trend import Trend
 from .unknown_inputs import UnknownInputs
 from .walk import Walk
 from .year import Year
@@ -72,6 +73,7 @@ TERMS: dict[str, Term] = {
         Walk(),
         Residual(),
         Drift(),
+        Trend(),
         MixtureWeight(),
         SizeExponent(),
         TokensExponent(),
