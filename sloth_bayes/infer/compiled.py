@@ -159,7 +159,17 @@ def _functions_of(
         return ravel_pytree(unconstrain_fn(density, (new,), {}, sites))[0]
 
     def potential_of(metric: Metric, arrays: Arrays) -> Callable[[Any], Any]:
-        return lambda y: potential_at(metric.to_x(y), arrays)
+        @jax.custom_vjp
+        def potential(y: Any) -> Any:
+            return potential_at(metric.to_x(y), arrays)
+
+        # Derived, the way back would scatter where it can gather.
+        def with_slope(y: Any) -> tuple[Any, Any]:
+            value, slope = jax.value_and_grad(potential_at)(metric.to_x(y), arrays)
+            return value, metric.slopes(slope)
+
+        potential.defvjp(with_slope, lambda slope, of: (of * slope,))
+        return potential
 
     init, sample = hmc.hmc(potential_fn_gen=potential_of, algo="NUTS")
 
@@ -211,7 +221,7 @@ def _functions_of(
         arrays: Arrays,
     ) -> tuple[Any, ...]:
         """An iteration of chains that share a step size: their state, and what came of it."""
-        _, verlet = velocity_verlet(lambda y: potential_at(metric.to_x(y), arrays), kinetic)
+        _, verlet = velocity_verlet(potential_of(metric, arrays), kinetic)
         mass = jnp.ones(size)
 
         def lane(key: Any, y: Any, value: Any, slope: Any) -> tuple[Any, ...]:

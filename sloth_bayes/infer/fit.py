@@ -38,7 +38,7 @@ from ..support.types import checked
 from ..table.leaderboard import Leaderboard
 from . import nuts, variational
 from .compiled import BATCH, BLOCK, COMPILING, SCORES, Functions, Target, functions_of, places
-from .metric import Metric
+from .metric import WIDTH, Metric
 from .settings import RANK, Settings
 from .variational import Guide, Rng, moved, refined, to_gain, watched
 
@@ -237,7 +237,7 @@ def compiling(f: Functions, method: str, arrays: Arrays) -> Iterator[None]:
         f.ready("values", block, 0, key, arrays)
         if method == "nuts":
             rank = min(nuts.RANK, f.size)
-            metric = Metric.of(y, y, np.zeros((f.size, rank)), np.zeros(rank))
+            metric = Metric.identity(f.size, rank, WIDTH)
             with COMPILING:
                 state = jax.eval_shape(f.jitted["nuts_init"], key, y, y[0], y, metric, arrays)
             for place in places():

@@ -18,8 +18,8 @@ import numpy as np
 from ..model.arrays import Arrays
 from ..support import interrupt
 from .compiled import Functions
-from .metric import follow_gradients
-from .nuts import RANK, shortened, with_anchor
+from .metric import WIDTH, follow_gradients
+from .nuts import RANK, off_turn, with_anchor
 from .variational import Guide, Rng, learned
 
 _ROUNDS = (3, 5, 7, 4)  # shares of the rounds of warm-up; the last settles the step
@@ -66,7 +66,7 @@ def sample(
 ) -> tuple[Arrays, np.ndarray, float]:
     """Rounds of warm-up, then sampling: arrays, draws (chains, draws, D), share that diverged."""
     key = jax.random.PRNGKey(rng.integers(2**31))
-    metric = learned(f, arrays, guide, rng, RANK)
+    metric = learned(f, arrays, guide, rng, RANK, WIDTH)
     x, _ = guide.draw(rng, chains)
     step, seen, diverged = StepSize(_STEP, accept), 0, 0
 
@@ -74,7 +74,7 @@ def sample(
         """The last state, and the coordinates (length, chains, D) that were visited."""
         nonlocal seen, diverged
         rest = np.int32(most), *jax.device_put((metric, arrays))
-        size = np.float32(shortened(step.settled))
+        size = np.float32(off_turn(step.settled))
         iterate = f.ready("nuts_lanes", key, *state, size, *rest)
         rows, diverged = [], 0
         for _ in range(length):
@@ -101,6 +101,7 @@ def sample(
         late, x = metric.to_x(rows[length // 3 :]).reshape(-1, f.size), metric.to_x(rows[-1])
         if number == _REANCHOR and f.spec.loadings == "free":
             arrays, late, x = with_anchor(f, arrays, late, x)
-        metric = follow_gradients(late, f.over("potential", late, arrays)[1], min(RANK, f.size))
+        slopes = f.over("potential", late, arrays)[1]
+        metric = follow_gradients(late, slopes, min(RANK, f.size), WIDTH)
     _, rows = run(state, draws, deepest, adapt=False)
     return arrays, metric.to_x(rows).swapaxes(0, 1), diverged / (chains * draws)

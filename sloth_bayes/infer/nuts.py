@@ -24,10 +24,10 @@ import xarray as xr
 from ..model.arrays import Arrays
 from ..support.threads import gather, progress_bar
 from .compiled import CHUNK, FOREVER, Functions, places
-from .metric import follow_gradients
+from .metric import WIDTH, follow_gradients
 from .variational import Guide, Rng, anchor, learned
 
-RANK = 64  # directions that the metric stretches: more would cost each step more than they save
+RANK = 32  # directions that the metric stretches: more would cost each step more than they save
 _ROUNDS = (3, 5, 8, 12, 20, 10)  # shares of the rounds of warm-up; the last settles the step
 _REANCHOR = 1  # after this round of warm-up (of those numbered from 0) the anchor is chosen again
 
@@ -46,7 +46,7 @@ def sample(
     rank = min(RANK, f.size)
     on = list(itertools.islice(itertools.cycle(places()), chains))  # the device of each chain
     key = jax.random.PRNGKey(rng.integers(2**31))
-    metric = learned(f, arrays, guide, rng, rank)
+    metric = learned(f, arrays, guide, rng, rank, WIDTH)
     x, _ = guide.draw(rng, chains)
     *rounds, settle = schedule(warmup)
     with progress_bar(chains * (warmup + draws), "NUTS", progress) as advance:
@@ -84,7 +84,7 @@ def sample(
             x = np.stack([out[0][-1] for out in found])
             if number == _REANCHOR and f.spec.loadings == "free":
                 arrays, late, x = with_anchor(f, arrays, late, x)
-            metric = follow_gradients(late, f.over("potential", late, arrays)[1], rank)
+            metric = follow_gradients(late, f.over("potential", late, arrays)[1], rank, WIDTH)
         found = each(last, key)
     return arrays, [np.stack(column) for column in zip(*found)]
 
@@ -111,21 +111,23 @@ def schedule(warmup: int) -> list[int]:
     return lengths
 
 
-def shortened(step: float) -> float:
-    """A step size whose trees end where a trajectory turns.
+def off_turn(step: float) -> float:
+    """A step size whose trees end where a trajectory turns, near to the one given.
 
     Where coordinates make the posterior nearly a standard normal, a trajectory returns to
     where it began after a time of 2 pi, and the test for a U-turn, made at ``2^k`` steps,
     misses the turn when ``2^k`` steps take about pi: trees then grow to their limit for
-    nothing. Such a step is shortened.
+    nothing. A step a little too long is made longer, as half as many then do, and else shorter.
     """
     turn = math.pi / 2 ** round(math.log2(math.pi / step))
-    return 0.93 * turn if 0.93 * turn < step < 1.15 * turn else step
+    if not 0.93 * turn < step < 1.25 * turn:
+        return step
+    return (1.25 if step > turn else 0.93) * turn
 
 
 def _settled(state: Any) -> Any:
     """End the adaptation of the step size."""
-    step = shortened(math.exp(state.adapt_state.ss_state[1]))
+    step = off_turn(math.exp(state.adapt_state.ss_state[1]))
     adapt_state = state.adapt_state._replace(step_size=jnp.asarray(step, jnp.float32))
     return state._replace(i=jnp.asarray(FOREVER, state.i.dtype), adapt_state=adapt_state)
 
