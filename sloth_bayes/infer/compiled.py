@@ -106,15 +106,26 @@ class Functions(NamedTuple):
 
 
 def functions_of(
-    spec: Spec, n: Sizes, depth: int = 10, accept: float = 0.8, target: Target = SCORES
+    spec: Spec,
+    n: Sizes,
+    depth: int = 10,
+    accept: float = 0.8,
+    target: Target = SCORES,
+    thin: int = 1,
 ) -> Functions:
     """Trace the model once and define the functions that ``jit`` compiles at first use."""
-    return _functions_of(spec, n, depth, accept, target, spec.entries)
+    return _functions_of(spec, n, depth, accept, target, thin, spec.entries)
 
 
 @functools.lru_cache(maxsize=32)
 def _functions_of(
-    spec: Spec, n: Sizes, depth: int, accept: float, target: Target, entries: tuple[Any, ...]
+    spec: Spec,
+    n: Sizes,
+    depth: int,
+    accept: float,
+    target: Target,
+    thin: int,
+    entries: tuple[Any, ...],
 ) -> Functions:
     density = functools.partial(target.density, spec, n)
     size, unravel = _flat(unconstrained_sites(spec, n, target))
@@ -195,15 +206,20 @@ def _functions_of(
 
     @jax.jit
     def nuts_chunk(state: Any, metric: Metric, arrays: Arrays) -> Any:
-        def step(state: Any, _: Any) -> Any:
+        def iterate(state: Any, _: Any) -> Any:
             state = sample(state, (metric, arrays), {})
+            return state, (state.num_steps, state.diverging, state.accept_prob)
+
+        def step(state: Any, _: Any) -> Any:
+            state, (steps, diverging, accepted) = jax.lax.scan(iterate, state, None, length=thin)
             return state, (
                 metric.to_x(state.z),
-                state.num_steps,
-                state.diverging,
+                steps.sum(),
+                steps.max(),
+                diverging.any(),
                 state.potential_energy,
                 state.energy,
-                state.accept_prob,
+                accepted.mean(),
                 state.adapt_state.step_size,
             )
 

@@ -142,8 +142,7 @@ def follow_gradients(draws: np.ndarray, gradients: np.ndarray, rank: int, width:
     keep, size = min(rank, len(x) - 1), x.shape[1]
     if 2 * keep < size:
         # Half of the directions from each: the long ones show in draws, the stiff in gradients.
-        each = [np.linalg.svd(rows, full_matrices=False)[2][:keep] for rows in (x, g)]
-        basis = np.linalg.qr(np.concatenate(each).T)[0]
+        basis = np.linalg.qr(np.concatenate([_longest(rows, keep) for rows in (x, g)], 1))[0]
         x, g = x @ basis, g @ basis
     else:
         basis = np.eye(size)
@@ -153,6 +152,12 @@ def follow_gradients(draws: np.ndarray, gradients: np.ndarray, rank: int, width:
     none = [(0, rank - len(most))]  # as many of few draws: programs are compiled for a shape
     vectors = np.pad(basis @ vectors[:, most], [(0, 0), *none])
     return Metric.of(centre, scale, vectors, np.pad(np.sqrt(values[most]) - 1, none), blocks)
+
+
+def _longest(rows: np.ndarray, number: int) -> np.ndarray:
+    """Directions (D, number) in which `rows` (n, D) vary most."""
+    values, vectors = np.linalg.eigh(rows @ rows.T)
+    return rows.T @ (vectors[:, -number:] / np.sqrt(np.maximum(values[-number:], 1e-12)))
 
 
 def _between(of_draws: np.ndarray, of_gradients: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ from .metric import WIDTH, follow_gradients
 from .variational import Guide, Rng, anchor, learned
 
 RANK = 32  # directions that the metric stretches: more would cost each step more than they save
-_ROUNDS = (3, 5, 8, 12, 20, 10)  # shares of the rounds of warm-up; the last settles the step
+_ROUNDS = (3, 5, 8, 12, 26, 4)  # shares of the rounds of warm-up; the last settles the step
 _REANCHOR = 1  # after this round of warm-up (of those numbered from 0) the anchor is chosen again
 
 
@@ -134,8 +134,8 @@ def _settled(state: Any) -> Any:
 
 def sample_stats(found: list[np.ndarray], max_tree_depth: int) -> xr.Dataset:
     """What NUTS reports of each draw, named as ArviZ does."""
-    _, n_steps, diverging, potential, energy, accept, step_size = found
-    depth = np.ceil(np.log2(n_steps + 1)).astype(np.int16)
+    _, n_steps, most, diverging, potential, energy, accept, step_size = found
+    depth = np.ceil(np.log2(most + 1)).astype(np.int16)
     named = {
         "n_steps": n_steps.astype(np.int32),
         "tree_depth": depth,
