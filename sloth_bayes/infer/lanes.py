@@ -18,10 +18,11 @@ import numpy as np
 from ..model.arrays import Arrays
 from ..support import interrupt
 from .compiled import Functions
-from .metric import WIDTH, follow_gradients
-from .nuts import RANK, off_turn, with_anchor
+from .metric import follow_gradients
+from .nuts import off_turn, with_anchor
 from .variational import Guide, Rng, learned
 
+RANK = 64  # directions that the metric stretches; blocks gain nothing on tables of this size
 _ROUNDS = (3, 5, 7, 4)  # shares of the rounds of warm-up; the last settles the step
 _REANCHOR = 1  # after this round (of those numbered from 0) the anchor is chosen again
 _SHORT = 5  # depth of trees while coordinates are about to change
@@ -66,7 +67,7 @@ def sample(
 ) -> tuple[Arrays, np.ndarray, float]:
     """Rounds of warm-up, then sampling: arrays, draws (chains, draws, D), share that diverged."""
     key = jax.random.PRNGKey(rng.integers(2**31))
-    metric = learned(f, arrays, guide, rng, RANK, WIDTH)
+    metric = learned(f, arrays, guide, rng, RANK)
     x, _ = guide.draw(rng, chains)
     step, seen, diverged = StepSize(_STEP, accept), 0, 0
 
@@ -74,7 +75,7 @@ def sample(
         """The last state, and the coordinates (length, chains, D) that were visited."""
         nonlocal seen, diverged
         rest = np.int32(most), *jax.device_put((metric, arrays))
-        size = np.float32(off_turn(step.settled))
+        size = np.float32(off_turn(step.settled, longer=False))
         iterate = f.ready("nuts_lanes", key, *state, size, *rest)
         rows, diverged = [], 0
         for _ in range(length):
@@ -102,6 +103,6 @@ def sample(
         if number == _REANCHOR and f.spec.loadings == "free":
             arrays, late, x = with_anchor(f, arrays, late, x)
         slopes = f.over("potential", late, arrays)[1]
-        metric = follow_gradients(late, slopes, min(RANK, f.size), WIDTH)
+        metric = follow_gradients(late, slopes, min(RANK, f.size))
     _, rows = run(state, draws, deepest, adapt=False)
     return arrays, metric.to_x(rows).swapaxes(0, 1), diverged / (chains * draws)

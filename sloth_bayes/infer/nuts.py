@@ -111,18 +111,19 @@ def schedule(warmup: int) -> list[int]:
     return lengths
 
 
-def off_turn(step: float) -> float:
+def off_turn(step: float, longer: bool = True) -> float:
     """A step size whose trees end where a trajectory turns, near to the one given.
 
     Where coordinates make the posterior nearly a standard normal, a trajectory returns to
     where it began after a time of 2 pi, and the test for a U-turn, made at ``2^k`` steps,
     misses the turn when ``2^k`` steps take about pi: trees then grow to their limit for
-    nothing. A step a little too long is made longer, as half as many then do, and else shorter.
+    nothing. A step that is a little too long is made `longer` still, as half as many then do, or
+    else shorter.
     """
     turn = math.pi / 2 ** round(math.log2(math.pi / step))
-    if not 0.93 * turn < step < 1.25 * turn:
-        return step
-    return (1.25 if step > turn else 0.93) * turn
+    if longer and turn < step:
+        return max(step, 1.25 * turn)
+    return 0.93 * turn if 0.93 * turn < step < 1.15 * turn else step
 
 
 def _settled(state: Any) -> Any:
