@@ -68,6 +68,7 @@ CHAINS, WARMUP, DRAWS = 4, 1000, 2500  # of all; draws at most
 EVERY, CHUNK = 100, 25  # draws a chain between two looks at convergence; iterations of one call
 ESS, R_HAT = 400, 1.01  # the goal
 GUIDED, STEPS = 1000, 20_000  # draws of a guide that are judged; steps of a rival's at most
+DIRECTIONS = 64  # of BlackJAX's low rank: what ours had before its blocks
 SLACK = 1.25  # of the rule
 LANES = (8, 50, 50)  # chains, warm-up and draws of a first look by short chains
 LATE, STOPPED = 1.25, 124  # budgets after which what cannot be asked to end is ended; its status
@@ -285,11 +286,10 @@ def numpyro(g: Given, seed: int, clock: Clock, dense: bool = False) -> Found:
 
 
 def blackjax(g: Given, seed: int, clock: Clock, start: bool = False) -> Found:
-    """BlackJAX's low-rank window adaptation, of as many directions as ours, then its NUTS."""
+    """BlackJAX's low-rank window adaptation, then its NUTS."""
     import jax
 
     package = library("blackjax")
-    from sloth_bayes.infer.nuts import RANK
 
     g, x = started(g, seed) if start else (g, anywhere(g, seed))
     of = potential(g)
@@ -297,7 +297,7 @@ def blackjax(g: Given, seed: int, clock: Clock, start: bool = False) -> Found:
     def density(x: Any) -> Any:
         return -of(x)
 
-    warm = package.window_adaptation_low_rank(package.nuts, density, max_rank=RANK)
+    warm = package.window_adaptation_low_rank(package.nuts, density, max_rank=DIRECTIONS)
     keys = jax.random.split(jax.random.PRNGKey(seed), 2 * CHAINS)
 
     def warmed(key: Any, x: Any) -> Any:

@@ -106,15 +106,26 @@ class Functions(NamedTuple):
 
 
 def functions_of(
-    spec: Spec, n: Sizes, depth: int = 10, accept: float = 0.8, target: Target = SCORES
+    spec: Spec,
+    n: Sizes,
+    depth: int = 10,
+    accept: float = 0.8,
+    target: Target = SCORES,
+    thin: int = 1,
 ) -> Functions:
     """Trace the model once and define the functions that ``jit`` compiles at first use."""
-    return _functions_of(spec, n, depth, accept, target, spec.entries)
+    return _functions_of(spec, n, depth, accept, target, thin, spec.entries)
 
 
 @functools.lru_cache(maxsize=32)
 def _functions_of(
-    spec: Spec, n: Sizes, depth: int, accept: float, target: Target, entries: tuple[Any, ...]
+    spec: Spec,
+    n: Sizes,
+    depth: int,
+    accept: float,
+    target: Target,
+    thin: int,
+    entries: tuple[Any, ...],
 ) -> Functions:
     density = functools.partial(target.density, spec, n)
     size, unravel = _flat(unconstrained_sites(spec, n, target))
@@ -159,7 +170,17 @@ def _functions_of(
         return ravel_pytree(unconstrain_fn(density, (new,), {}, sites))[0]
 
     def potential_of(metric: Metric, arrays: Arrays) -> Callable[[Any], Any]:
-        return lambda y: potential_at(metric.to_x(y), arrays)
+        @jax.custom_vjp
+        def potential(y: Any) -> Any:
+            return potential_at(metric.to_x(y), arrays)
+
+        # Derived, the way back would scatter where it can gather.
+        def with_slope(y: Any) -> tuple[Any, Any]:
+            value, slope = jax.value_and_grad(potential_at)(metric.to_x(y), arrays)
+            return value, metric.slopes(slope)
+
+        potential.defvjp(with_slope, lambda slope, of: (of * slope,))
+        return potential
 
     init, sample = hmc.hmc(potential_fn_gen=potential_of, algo="NUTS")
 
@@ -185,15 +206,20 @@ def _functions_of(
 
     @jax.jit
     def nuts_chunk(state: Any, metric: Metric, arrays: Arrays) -> Any:
-        def step(state: Any, _: Any) -> Any:
+        def iterate(state: Any, _: Any) -> Any:
             state = sample(state, (metric, arrays), {})
+            return state, (state.num_steps, state.diverging, state.accept_prob)
+
+        def step(state: Any, _: Any) -> Any:
+            state, (steps, diverging, accepted) = jax.lax.scan(iterate, state, None, length=thin)
             return state, (
                 metric.to_x(state.z),
-                state.num_steps,
-                state.diverging,
+                steps.sum(),
+                steps.max(),
+                diverging.any(),
                 state.potential_energy,
                 state.energy,
-                state.accept_prob,
+                accepted.mean(),
                 state.adapt_state.step_size,
             )
 
@@ -211,7 +237,7 @@ def _functions_of(
         arrays: Arrays,
     ) -> tuple[Any, ...]:
         """An iteration of chains that share a step size: their state, and what came of it."""
-        _, verlet = velocity_verlet(lambda y: potential_at(metric.to_x(y), arrays), kinetic)
+        _, verlet = velocity_verlet(potential_of(metric, arrays), kinetic)
         mass = jnp.ones(size)
 
         def lane(key: Any, y: Any, value: Any, slope: Any) -> tuple[Any, ...]:

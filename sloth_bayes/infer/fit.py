@@ -38,7 +38,7 @@ from ..support.types import checked
 from ..table.leaderboard import Leaderboard
 from . import nuts, variational
 from .compiled import BATCH, BLOCK, COMPILING, SCORES, Functions, Target, functions_of, places
-from .metric import Metric
+from .metric import WIDTH, Metric
 from .settings import RANK, Settings
 from .variational import Guide, Rng, moved, refined, to_gain, watched
 
@@ -55,6 +55,7 @@ def fit(
     chains: int = 4,
     draws: int = 1500,
     warmup: int = 1000,
+    thin: int = 1,
     steps: int = 1000,
     starts: int = 4,
     rank: int = RANK,
@@ -78,8 +79,11 @@ def fit(
         ``"nuts"`` (the no-U-turn sampler) or ``"svi"`` (variational inference: seconds
         instead of minutes, intervals somewhat too narrow).
     chains, draws, warmup
-        Number of NUTS chains, draws kept per chain and warm-up iterations. With SVI there
+        Number of NUTS chains, draws kept per chain and draws of warm-up. With SVI there
         is one chain, of ``chains * draws`` draws.
+    thin
+        Iterations of NUTS a draw, the last of which is kept: where trajectories are short, they
+        move the slowest quantities further than memory for all of them would allow.
     steps
         Steps of each variational start; with SVI the best one goes on for a quarter as many,
         of twice the draws.
@@ -132,6 +136,7 @@ def fit(
         chains=chains,
         draws=draws,
         warmup=warmup,
+        thin=thin,
         steps=steps,
         starts=starts,
         rank=rank,
@@ -143,7 +148,7 @@ def fit(
     attrs: dict[str, Any] = {"method": method, "seed": seed, "starts_elbo": found.elbos}
     attrs |= _provenance(data, laid_out)
     if method == "nuts":
-        attrs |= {"warmup": warmup, "max_tree_depth": max_tree_depth}
+        attrs |= {"warmup": warmup, "thin": thin, "max_tree_depth": max_tree_depth}
     else:
         attrs |= {"steps": steps, "rank": rank, "moves": moves}
     return build(
@@ -187,7 +192,7 @@ def fit_arrays(
     check_devices()
     n = loadings.sizes(spec, arrays)
     with COMPILING:
-        f = functions_of(spec, n, o.max_tree_depth, o.target_accept, target)
+        f = functions_of(spec, n, o.max_tree_depth, o.target_accept, target, o.thin)
     arrays = jax.device_put(arrays)
     first, second, third = np.random.default_rng(o.seed).spawn(3)
     key = jax.random.PRNGKey(third.integers(2**31))
@@ -237,7 +242,7 @@ def compiling(f: Functions, method: str, arrays: Arrays) -> Iterator[None]:
         f.ready("values", block, 0, key, arrays)
         if method == "nuts":
             rank = min(nuts.RANK, f.size)
-            metric = Metric.of(y, y, np.zeros((f.size, rank)), np.zeros(rank))
+            metric = Metric.identity(f.size, rank, WIDTH)
             with COMPILING:
                 state = jax.eval_shape(f.jitted["nuts_init"], key, y, y[0], y, metric, arrays)
             for place in places():

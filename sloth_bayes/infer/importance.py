@@ -7,7 +7,6 @@ compiled programs that take a block of draws (:func:`in_blocks`).
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -32,38 +31,22 @@ def points(dimension: int, n: int) -> np.ndarray:
     return qmc.Sobol(dimension + TAIL, scramble=True, rng=0).random(n).astype(np.float32)
 
 
-def in_blocks(of: Callable[[Any, Any], Any], n: int, block: int, seed: int) -> Any:
+def in_blocks(of: Callable[[Any], Any], n: int, block: int) -> Any:
     """Apply a compiled function of `block` draws to any number `n` of them: NumPy arrays.
 
-    Parameters
-    ----------
-    of
-        Of what :func:`keys` takes, and of the positions of the draws of a block; it is called
-        for the last one as often as fills the last block, so that one program serves any number.
-    n, block
-        Draws in all, and of one call.
-    seed
-        A draw's key depends on it and on the draw's position alone.
+    `of` takes the positions of a block; it is called for the last one as often as fills the last
+    block, so that one program serves any number.
     """
-    seeded = np.asarray(seed).astype(np.int32)  # as JAX takes a number that is none
 
     def part(first: int) -> Any:
-        rows = np.arange(first, first + block, dtype=np.int32)
-        return jax.device_get(of((seeded, rows), np.minimum(rows, n - 1)))
+        return jax.device_get(of(np.minimum(np.arange(first, first + block), n - 1)))
 
-    first, *others = range(0, n, block)
-    parts = [part(first)]  # which compiles
+    parts = []
     with ThreadPoolExecutor(workers()) as pool:
-        for found in pool.map(part, others):
+        for found in pool.map(part, range(0, n, block)):
             interrupt.check()
             parts.append(found)
     return jax.tree.map(lambda *a: np.concatenate(a)[:n], *parts)
-
-
-def keys(seeded: tuple[Any, Any]) -> Any:
-    """The keys of draws, inside a compiled program: each of its own would be compiled alone."""
-    seed, rows = seeded
-    return jax.vmap(functools.partial(jax.random.fold_in, jax.random.PRNGKey(seed)))(rows)
 
 
 def sample(
@@ -71,8 +54,8 @@ def sample(
     mean: Any,
     covariance: Any,
     points: Any,
-    key: Any,
-    rounds: int,
+    shifts: Any,
+    at_once: int | None = None,
 ) -> tuple[Any, Any, Any]:
     """Points of the last round, their log weights, and the share of them that counts.
 
@@ -85,10 +68,12 @@ def sample(
         ``(D,)`` and ``(D, D)`` of the first proposal.
     points
         ``(K, D + 3)``, of :func:`points`.
-    key
-        Of JAX.
-    rounds
-        Each but the last adapts the proposal.
+    shifts
+        ``(R, D + 3)`` uniform numbers, by which points are shifted in each round. Each but the
+        last adapts the proposal.
+    at_once
+        Points whose densities are computed side by side, all by default: what they need together
+        should fit into the cache of a core.
 
     Returns
     -------
@@ -103,15 +88,14 @@ def sample(
     def round_of(k: Any, carry: Any) -> Any:
         """Points of a proposal, log weights, and where the next one should be."""
         mean, covariance, *_ = carry
-        shift = jax.random.uniform(jax.random.fold_in(key, k), points.shape[1:])
-        u = jnp.clip((points + shift) % 1.0, 1e-6, 1 - 1e-6)
+        u = jnp.clip((points + shifts[k]) % 1.0, 1e-6, 1 - 1e-6)
         chi2 = -2 * jnp.log(u[:, size:]).sum(-1)
         noise = ndtri(u[:, :size]) * jnp.sqrt(DF / chi2)[:, None]
         root = jnp.linalg.cholesky(covariance)
         z = mean + noise @ root.T
         log_q = -0.5 * (DF + size) * jnp.log1p((noise**2).sum(-1) / DF)
         log_q = log_q - jnp.log(jnp.diag(root)).sum() + constant
-        log_w = jax.vmap(log_density)(z) - log_q
+        log_w = jax.lax.map(log_density, z, batch_size=at_once or n) - log_q
         log_w = jnp.where(jnp.isfinite(log_w), log_w, -1e9)
         w = jax.nn.softmax(log_w)
         effective = 1 / (w**2).sum()
@@ -123,6 +107,6 @@ def sample(
         return new, covariance, z, log_w
 
     start = (mean, covariance, jnp.zeros((n, size)), jnp.zeros(n))
-    *_, z, log_w = jax.lax.fori_loop(0, rounds, round_of, start)
+    *_, z, log_w = jax.lax.fori_loop(0, len(shifts), round_of, start)
     w = jax.nn.softmax(log_w)
     return z, log_w, 1 / (n * (w**2).sum())

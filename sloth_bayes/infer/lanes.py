@@ -19,9 +19,10 @@ from ..model.arrays import Arrays
 from ..support import interrupt
 from .compiled import Functions
 from .metric import follow_gradients
-from .nuts import RANK, shortened, with_anchor
+from .nuts import off_turn, with_anchor
 from .variational import Guide, Rng, learned
 
+RANK = 64  # directions that the metric stretches; blocks gain nothing on tables of this size
 _ROUNDS = (3, 5, 7, 4)  # shares of the rounds of warm-up; the last settles the step
 _REANCHOR = 1  # after this round (of those numbered from 0) the anchor is chosen again
 _SHORT = 5  # depth of trees while coordinates are about to change
@@ -74,7 +75,7 @@ def sample(
         """The last state, and the coordinates (length, chains, D) that were visited."""
         nonlocal seen, diverged
         rest = np.int32(most), *jax.device_put((metric, arrays))
-        size = np.float32(shortened(step.settled))
+        size = np.float32(off_turn(step.settled, longer=False))
         iterate = f.ready("nuts_lanes", key, *state, size, *rest)
         rows, diverged = [], 0
         for _ in range(length):
@@ -101,6 +102,7 @@ def sample(
         late, x = metric.to_x(rows[length // 3 :]).reshape(-1, f.size), metric.to_x(rows[-1])
         if number == _REANCHOR and f.spec.loadings == "free":
             arrays, late, x = with_anchor(f, arrays, late, x)
-        metric = follow_gradients(late, f.over("potential", late, arrays)[1], min(RANK, f.size))
+        slopes = f.over("potential", late, arrays)[1]
+        metric = follow_gradients(late, slopes, min(RANK, f.size))
     _, rows = run(state, draws, deepest, adapt=False)
     return arrays, metric.to_x(rows).swapaxes(0, 1), diverged / (chains * draws)

@@ -24,11 +24,11 @@ import xarray as xr
 from ..model.arrays import Arrays
 from ..support.threads import gather, progress_bar
 from .compiled import CHUNK, FOREVER, Functions, places
-from .metric import follow_gradients
+from .metric import WIDTH, follow_gradients
 from .variational import Guide, Rng, anchor, learned
 
-RANK = 64  # directions that the metric stretches: more would cost each step more than they save
-_ROUNDS = (3, 5, 8, 12, 20, 10)  # shares of the rounds of warm-up; the last settles the step
+RANK = 32  # directions that the metric stretches: more would cost each step more than they save
+_ROUNDS = (3, 5, 8, 12, 26, 4)  # shares of the rounds of warm-up; the last settles the step
 _REANCHOR = 1  # after this round of warm-up (of those numbered from 0) the anchor is chosen again
 
 
@@ -46,7 +46,7 @@ def sample(
     rank = min(RANK, f.size)
     on = list(itertools.islice(itertools.cycle(places()), chains))  # the device of each chain
     key = jax.random.PRNGKey(rng.integers(2**31))
-    metric = learned(f, arrays, guide, rng, rank)
+    metric = learned(f, arrays, guide, rng, rank, WIDTH)
     x, _ = guide.draw(rng, chains)
     *rounds, settle = schedule(warmup)
     with progress_bar(chains * (warmup + draws), "NUTS", progress) as advance:
@@ -84,7 +84,7 @@ def sample(
             x = np.stack([out[0][-1] for out in found])
             if number == _REANCHOR and f.spec.loadings == "free":
                 arrays, late, x = with_anchor(f, arrays, late, x)
-            metric = follow_gradients(late, f.over("potential", late, arrays)[1], rank)
+            metric = follow_gradients(late, f.over("potential", late, arrays)[1], rank, WIDTH)
         found = each(last, key)
     return arrays, [np.stack(column) for column in zip(*found)]
 
@@ -111,29 +111,32 @@ def schedule(warmup: int) -> list[int]:
     return lengths
 
 
-def shortened(step: float) -> float:
-    """A step size whose trees end where a trajectory turns.
+def off_turn(step: float, longer: bool = True) -> float:
+    """A step size whose trees end where a trajectory turns, near to the one given.
 
     Where coordinates make the posterior nearly a standard normal, a trajectory returns to
     where it began after a time of 2 pi, and the test for a U-turn, made at ``2^k`` steps,
     misses the turn when ``2^k`` steps take about pi: trees then grow to their limit for
-    nothing. Such a step is shortened.
+    nothing. A step that is a little too long is made `longer` still, as half as many then do, or
+    else shorter.
     """
     turn = math.pi / 2 ** round(math.log2(math.pi / step))
+    if longer and turn < step:
+        return max(step, 1.25 * turn)
     return 0.93 * turn if 0.93 * turn < step < 1.15 * turn else step
 
 
 def _settled(state: Any) -> Any:
     """End the adaptation of the step size."""
-    step = shortened(math.exp(state.adapt_state.ss_state[1]))
+    step = off_turn(math.exp(state.adapt_state.ss_state[1]))
     adapt_state = state.adapt_state._replace(step_size=jnp.asarray(step, jnp.float32))
     return state._replace(i=jnp.asarray(FOREVER, state.i.dtype), adapt_state=adapt_state)
 
 
 def sample_stats(found: list[np.ndarray], max_tree_depth: int) -> xr.Dataset:
     """What NUTS reports of each draw, named as ArviZ does."""
-    _, n_steps, diverging, potential, energy, accept, step_size = found
-    depth = np.ceil(np.log2(n_steps + 1)).astype(np.int16)
+    _, n_steps, most, diverging, potential, energy, accept, step_size = found
+    depth = np.ceil(np.log2(most + 1)).astype(np.int16)
     named = {
         "n_steps": n_steps.astype(np.int32),
         "tree_depth": depth,

@@ -36,7 +36,8 @@ class FitOptions(Settings):
         Use its corrected values; False takes them as published.
     benchmarks
         Benchmarks to keep; empty for all.
-    method, chains, draws, warmup, steps, starts, rank, moves, target_accept, max_tree_depth, seed
+    method, chains, draws, warmup, thin, steps, starts, rank, moves, target_accept,
+    max_tree_depth, seed
         As :func:`sloth_bayes.infer.fit.fit` takes them, with its defaults.
     slim_draws
         Draws, over all chains, of the posterior that is kept in the folder.

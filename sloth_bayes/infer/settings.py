@@ -23,6 +23,7 @@ class Settings:
     chains: int = 4
     draws: int = 1500
     warmup: int = 1000
+    thin: int = 1
     steps: int = 1000
     starts: int = 4
     rank: int = RANK
@@ -74,7 +75,7 @@ def _refuse_absurd(o: Settings) -> None:
         )
     work = o.starts * o.steps
     if o.method == "nuts":
-        work += o.chains * (o.warmup + o.draws)
+        work += o.chains * (o.warmup + o.draws) * o.thin
     else:
         work += o.moves * _GRADIENTS_A_MOVE * kept
     if work > _WORK:

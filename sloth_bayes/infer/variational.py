@@ -225,11 +225,13 @@ def to_gain(guide: Guide, x: np.ndarray, slopes: np.ndarray) -> float:
     return 0.5 * squared(slope - z) + 0.25 * squared(along)
 
 
-def learned(f: Functions, arrays: Arrays, guide: Guide, rng: Rng, rank: int) -> Metric:
+def learned(
+    f: Functions, arrays: Arrays, guide: Guide, rng: Rng, rank: int, width: int = 1
+) -> Metric:
     """A metric from draws of a guide and the gradients there."""
     rank = min(rank, f.size)
     x, _ = guide.draw(rng, max(_DRAWS, 3 * rank))
-    return follow_gradients(x, f.over("potential", x, arrays)[1], rank)
+    return follow_gradients(x, f.over("potential", x, arrays)[1], rank, width)
 
 
 def watched(advance: Callable[[int], None], tasks: Sequence[Callable[..., Any]]) -> list[Any]:

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import logsumexp
+from jax.scipy.special import logsumexp, ndtri
 
 from ..infer import importance
 from ..law import equations, likelihood
@@ -40,8 +40,10 @@ _SEEN = 0.5  # of the distance of two nodes: the narrowest normal that they inte
 _MEANS = 65  # means of its residual at which the integral over that grid is known beforehand
 _SPREAD = 6.5  # prior standard deviations that a grid reaches
 _POINTS, _ROUNDS = 256, 3  # points of a round; each but the last adapts the proposal
-_BLOCK = 200  # draws that one call of the compiled function takes
-_AT_ONCE = 20  # draws evaluated side by side: what is in memory
+_BLOCK = 120  # draws that one call of the compiled function takes
+_AT_ONCE = 20  # draws evaluated side by side
+_IN_CACHE = 32_000  # nodes of grids likewise, of one draw, where each point has grids of its own
+_FEW = 4  # benchmarks with scores: such a program runs for less than optimising it takes
 
 
 class Block(NamedTuple):
@@ -170,10 +172,16 @@ def condition(kind: Kind, draws: Draws, scores: Scores, seed: int) -> Own:
         _compile(kind, draws, scores)  # meanwhile, since what makes points is slow to import
     points = making.result()
 
-    def block(seeded: Any, rows: np.ndarray) -> Own:
-        return _program(kind, seeded, jax.tree.map(lambda a: a[rows], draws), scores, points)
+    count = len(draws.bias)
+    # made here, because a program that makes them takes half a second longer to compile
+    uniform = np.random.default_rng(seed).random((count, _uniforms(kind, scores)), np.float32)
 
-    own = importance.in_blocks(block, len(draws.bias), _BLOCK, seed)
+    def block(rows: np.ndarray) -> Own:
+        some = jax.tree.map(lambda a: a[rows], draws)
+        return program(kind, uniform[rows], some, scores, points)
+
+    program = _program(kind, scores)
+    own = importance.in_blocks(block, count, _BLOCK)
     residual = np.zeros(everything.bias.shape, np.float32)
     if kind.residual:
         noise = np.random.default_rng([seed, 1]).standard_normal(residual.shape, np.float32)
@@ -217,27 +225,45 @@ def _at(draws: Draws, scores: Scores, rows: np.ndarray) -> tuple[Draws, Scores]:
     )
 
 
-def _block(kind: Kind, seeded: Any, draws: Draws, scores: Scores, points: Any) -> Own:
+def _block(kind: Kind, uniform: Any, draws: Draws, scores: Scores, points: Any) -> Own:
     return jax.lax.map(
         lambda a: _one(kind, a[0], a[1], scores, points),
-        (importance.keys(seeded), draws),
-        batch_size=_AT_ONCE,
+        (uniform, draws),
+        batch_size=_AT_ONCE if _by_mean(kind, scores) else 1,
     )
 
 
-_program = Program(_block, level=1, short=True, static=1)
+_programs = {level: Program(_block, level=level, short=True, static=1) for level in (0, 1)}
+
+
+def _program(kind: Kind, scores: Scores) -> Program:
+    """The program, optimised as far as it is worth it."""
+    models, benchmarks = scores.score.shape
+    return _programs[0 if _by_mean(kind, scores) and models * benchmarks <= _FEW else 1]
+
+
+def _by_mean(kind: Kind, scores: Scores) -> bool:
+    """Whether models differ by the same whatever ``z``: integrals then depend on means alone."""
+    alone = len(scores.score) == 1
+    latent = bool(kind.sizes or kind.tokens)
+    return kind.residual and (alone or not (latent or any(not b.common for b in kind.blocks)))
 
 
 def _compile(kind: Kind, draws: Draws, scores: Scores) -> None:
     """Compile the program for such arguments."""
 
-    def block(*shape: int, dtype: Any = np.float32) -> Any:
-        return jax.ShapeDtypeStruct((_BLOCK, *shape), dtype)
+    def block(*shape: int) -> Any:
+        return jax.ShapeDtypeStruct((_BLOCK, *shape), np.float32)
 
-    seeded = jax.ShapeDtypeStruct((), np.int32), block(dtype=np.int32)
     points = jax.ShapeDtypeStruct((_POINTS, sum(_lengths(kind)) + importance.TAIL), np.float32)
     of_draws = jax.tree.map(lambda a: block(*a.shape[1:]), draws)
-    _program.ready(kind, seeded, of_draws, scores, points)
+    _program(kind, scores).ready(kind, block(_uniforms(kind, scores)), of_draws, scores, points)
+
+
+def _uniforms(kind: Kind, scores: Scores) -> int:
+    """Uniform numbers that a draw needs: shifts of points, the pick of one, two a benchmark."""
+    shifts = _ROUNDS * (sum(_lengths(kind)) + importance.TAIL)
+    return int(shifts + 1 + 2 * scores.score.shape[1])
 
 
 def _lengths(kind: Kind) -> list[int]:
@@ -398,8 +424,11 @@ def _integrals(table: Any, grid: Grid, centre: Any, unit: Any, reach: Any, scale
     return at
 
 
-def _one(kind: Kind, key: Any, draws: Draws, scores: Scores, points: Any) -> Own:
+def _one(kind: Kind, uniform: Any, draws: Draws, scores: Scores, points: Any) -> Own:
     """The parameters of the family for one draw of the rest."""
+    shifts, pick, free, inside = jnp.split(
+        uniform, np.cumsum([uniform.size - 1 - 2 * draws.bias.size, 1, draws.bias.size])
+    )
     size = sum(_lengths(kind))
     count = scores.observed.sum(0)
     some = count > 0
@@ -448,10 +477,7 @@ def _one(kind: Kind, key: Any, draws: Draws, scores: Scores, points: Any) -> Own
         family, _, average = _predictors(kind, z, draws, scores)
         return family + average + draws.residual_mean
 
-    # Where models differ by the same whatever z, the integral is a function of the mean alone.
-    by_mean = kind.residual and (
-        len(scores.score) == 1 or not (latent or any(not b.common for b in kind.blocks))
-    )
+    by_mean = _by_mean(kind, scores)
     if by_mean:
         known = table(zero)
         centre = expected(mean)
@@ -476,13 +502,15 @@ def _one(kind: Kind, key: Any, draws: Draws, scores: Scores, points: Any) -> Own
             each = logsumexp(integrand(z) + grid.log_weight, axis=-1)
         return jnp.where(some, each, 0.0).sum() - 0.5 * (z**2).sum()
 
-    here, there, pick = jax.random.split(key, 3)
     if size:
+        shifts = shifts.reshape(_ROUNDS, -1)
+        at_once = None if by_mean else max(1, _IN_CACHE // (_NODES * scores.score.size))
         z, log_w, effective = importance.sample(
-            log_density, mean, covariance, points, here, _ROUNDS
+            log_density, mean, covariance, points, shifts, at_once
         )
         log_likelihood = logsumexp(log_w) - math.log(_POINTS)
-        z = z[jax.random.categorical(pick, log_w)]
+        passed = jnp.cumsum(jnp.exp(log_w - log_w.max()))
+        z = z[jnp.minimum((passed < pick * passed[-1]).sum(), _POINTS - 1)]
     else:
         z, effective = zero, jnp.ones(())
         log_likelihood = log_density(z)
@@ -490,22 +518,21 @@ def _one(kind: Kind, key: Any, draws: Draws, scores: Scores, points: Any) -> Own
     found, log_size, log_tokens = _parts(kind, z, draws, scores)
     residual = jnp.zeros_like(draws.bias)
     if kind.residual:
-        free, inside = jax.random.split(there)
-        noise = jax.random.normal(free, draws.bias.shape)
+        noise = ndtri(jnp.clip(free, 1e-6, 1 - 1e-6))
         residual = draws.residual_mean + draws.residual_scale * noise
         drawn = _inverse_cdf(inside, grid.nodes, integrand(z))
         residual = jnp.where(some, drawn - expected(z) + draws.residual_mean, residual)
     return Own(log_likelihood, effective, found, residual, log_size, log_tokens)
 
 
-def _inverse_cdf(key: Any, nodes: Any, log_density: Any) -> Any:
+def _inverse_cdf(uniform: Any, nodes: Any, log_density: Any) -> Any:
     """Draw from a density that is linear between nodes: one draw a row of ``(J, G)``."""
     density = jnp.exp(log_density - log_density.max(-1, keepdims=True))
     width = jnp.diff(nodes, axis=-1)
     low, high = density[:, :-1], density[:, 1:]
     mass = 0.5 * (low + high) * width
     total = jnp.cumsum(mass, -1)
-    target = jax.random.uniform(key, nodes.shape[:1]) * total[:, -1]
+    target = uniform * total[:, -1]
     cell = jnp.minimum((total < target[:, None]).sum(-1), mass.shape[-1] - 1)[:, None]
 
     def at(values: Any) -> Any:

@@ -18,6 +18,7 @@ import os
 import pickle
 import platform
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -73,7 +74,7 @@ def uncollected() -> Iterator[None]:
 
 
 class Program:
-    """A function, compiled once for each kind of arguments; threads must not ask at once."""
+    """A function, compiled once for each kind of arguments; threads may ask at once."""
 
     def __init__(
         self,
@@ -85,16 +86,18 @@ class Program:
         """`static` counts the first arguments that are no arrays, which programs differ by."""
         self.of, self.level, self.short, self.static = of, level, short, static
         self.compiled: dict[Any, Any] = {}
+        self._lock = threading.Lock()
 
     def ready(self, *args: Any) -> Any:
         """What is called with the arrays; shapes and types are enough for that."""
         import jax
 
         key = (args[: self.static], *kind_of(args[self.static :]))
-        if key not in self.compiled:
-            jitted = jax.jit(self.of, static_argnums=tuple(range(self.static)))
-            with uncollected():
-                self.compiled[key] = compiled(jitted.lower(*args), self.level, self.short)
+        with self._lock:
+            if key not in self.compiled:
+                jitted = jax.jit(self.of, static_argnums=tuple(range(self.static)))
+                with uncollected():
+                    self.compiled[key] = compiled(jitted.lower(*args), self.level, self.short)
         return self.compiled[key]
 
     def __call__(self, *args: Any) -> Any:

@@ -24,6 +24,7 @@ compiled once.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -111,10 +112,11 @@ def fit(theta: np.ndarray, given: TaskScores, keep: int, seed: int) -> tuple[Cur
     packed = TaskScores(*(*each, np.float32(given.chance), prior))
     points = importance.points(theta.shape[-1] + _OTHERS, _POINTS)
 
-    def block(seeded: Any, rows: np.ndarray) -> Any:
+    def block(rows: np.ndarray) -> Any:
+        seeded = np.asarray(seed).astype(np.int32), rows.astype(np.int32)
         return _program(keep, seeded, theta[rows], packed, points)
 
-    curve, effective = importance.in_blocks(block, len(theta), _BLOCK, seed)
+    curve, effective = importance.in_blocks(block, len(theta), _BLOCK)
     return Curve(*curve), effective
 
 
@@ -173,10 +175,10 @@ def _log_likelihood(curve: Curve, theta: Any, given: TaskScores) -> Any:
 
 
 def _fit(keep: int, seeded: Any, theta: Any, given: TaskScores, points: Any) -> Any:
+    seed, rows = seeded  # a draw's key depends on its position alone
+    keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.PRNGKey(seed)))(rows)
     return jax.lax.map(
-        lambda a: _one(keep, a[0], a[1], given, points),
-        (importance.keys(seeded), theta),
-        batch_size=_AT_ONCE,
+        lambda a: _one(keep, a[0], a[1], given, points), (keys, theta), batch_size=_AT_ONCE
     )
 
 
@@ -225,7 +227,9 @@ def _one(keep: int, key: Any, theta: Any, given: TaskScores, points: Any) -> Any
     covariance = (vectors * variance) @ vectors.T
 
     here, pick = jax.random.split(key)
-    z, log_w, effective = importance.sample(log_density, mode, covariance, points, here, _ROUNDS)
+    each = jax.vmap(functools.partial(jax.random.fold_in, here))(jnp.arange(_ROUNDS))
+    shifts = jax.vmap(lambda key: jax.random.uniform(key, points.shape[1:]))(each)
+    z, log_w, effective = importance.sample(log_density, mode, covariance, points, shifts)
     chosen = jax.random.categorical(pick, log_w, shape=(keep,))
     return _curve(z[chosen], given.chance, given.prior), effective
 

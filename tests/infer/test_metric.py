@@ -142,29 +142,74 @@ def test_another_anchor_is_the_same_draw():
     np.testing.assert_allclose(potentials[1] - potentials[0], log_det, atol=0.02)
 
 
-def some_metric(size: int, rank: int) -> Metric:
+def some_metric(size: int, rank: int, width: int = 1) -> Metric:
+    """A metric with nothing in it that is zero; blocks of parameters from all over."""
+    draws = RNG.normal(size=(50, size)) @ RNG.normal(size=(size, size))
+    blocks = follow_gradients(draws, draws[::-1], 0, width).blocks
     vectors = np.linalg.qr(RNG.normal(size=(size, rank)))[0]
-    return Metric.of(
-        RNG.normal(size=size), RNG.uniform(0.5, 2, size), vectors, RNG.uniform(-0.5, 3, rank)
+    scale, stretch = RNG.uniform(0.5, 2, size), RNG.uniform(-0.5, 3, rank)
+    return Metric.of(RNG.normal(size=size), scale, vectors, stretch, blocks)
+
+
+@pytest.mark.parametrize("width", [1, 8, 64])
+def test_coordinates_and_back(width):
+    metric = some_metric(30, 4, width)
+    x = RNG.normal(size=(3, 30)).astype("f4")
+    np.testing.assert_allclose(metric.to_x(metric.to_y(x)), x, atol=1e-4)
+    np.testing.assert_allclose(metric.to_x(metric.to_y(x[0])), x[0], atol=1e-4)
+    np.testing.assert_allclose(
+        jax.jit(lambda m, y: m.to_x(y))(metric, metric.to_y(x)), x, atol=1e-4
     )
 
 
-def test_coordinates_and_back():
-    metric = some_metric(30, 4)
-    x = RNG.normal(size=30).astype("f4")
-    np.testing.assert_allclose(metric.to_x(metric.to_y(x)), x, atol=1e-4)
-    np.testing.assert_allclose(metric.to_x(metric.to_y(x)), x, atol=1e-4)
-
-
-def test_gradients_pass_through_coordinates():
-    metric = some_metric(30, 4)
+@pytest.mark.parametrize("width", [1, 8, 64])
+def test_gradients_pass_through_coordinates(width):
+    metric = some_metric(30, 4, width)
     y, c = RNG.normal(size=(2, 30)).astype("f4")
-    matrix = jax.jacfwd(lambda y: metric.mean + metric.scale * (
-        y + metric.vectors @ (metric.stretch * (metric.vectors.T @ y))
-    ))(y)  # fmt: skip
+    matrix = (metric.to_x(np.eye(30, dtype="f4")) - metric.to_x(np.zeros(30, "f4"))).T  # linear
     found = jax.grad(lambda y: (c * metric.to_x(y)).sum())(y)
     np.testing.assert_allclose(found, matrix.T @ c, atol=1e-4)
     np.testing.assert_allclose(metric.slopes(c), matrix.T @ c, atol=1e-4)
+    assert metric.log_det() == pytest.approx(np.linalg.slogdet(matrix.astype(float))[1], abs=1e-4)
+
+
+def families(size: int, each: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draws whose parameters go together in families, in no order; gradients; the covariance."""
+    covariance = np.eye(size)
+    order = RNG.permutation(size)
+    for first in range(0, size - size % each, each):
+        root = RNG.normal(size=(each, each)) + 2  # all of one sign: a ridge
+        group = order[first : first + each]
+        covariance[np.ix_(group, group)] = root @ root.T + 0.1 * np.eye(each)
+    draws = RNG.multivariate_normal(np.zeros(size), covariance, size=count)
+    return draws, np.linalg.solve(covariance, draws.T).T, covariance
+
+
+@pytest.mark.long
+def test_parameters_that_go_together_share_a_block():
+    """Families of seven in 230 parameters become round, from as many draws, without directions."""
+    draws, gradients, covariance = families(230, 7, 230)
+    left = {}
+    for width in (1, 32):
+        metric = follow_gradients(draws, gradients, 0, width)
+        root = np.asarray(metric.to_x(np.eye(230)) - metric.mean, float).T
+        half = np.linalg.solve(root, np.linalg.cholesky(covariance))
+        left[width] = np.linalg.cond(half @ half.T)
+    assert left[32] < left[1] / 30
+    assert left[32] < 5
+
+
+@pytest.mark.parametrize(("size", "each"), [(100, 5), (100, 20), (101, 30), (20, 7), (3, 3)])
+def test_blocks_have_one_shape_whatever_goes_together(size, each):
+    """Programs are compiled for it; a group that fits into no block goes by itself."""
+    draws, gradients, _ = families(size, each, 300)
+    metric = follow_gradients(draws, gradients, 2, 32)
+    shapes = [
+        [np.shape(a) for a in jax.tree.leaves(m)] for m in (metric, Metric.identity(size, 2, 32))
+    ]
+    assert shapes[0] == shapes[1]
+    assert len(set(metric.blocks.place)) == size
+    np.testing.assert_array_equal(metric.blocks.taken.ravel()[metric.blocks.place], np.arange(size))
 
 
 @pytest.mark.long
