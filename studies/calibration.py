@@ -124,7 +124,7 @@ def one_program() -> Iterator[None]:
 def fit(table: sb.Leaderboard, method: str, seed: int, options: dict[str, Any]) -> sb.Posterior:
     """Fit a table; `prior` learns nothing from it."""
     options = dict(options)
-    spec = simulation.law_with(options.pop("walk", ""))
+    spec = simulation.law_with(options.pop("walk", simulation.APART))
     if method == "prior":
         return spec.prior(table, seed=seed, **options)
     if method == "lanes":
@@ -209,7 +209,7 @@ def thin(draws: np.ndarray, number: int) -> np.ndarray:
 
 def replicate(k: int, method: str, number: int, options: dict[str, Any]) -> dict[str, Any]:
     """Simulate, fit and rank: the k-th replication, whatever came before it."""
-    simulated = 1, k, LAYOUT, options.get("walk", "")
+    simulated = 1, k, LAYOUT, options.get("walk", simulation.APART)
     table = next(simulation.from_prior(*simulated))
     truth = simulation.prior_of(*simulated).data_tree["posterior"].to_dataset()
     out: dict[str, Any] = {"replication": k}

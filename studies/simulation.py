@@ -63,6 +63,7 @@ SPEC = sb.Sloth(n_skills=2)
 FIT = {"chains": 2, "warmup": 400, "draws": 400, "steps": 1500, "starts": 2, "max_tree_depth": 8}
 LANES = {"chains": 8, "warmup": 200, "draws": 125, "steps": 1000}
 WALKS = ("none", "compute", "pooled")
+APART = "none, chains apart"  # no walk, fitted by chains of their own
 OUTSIDE = ("cloglog", "probit", "saturating", "heavy families")
 
 
@@ -70,7 +71,7 @@ class Table(NamedTuple):
     """One simulated table and the truth behind the models held out of it."""
 
     law: str
-    walk: str  # of the law that is fitted, and of the prior; empty: none, by chains of their own
+    walk: str  # of the law that is fitted, and of the prior; or APART
     seed: int
     data: sb.Leaderboard
     held_out: pd.DataFrame
@@ -110,18 +111,20 @@ def _leaderboard(score: np.ndarray, layout: Layout = LAYOUT) -> sb.Leaderboard:
 
 def law_with(walk: str) -> sb.Sloth:
     """The specification that is fitted."""
-    return SPEC.replace(walk=walk or "none")
+    return SPEC.replace(walk="none" if walk == APART else walk)
 
 
 @functools.lru_cache(maxsize=1)
-def prior_of(tables: int, seed: int = 0, layout: Layout = LAYOUT, walk: str = "") -> sb.Posterior:
+def prior_of(
+    tables: int, seed: int = 0, layout: Layout = LAYOUT, walk: str = APART
+) -> sb.Posterior:
     """The draws from the prior behind the tables, one each."""
     data = _leaderboard(np.full((len(_rows(4, layout)), len(NAMES)), 0.5), layout)
     return law_with(walk).prior(data, draws=tables, seed=seed)
 
 
 def from_prior(
-    tables: int, seed: int = 0, layout: Layout = LAYOUT, walk: str = ""
+    tables: int, seed: int = 0, layout: Layout = LAYOUT, walk: str = APART
 ) -> Iterator[Table]:
     """Tables whose parameters come from the prior of the specification."""
     held_out, prior = _rows(5, layout), prior_of(tables, seed, layout, walk)
@@ -143,7 +146,7 @@ def _order(observed: np.ndarray, layout: Layout = LAYOUT) -> tuple[np.ndarray, n
     return by_name[row], column
 
 
-def from_outside(tables: int, seed: int = 0, walk: str = "") -> Iterator[Table]:
+def from_outside(tables: int, seed: int = 0, walk: str = APART) -> Iterator[Table]:
     """Tables from laws outside the specification, in turn."""
     both = pd.concat([_rows(4), _rows(5)], ignore_index=True)
     inside = len(_rows(4))
@@ -189,7 +192,7 @@ def evaluate(table: Table, **options: object) -> dict[str, object]:
     out["cells"] = table.expected.size
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if table.walk:
+        if table.walk != APART:
             spec, laid_out = law_with(table.walk), design_of(law_with(table.walk), table.data)
             post, out["r_hat"] = fits.by_lanes(
                 spec, laid_out, laid_out.arrays, table.seed, **(LANES | options)
@@ -232,7 +235,7 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def study(
-    law: str, tables: int, out: Path | None = None, walk: str = "", **options: object
+    law: str, tables: int, out: Path | None = None, walk: str = APART, **options: object
 ) -> pd.DataFrame:
     """Evaluate tables that `out` does not hold yet; return all results of the law."""
     simulate = {"prior": from_prior, "outside": from_outside}[law]
@@ -258,7 +261,7 @@ def main() -> None:
     parser.add_argument("--tables", type=int, default=20, help="tables of each law (20)")
     parser.add_argument("--out", type=Path, required=True, help="CSV file that results go to")
     parser.add_argument("--law", choices=["prior", "outside", "both"], default="both")
-    parser.add_argument("--walk", nargs="+", choices=WALKS, default=[""], help="by lanes")
+    parser.add_argument("--walk", nargs="+", choices=WALKS, default=[APART], help="by lanes")
     for name in ("chains", "warmup", "draws", "steps"):
         parser.add_argument(f"--{name}", type=int, help="of each fit")
     given = vars(parser.parse_args())
@@ -269,7 +272,7 @@ def main() -> None:
         results = pd.concat(
             [study(name, tables, out, walk, **options) for name in laws], ignore_index=True
         )
-        print(f"walk: {walk or 'none, by chains of their own'}")
+        print(f"walk: {walk}")
         print(summarise(results).to_string(index=False, float_format="{:.3f}".format))
 
 
