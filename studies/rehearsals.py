@@ -169,7 +169,7 @@ def beside_the_first(found: dict[str, sb.Evaluation]) -> pd.DataFrame:
             each = np.bincount(cluster, weight * (less - weight @ less))
             n = len(each)
             row |= {column: weight @ values, f"+{column}": weight @ less}
-            row[f"se {column}"] = np.sqrt((each**2).sum() * n / (n - 1))
+            row[f"se {column}"] = np.sqrt((each**2).sum() * n / (n - 1)) if n > 1 else np.nan
         rows.append(row)
     return pd.DataFrame(rows)
 
