@@ -441,9 +441,11 @@ def plot(ranks: pd.DataFrame, summary: pd.DataFrame, title: str, path: Path) -> 
         plt.close(figure)
 
 
-def report(method: str, summary: pd.DataFrame, fits: pd.DataFrame, moves: int = 0) -> str:
+def report(method: str, summary: pd.DataFrame, fits: pd.DataFrame, **options: Any) -> str:
     """The findings in words."""
-    how = f"{method.upper()} with {moves} moves" if moves else method.upper()
+    how = "NUTS by lanes" if method == "lanes" else method.upper()
+    how += f", {options['moves']} moves" if options.get("moves") else ""
+    how += f", walk: {options['walk']}" if "walk" in options else ""
     share = summary["inside"].mean()
     lines = [
         f"{how}, {summary['replications'].iloc[0]} replications: ranks of "
@@ -455,10 +457,11 @@ def report(method: str, summary: pd.DataFrame, fits: pd.DataFrame, moves: int = 
     if "r_hat" in fits:
         over, far = (fits["r_hat_99"] > 1.01).sum(), (fits["r_hat"] > 1.05).sum()
         few = (fits["ess_bulk"] < 100).sum()
-        diverged = (fits["divergences"] > 0).sum() if "divergences" in fits else "untold"
+        told = "divergences" in fits
+        diverged = f", {(fits['divergences'] > 0).sum()} divergences" if told else ""
         lines.append(
             f"Of {len(fits)} fits, {over} had R-hat above 1.01 for more than 1% of the quantities, "
-            f"{far} above 1.05 for any, {few} a bulk ESS below 100 for any, {diverged} divergences."
+            f"{far} above 1.05 for any, {few} a bulk ESS below 100 for any{diverged}."
         )
     if "k_hat" in fits:
         lines.append(
@@ -482,7 +485,7 @@ def run(
     """A study with all its files: the summary and the findings in words."""
     ranks, fits = study(method, replications, out, number, **options)
     summary = summarise(ranks)
-    words = report(method, summary, fits, options.get("moves", 0))
+    words = report(method, summary, fits, **options)
     ranks.to_csv(out / f"ranks-{method}.csv", index=False)
     fits.to_csv(out / f"fits-{method}.csv", index=False, float_format="%.4g")
     summary.to_csv(out / f"summary-{method}.csv", index=False, float_format="%.4g")
