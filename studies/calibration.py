@@ -163,8 +163,14 @@ def in_turn(labels: list[str]) -> list[int]:
     return [cells[i % len(cells)] for i, cells in enumerate(rows.values())]
 
 
-def quantities(post: sb.Posterior, held_out: pd.DataFrame) -> tuple[list[str], np.ndarray]:
-    """Names of what is ranked, and its values (chains, draws, quantities)."""
+def quantities(
+    post: sb.Posterior, held_out: pd.DataFrame, seed: int = 0
+) -> tuple[list[str], np.ndarray]:
+    """Names of what is ranked, and its values (chains, draws, quantities).
+
+    What forecasts draw anew, of the truth as of the draws, must not be the same in every
+    replication: hence the seed.
+    """
     names, values = [], []
 
     def add(labels: list[str], array: np.ndarray) -> None:
@@ -179,7 +185,7 @@ def quantities(post: sb.Posterior, held_out: pd.DataFrame) -> tuple[list[str], n
         add([labels[i] for i in pick], array.values[..., pick])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sb.ExtrapolationWarning)
-        expected = post.forecast(held_out).draws["expected"]
+        expected = post.forecast(held_out, seed=seed).draws["expected"]
     expected = expected.transpose("chain", "draw", "model", "benchmark")
     models, benchmarks = expected["model"].values, expected["benchmark"].values
     labels = [f"forecast[{m}, {b}]" for m in models for b in benchmarks]
@@ -222,7 +228,7 @@ def replicate(k: int, method: str, number: int, options: dict[str, Any]) -> dict
     out["seconds"] = time.perf_counter() - start
     out |= convergence(post)
     both = beside_truth(post, truth)
-    names, values = quantities(both, table.held_out)
+    names, values = quantities(both, table.held_out, k)
     if method == "lanes":
         out |= mixing(values[:, :-1])
     rng = np.random.default_rng([_FIT_SEED, k])
