@@ -3,6 +3,7 @@
     python -m studies.calibration --method nuts --replications 200 --out calibration
     python -m studies.calibration --method svi --replications 300 --out calibration
     python -m studies.calibration --method svi --moves 40 --draws 64 --replications 300 --out DIR
+    python -m studies.calibration --method lanes --walk compute --replications 200 --out DIR
 
 Parameters are drawn from the prior, a table from the parameters, and the specification is
 fitted to the table. If the computation is right, the rank of a true value among L independent
@@ -27,9 +28,10 @@ the bands in which *all* quantities together would stay with probability 95% (Bo
 In DIR: ``METHOD/`` a file a replication, so that a study goes on where it was cut off;
 ``ranks-METHOD.csv`` (replication, quantity, rank, n: ranks run from 0 to n);
 ``fits-METHOD.csv`` convergence of each fit; ``summary-METHOD.csv`` a row a quantity;
-``ranks-METHOD.png`` the plot. A fit that has not converged is counted and kept. Take another
-DIR after a change of the package. ``--method prior`` is a check on the study itself: its
-"posterior" is the prior, so all but the log likelihood must pass.
+``ranks-METHOD.png`` the plot. ``lanes`` is NUTS by eight chains that step together, its convergence
+that of what is ranked. A fit that has not converged is counted and kept. Take another DIR after a
+change of the package. ``--method prior`` is a check on the study itself: its "posterior" is the
+prior, so all but the log likelihood must pass.
 """
 
 from __future__ import annotations
@@ -56,15 +58,18 @@ from arviz_stats.base import array_stats
 
 import sloth_bayes as sb
 from sloth_bayes import plots
+from sloth_bayes.model.arrays import design_of
 from sloth_bayes.posterior.diagnostics import identified
 from sloth_bayes.support.files import atomic_path
 from studies import simulation
+from studies.fits import by_lanes
 
 LAYOUT = tuple(family for family in simulation.LAYOUT if family[0] != "box")
 SPEC = simulation.SPEC
 FIT: dict[str, dict[str, Any]] = {
     "nuts": {"chains": 2, "warmup": 500, "draws": 1000},
     "svi": {"chains": 1, "draws": 1000},
+    "lanes": simulation.LANES,
     "prior": {"draws": 1000},
 }
 DRAWS = 63  # L: ranks run from 0 to L
@@ -80,7 +85,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "noise": ("noise_scale",),
     "scale of residuals": ("residual_scale",),
     "scalars, log likelihood": (
-        "lineage_share", "residual_share", "sampling_fraction", "log_likelihood",
+        "lineage_share", "residual_share", "sampling_fraction", "walk_scale", "log_likelihood",
     ),
     "loading x loading": ("loading",),
     "slope x loading": ("slope",),
@@ -89,10 +94,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "lineage x loading": ("lineage_effect",),
     "residual of a family": ("residual",),
     "residual of a lineage": ("residual_lineage",),
+    "walk x loading": ("walk",),
     "expected, observed": ("expected",),
     "expected, held out": ("forecast",),
 }  # fmt: skip
-_IN_TURN = ("family_effect", "lineage_effect", "residual", "residual_lineage", "expected")
+_IN_TURN = (
+    "family_effect", "lineage_effect", "residual", "residual_lineage", "walk", "expected",
+)  # fmt: skip
 
 
 # -- one replication -----------------------------------------------------------------------
@@ -115,9 +123,14 @@ def one_program() -> Iterator[None]:
 
 def fit(table: sb.Leaderboard, method: str, seed: int, options: dict[str, Any]) -> sb.Posterior:
     """Fit a table; `prior` learns nothing from it."""
+    options = dict(options)
+    spec = simulation.law_with(options.pop("walk", simulation.APART))
     if method == "prior":
-        return SPEC.prior(table, seed=seed, **options)
-    return SPEC.fit(table, method=method, seed=seed, progress=False, **options)
+        return spec.prior(table, seed=seed, **options)
+    if method == "lanes":
+        laid_out = design_of(spec, table)
+        return by_lanes(spec, laid_out, laid_out.arrays, seed, **options)[0]
+    return spec.fit(table, method=method, seed=seed, progress=False, **options)
 
 
 def beside_truth(post: sb.Posterior, truth: xr.Dataset) -> sb.Posterior:
@@ -150,8 +163,14 @@ def in_turn(labels: list[str]) -> list[int]:
     return [cells[i % len(cells)] for i, cells in enumerate(rows.values())]
 
 
-def quantities(post: sb.Posterior, held_out: pd.DataFrame) -> tuple[list[str], np.ndarray]:
-    """Names of what is ranked, and its values (chains, draws, quantities)."""
+def quantities(
+    post: sb.Posterior, held_out: pd.DataFrame, seed: int = 0
+) -> tuple[list[str], np.ndarray]:
+    """Names of what is ranked, and its values (chains, draws, quantities).
+
+    What forecasts draw anew, of the truth as of the draws, must not be the same in every
+    replication: hence the seed.
+    """
     names, values = [], []
 
     def add(labels: list[str], array: np.ndarray) -> None:
@@ -166,7 +185,7 @@ def quantities(post: sb.Posterior, held_out: pd.DataFrame) -> tuple[list[str], n
         add([labels[i] for i in pick], array.values[..., pick])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sb.ExtrapolationWarning)
-        expected = post.forecast(held_out).draws["expected"]
+        expected = post.forecast(held_out, seed=seed).draws["expected"]
     expected = expected.transpose("chain", "draw", "model", "benchmark")
     models, benchmarks = expected["model"].values, expected["benchmark"].values
     labels = [f"forecast[{m}, {b}]" for m in models for b in benchmarks]
@@ -175,7 +194,9 @@ def quantities(post: sb.Posterior, held_out: pd.DataFrame) -> tuple[list[str], n
     add([labels[i] for i in pick], flat[..., pick])
     log_likelihood = post.data_tree["log_likelihood"]["score"].sum("observation")
     add(["log_likelihood"], log_likelihood.values[..., None])
-    return names, np.concatenate(values, axis=-1)
+    together = np.concatenate(values, axis=-1)
+    known = (together == together[:1, :1]).all((0, 1))  # the walk of a family's smallest model
+    return [n for n, k in zip(names, known) if not k], together[..., ~known]
 
 
 def rank(truth: np.ndarray, draws: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -194,8 +215,9 @@ def thin(draws: np.ndarray, number: int) -> np.ndarray:
 
 def replicate(k: int, method: str, number: int, options: dict[str, Any]) -> dict[str, Any]:
     """Simulate, fit and rank: the k-th replication, whatever came before it."""
-    table = next(simulation.from_prior(1, k, LAYOUT))
-    truth = simulation.prior_of(1, k, LAYOUT).data_tree["posterior"].to_dataset()
+    simulated = 1, k, LAYOUT, options.get("walk", simulation.APART)
+    table = next(simulation.from_prior(*simulated))
+    truth = simulation.prior_of(*simulated).data_tree["posterior"].to_dataset()
     out: dict[str, Any] = {"replication": k}
     start = time.perf_counter()
     try:
@@ -206,10 +228,25 @@ def replicate(k: int, method: str, number: int, options: dict[str, Any]) -> dict
     out["seconds"] = time.perf_counter() - start
     out |= convergence(post)
     both = beside_truth(post, truth)
-    names, values = quantities(both, table.held_out)
+    names, values = quantities(both, table.held_out, k)
+    if method == "lanes":
+        out |= mixing(values[:, :-1])
     rng = np.random.default_rng([_FIT_SEED, k])
     ranks = rank(values[0, -1], thin(values[:, :-1], number), rng)
     return out | {"ranks": dict(zip(names, ranks.tolist()))}
+
+
+def mixing(values: np.ndarray) -> dict[str, float]:
+    """What chains (C, S, Q) say of the quantities that are ranked."""
+    values = np.moveaxis(values, -1, 0)
+    r_hat, ess = (
+        np.array([float(of(v, chain_axis=0, draw_axis=1)) for v in values])
+        for of in (array_stats.rhat, array_stats.ess)
+    )
+    return {
+        "r_hat": float(np.nanmax(r_hat)), "r_hat_99": float(np.nanquantile(r_hat, 0.99)),
+        "ess_bulk": float(np.nanmin(ess)),
+    }  # fmt: skip
 
 
 def convergence(post: sb.Posterior) -> dict[str, float]:
@@ -252,7 +289,7 @@ def study(
     """
     if replications < 1:
         raise sb.SpecError(f"replications must be at least 1, not {replications}")
-    if method == "prior" and set(options) - {"draws"}:
+    if method == "prior" and set(options) - {"draws", "walk"}:
         raise sb.SpecError("method prior takes draws and no other option of a fit")
     settings = {"draws_ranked": number, **FIT[method], **options}
     folder = out / method
@@ -410,9 +447,11 @@ def plot(ranks: pd.DataFrame, summary: pd.DataFrame, title: str, path: Path) -> 
         plt.close(figure)
 
 
-def report(method: str, summary: pd.DataFrame, fits: pd.DataFrame, moves: int = 0) -> str:
+def report(method: str, summary: pd.DataFrame, fits: pd.DataFrame, **options: Any) -> str:
     """The findings in words."""
-    how = f"{method.upper()} with {moves} moves" if moves else method.upper()
+    how = "NUTS by lanes" if method == "lanes" else method.upper()
+    how += f", {options['moves']} moves" if options.get("moves") else ""
+    how += f", walk: {options['walk']}" if "walk" in options else ""
     share = summary["inside"].mean()
     lines = [
         f"{how}, {summary['replications'].iloc[0]} replications: ranks of "
@@ -423,10 +462,12 @@ def report(method: str, summary: pd.DataFrame, fits: pd.DataFrame, moves: int = 
         lines.append(f"{fits['failed'].notna().sum()} fits failed and have no ranks.")
     if "r_hat" in fits:
         over, far = (fits["r_hat_99"] > 1.01).sum(), (fits["r_hat"] > 1.05).sum()
-        few, diverged = (fits["ess_bulk"] < 100).sum(), (fits["divergences"] > 0).sum()
+        few = (fits["ess_bulk"] < 100).sum()
+        told = "divergences" in fits
+        diverged = f", {(fits['divergences'] > 0).sum()} divergences" if told else ""
         lines.append(
             f"Of {len(fits)} fits, {over} had R-hat above 1.01 for more than 1% of the quantities, "
-            f"{far} above 1.05 for any, {few} a bulk ESS below 100 for any, {diverged} divergences."
+            f"{far} above 1.05 for any, {few} a bulk ESS below 100 for any{diverged}."
         )
     if "k_hat" in fits:
         lines.append(
@@ -450,7 +491,7 @@ def run(
     """A study with all its files: the summary and the findings in words."""
     ranks, fits = study(method, replications, out, number, **options)
     summary = summarise(ranks)
-    words = report(method, summary, fits, options.get("moves", 0))
+    words = report(method, summary, fits, **options)
     ranks.to_csv(out / f"ranks-{method}.csv", index=False)
     fits.to_csv(out / f"fits-{method}.csv", index=False, float_format="%.4g")
     summary.to_csv(out / f"summary-{method}.csv", index=False, float_format="%.4g")
@@ -469,6 +510,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--replications", type=int, default=200, help="tables to fit (200)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--ranked", type=int, default=DRAWS, help=f"draws ranked ({DRAWS})")
+    parser.add_argument("--walk", choices=simulation.WALKS, help="of the law, of each fit")
     for name in ("chains", "warmup", "draws", "steps", "starts", "rank", "moves"):
         parser.add_argument(f"--{name}", type=int, help="of each fit")
     given = vars(parser.parse_args(arguments))

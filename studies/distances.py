@@ -25,12 +25,14 @@ from sloth_bayes.evaluate import scores
 from sloth_bayes.evaluate.evaluation import KEY, bins, clusters
 
 SAME = [*KEY, "model", "benchmark"]
+NEAR = 2  # doublings, where intervals should cost next to nothing
 TOLD = {"error": 100, "crps": 100, "covered_90": 1, "width_90": 100}
 
 
 def parts(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """By what, which, and the rows there."""
     yield "all", "all", frame
+    yield "near", "under 2 doublings", frame[frame["doublings"] < NEAR]
     setting = frame["setting"] + ", " + frame["n_observed"].astype(str)
     by = {"doublings": bins(frame["doublings"]), "setting": setting}
     if frame["benchmark"].nunique() > 1:

@@ -42,6 +42,7 @@ def by_lanes(
     from arviz_stats.base import array_stats
 
     n, o = sizes(spec, laid_out.arrays), folds.hidden_options("nuts", options)
+    n = n._replace(touched=(n.touched[0], True, True))  # whatever scores are hidden, or simulated
     f, rng = functions_of(spec, n), np.random.default_rng(seed)
     arrays = arrays._replace(**folds.common_coordinates(spec, n, arrays, seed, o))
     [(guide, _)] = start(f, arrays, [rng], o["steps"])

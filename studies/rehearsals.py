@@ -1,6 +1,7 @@
 """Which law forecasts best what came later, judged by NUTS on rehearsals.
 
     python -m studies.rehearsals --out FOLDER [--laws today walk] [--months 2024-03]
+    python -m studies.rehearsals --out FOLDER --months lineages --laws today "walk of compute"
 
 A rehearsal is the joint table (``open_models``) before a month, with the benchmarks that at least
 ten models have before it: families released later are hidden but for their smallest model, and the
@@ -39,7 +40,15 @@ Progress by date was added after today's law and the walk of compute had been sc
 months (in docs/evidence.md), because of what was seen there: families newer than the table are
 better than it expects, by 2.8 points beyond three doublings. Of progress itself nothing had been
 seen. A forecast is told the month of the family that it hides, which a user knows; what is judged,
-and how, is as before.
+and how, is as before. Slopes of tuned models beside progress and the walk were added when each of
+the three had been scored on all four months, and progress with the walk; of any two with slopes of
+tuned models, and of the fan with progress, nothing had been seen.
+
+Beside the rule, and without a say in it: ``lineages``, the table of the Open LLM Leaderboard with
+its lineages left out in ten random groups, larger models of their families forecast from the
+smallest, over all families and over those that no published fold tests. The law without a walk and
+that with one had been seen on the published folds of that table, other splits of the same scores.
+``--without`` leaves lineages out of what is told, and fits nothing anew.
 
 Each law's folds are kept in the folder, and a study goes on where it was cut off.
 """
@@ -47,13 +56,16 @@ Each law's folds are kept in the folder, and a study goes on where it was cut of
 from __future__ import annotations
 
 import argparse
+import itertools
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 import sloth_bayes as sb
 from sloth_bayes.evaluate import protocols
+from sloth_bayes.evaluate.evaluation import KEY
 from sloth_bayes.infer import recipes
 
 MONTHS = ("2023-09", "2024-03", "2024-09", "2025-03")
@@ -74,14 +86,19 @@ LAWS: dict[str, dict[str, Any]] = {
     "progress, slopes of tuned models": {"progress": "date", "slopes": "tuned"},
     "progress": {"progress": "date"},
     "walk of compute, sourced ceilings, progress": OPEN | {"progress": "date"},
+    "walk of compute, sourced ceilings, progress, slopes of tuned models": OPEN
+    | {"progress": "date", "slopes": "tuned"},
     "fan, progress": {"slopes": "fan", "progress": "date"},
     "two skills": {"n_skills": 2},
     "walk, sourced ceilings, two skills": {"walk": "pooled", "upper": "sourced", "n_skills": 2},
     "four skills": {"n_skills": 4},
     "walk, four skills": {"walk": "pooled", "n_skills": 4},
 }
+LINEAGES = "lineages"
+GROUPS = 10
 LEAST_MODELS = 10  # before the month, for a benchmark to be scored
 FIT = {"chains": 8, "warmup": 400, "draws": 500, "steps": 3000}
+FIT_LINEAGES = {"chains": 8, "warmup": 200, "draws": 250, "steps": 1000}
 
 
 def rehearsal(data: sb.Leaderboard, month: str) -> tuple[sb.Leaderboard, sb.Fold]:
@@ -92,6 +109,15 @@ def rehearsal(data: sb.Leaderboard, month: str) -> tuple[sb.Leaderboard, sb.Fold
     table = data.select(benchmarks=scored)
     (fold,) = protocols.time_split(table, month, n_observed=1)
     return table, fold
+
+
+def in_groups(data: sb.Leaderboard) -> tuple[sb.Fold, ...]:
+    """The lineages of a table left out in ten random groups."""
+    lineages = np.random.default_rng(22).permutation(sorted(set(data.frame["lineage"])))
+    group = {str(name): f"group {k % GROUPS}" for k, name in enumerate(lineages)}
+    lineage_of = dict(zip(data.frame["family"], data.frame["lineage"]))
+    of_family = {family: group[lineage] for family, lineage in lineage_of.items()}
+    return protocols.leave_group_out(data, of_family, setting=LINEAGES)
 
 
 def dated(data: sb.Leaderboard) -> sb.Leaderboard:
@@ -120,26 +146,66 @@ def compared(found: dict[str, sb.Evaluation]) -> pd.DataFrame:
     return sb.compare_laws(found).join(by.add_prefix("cover "))
 
 
+def beside_the_first(found: dict[str, sb.Evaluation]) -> pd.DataFrame:
+    """A row a rehearsal and law, and all rehearsals together, each counting once.
+
+    After a figure are its difference to that of the first law, and the standard error of that over
+    families. Coverage is over scores, whatever their rehearsal.
+    """
+    by = [*KEY, "model", "benchmark"]
+    frames = {name: e.frame.sort_values(by, ignore_index=True) for name, e in found.items()}
+    first, rows = next(iter(frames.values())), []
+    size = first.groupby(KEY)["model"].transform("size")
+    split = first["fold"].where(first["setting"] != LINEAGES, LINEAGES)
+    parts = {**first.groupby(split).groups, "all": first.index}
+    for (part, at), (name, frame) in itertools.product(parts.items(), frames.items()):
+        own, weight = frame.loc[at], (1 / size[at] / (1 / size[at]).sum()).to_numpy()
+        cluster = np.unique(own["family"].to_numpy(str), return_inverse=True)[1]
+        row: dict[str, Any] = {"part": part, "law": name, "n": len(at), "r_hat": own["r_hat"].max()}
+        row["covered_90"] = 100 * own["covered_90"].mean()
+        for column, unit in {"log_score": 1, "crps": 100, "error": 100}.items():
+            values = unit * own[column].to_numpy(float)
+            less = values - unit * first.loc[at, column].to_numpy(float)
+            each = np.bincount(cluster, weight * (less - weight @ less))
+            n = len(each)
+            row |= {column: weight @ values, f"+{column}": weight @ less}
+            row[f"se {column}"] = np.sqrt((each**2).sum() * n / (n - 1)) if n > 1 else np.nan
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def main() -> None:
     """Fit every law to every rehearsal, and print a row each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the folds")
     parser.add_argument("--laws", nargs="*", choices=list(LAWS), default=list(LAWS))
-    parser.add_argument("--months", nargs="*", choices=MONTHS, default=list(MONTHS))
+    parser.add_argument("--months", nargs="*", choices=[*MONTHS, LINEAGES], default=list(MONTHS))
+    parser.add_argument("--without", nargs="*", default=[], help="lineages that are not told of")
     options = parser.parse_args()
+    splits: dict[str, tuple[sb.Leaderboard, tuple[sb.Fold, ...], dict[str, int]]] = {}
     data = dated(sb.load_dataset("open_models"))
-    rehearsals = {month: rehearsal(data, month) for month in options.months}
+    for month in options.months:
+        if month == LINEAGES:
+            board = sb.load_dataset("open_llm_leaderboard")
+            splits[month] = board, in_groups(board), FIT_LINEAGES
+        else:
+            table, fold = rehearsal(data, month)
+            splits[month] = table, (fold,), FIT
     found: dict[str, sb.Evaluation] = {}
     for name in options.laws:
         folder = options.out / name.replace(", ", "-").replace(" ", "-")
         parts = [
             sb.cross_validate(
-                law(name), table, [fold], method="nuts", label=name,
-                out=folder / month, **FIT,
+                law(name), table, folds, method="nuts", label=name,
+                out=folder / month, **fit,
             )
-            for month, (table, fold) in rehearsals.items()
+            for month, (table, folds, fit) in splits.items()
         ]  # fmt: skip
-        cells, means = (pd.concat([getattr(p, of) for p in parts]) for of in ("frame", "means"))
+        lineage_of = dict(zip(data.frame["family"], data.frame["lineage"]))
+        cells, means = (
+            pd.concat([part[~part["family"].map(lineage_of).isin(options.without)] for part in of])
+            for of in ([p.frame for p in parts], [p.means for p in parts])
+        )
         found[name] = sb.Evaluation(cells, means, parts[0].about)
         table = compared(found)
         r_hat = cells.groupby("fold")["r_hat"].max().round(3).to_dict()
@@ -147,7 +213,17 @@ def main() -> None:
         print(table.round(3).to_string(), flush=True)
         print(distances(found[name].frame).round(2).to_string(), flush=True)
         table.to_csv(options.out / "laws.csv", float_format="%.4f")
+    if LINEAGES in splits:
+        untested = set(protocols.never_tested(splits[LINEAGES][0]))
+        apart = {
+            name: sb.Evaluation(*(f[f["family"].isin(untested)] for f in (e.frame, e.means)), {})
+            for name, e in found.items()
+        }
+        print("\nfamilies that no published fold tests:")
+        print(compared(apart).round(3).to_string())
     if len(found) > 1:
+        print(f"\nbeside {options.laws[0]}:")
+        print(beside_the_first(found).round(3).to_string(index=False))
         stacked = sb.stack(found)
         gain = f"{stacked.gain:+.3f} nats a score (standard error {stacked.se:.3f})"
         print(f"\nstacked by distance, against {stacked.best}: {gain}; weights at doublings:")

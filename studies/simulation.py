@@ -1,6 +1,7 @@
 """Coverage study: simulated tables with known truth, fitted, and forecast beyond.
 
     python -m studies.simulation --tables 20 --out coverage.csv [--law prior|outside|both]
+    python -m studies.simulation --tables 40 --out coverage.csv --walk none compute
 
 One row a table is appended to the file, so that a study goes on where it was cut off. Every
 table has the same layout (40 models in 9 families of 6 lineages, 6 benchmarks, a fixed pattern
@@ -13,6 +14,9 @@ larger than any of their family: never in the table, their expected scores known
     Laws that the specification does not contain, four in turn: complementary log-log link,
     probit link, a skill that saturates with size, and efficiency of families with heavy tails;
     all with normal noise of constant size, no effect of single models and no residuals.
+
+With ``--walk`` the law has none, or that walk, and is fitted by eight chains that step together
+(:mod:`studies.fits`): tables from outside are the same for both.
 """
 
 from __future__ import annotations
@@ -30,7 +34,8 @@ import pandas as pd
 from scipy.special import ndtr
 
 import sloth_bayes as sb
-from studies import resumed
+from sloth_bayes.model.arrays import design_of
+from studies import fits, resumed
 
 BENCHMARKS = [
     sb.Benchmark("one", chance=0.25, n_questions=10000),
@@ -56,6 +61,9 @@ LAYOUT: Layout = (
 )
 SPEC = sb.Sloth(n_skills=2)
 FIT = {"chains": 2, "warmup": 400, "draws": 400, "steps": 1500, "starts": 2, "max_tree_depth": 8}
+LANES = {"chains": 8, "warmup": 200, "draws": 125, "steps": 1000}
+WALKS = ("none", "compute", "pooled")
+APART = "none, chains apart"  # no walk, fitted by chains of their own
 OUTSIDE = ("cloglog", "probit", "saturating", "heavy families")
 
 
@@ -63,6 +71,7 @@ class Table(NamedTuple):
     """One simulated table and the truth behind the models held out of it."""
 
     law: str
+    walk: str  # of the law that is fitted, and of the prior; or APART
     seed: int
     data: sb.Leaderboard
     held_out: pd.DataFrame
@@ -100,16 +109,25 @@ def _leaderboard(score: np.ndarray, layout: Layout = LAYOUT) -> sb.Leaderboard:
     return sb.Leaderboard.from_frame(frame, benchmarks=BENCHMARKS, name="simulated")
 
 
+def law_with(walk: str) -> sb.Sloth:
+    """The specification that is fitted."""
+    return SPEC.replace(walk="none" if walk == APART else walk)
+
+
 @functools.lru_cache(maxsize=1)
-def prior_of(tables: int, seed: int = 0, layout: Layout = LAYOUT) -> sb.Posterior:
+def prior_of(
+    tables: int, seed: int = 0, layout: Layout = LAYOUT, walk: str = APART
+) -> sb.Posterior:
     """The draws from the prior behind the tables, one each."""
     data = _leaderboard(np.full((len(_rows(4, layout)), len(NAMES)), 0.5), layout)
-    return SPEC.prior(data, draws=tables, seed=seed)
+    return law_with(walk).prior(data, draws=tables, seed=seed)
 
 
-def from_prior(tables: int, seed: int = 0, layout: Layout = LAYOUT) -> Iterator[Table]:
+def from_prior(
+    tables: int, seed: int = 0, layout: Layout = LAYOUT, walk: str = APART
+) -> Iterator[Table]:
     """Tables whose parameters come from the prior of the specification."""
-    held_out, prior = _rows(5, layout), prior_of(tables, seed, layout)
+    held_out, prior = _rows(5, layout), prior_of(tables, seed, layout, walk)
     scores = prior.data_tree["posterior_predictive"]["score"].values[0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sb.ExtrapolationWarning)
@@ -118,7 +136,7 @@ def from_prior(tables: int, seed: int = 0, layout: Layout = LAYOUT) -> Iterator[
     for k in range(tables):
         score = np.full(observed.shape, np.nan)
         score[_order(observed, layout)] = scores[k]
-        yield Table("prior", k, _leaderboard(score, layout), held_out, expected[k])
+        yield Table("prior", walk, k, _leaderboard(score, layout), held_out, expected[k])
 
 
 def _order(observed: np.ndarray, layout: Layout = LAYOUT) -> tuple[np.ndarray, np.ndarray]:
@@ -128,7 +146,7 @@ def _order(observed: np.ndarray, layout: Layout = LAYOUT) -> tuple[np.ndarray, n
     return by_name[row], column
 
 
-def from_outside(tables: int, seed: int = 0) -> Iterator[Table]:
+def from_outside(tables: int, seed: int = 0, walk: str = APART) -> Iterator[Table]:
     """Tables from laws outside the specification, in turn."""
     both = pd.concat([_rows(4), _rows(5)], ignore_index=True)
     inside = len(_rows(4))
@@ -164,17 +182,25 @@ def from_outside(tables: int, seed: int = 0) -> Iterator[Table]:
         mu = chance + (top - chance) * fraction
         sd = rng.uniform(0.01, 0.03, size=len(NAMES))
         score = np.clip(mu + sd * rng.normal(size=(shape, len(NAMES))), 0, 1)
-        yield Table(law, k, _leaderboard(score[:inside]), _rows(5), mu[inside:])
+        yield Table(law, walk, k, _leaderboard(score[:inside]), _rows(5), mu[inside:])
 
 
 def evaluate(table: Table, **options: object) -> dict[str, object]:
     """Fit one table and compare the forecasts of the held-out models with the truth."""
     start = time.perf_counter()
+    out: dict[str, object] = {"law": table.law, "walk": table.walk, "seed": table.seed}
+    out["cells"] = table.expected.size
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        post = SPEC.fit(table.data, seed=table.seed, progress=False, **(FIT | options))
+        if table.walk != APART:
+            spec, laid_out = law_with(table.walk), design_of(law_with(table.walk), table.data)
+            post, out["r_hat"] = fits.by_lanes(
+                spec, laid_out, laid_out.arrays, table.seed, **(LANES | options)
+            )
+        else:
+            post = SPEC.fit(table.data, seed=table.seed, progress=False, **(FIT | options))
+            out["r_hat"] = float(post.diagnostics().table["r_hat"].quantile(0.99))
         fc = post.forecast(table.held_out, seed=table.seed)
-    out: dict[str, object] = {"law": table.law, "seed": table.seed, "cells": table.expected.size}
     truth = table.expected.ravel()
     for prob in (0.5, 0.9):
         summary = fc.summary(of="expected", prob=prob)
@@ -182,10 +208,6 @@ def evaluate(table: Table, **options: object) -> dict[str, object]:
         out[f"inside_{prob:.0%}"] = int(inside.sum())
         out[f"width_{prob:.0%}"] = float((summary["upper"] - summary["lower"]).mean())
     out["mae"] = float(np.abs(summary["median"] - truth).mean())
-    stats = post.data_tree["sample_stats"]
-    out["divergences"] = int(stats["diverging"].sum())
-    out["saturated"] = float(stats["reached_max_tree_depth"].mean())
-    out["r_hat"] = float(post.diagnostics().table["r_hat"].quantile(0.99))
     out["seconds"] = time.perf_counter() - start
     return out
 
@@ -206,24 +228,29 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
             row[f"error {prob}"] = share.std(ddof=1) / np.sqrt(len(part))
             row[f"width {prob}"] = part[f"width_{prob}"].mean()
         row |= {"mae": part["mae"].mean(), "r_hat": part["r_hat"].median()}
+        row["r_hat, most"] = part["r_hat"].max()
         row["seconds"] = part["seconds"].mean()
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def study(law: str, tables: int, out: Path | None = None, **options: object) -> pd.DataFrame:
+def study(
+    law: str, tables: int, out: Path | None = None, walk: str = APART, **options: object
+) -> pd.DataFrame:
     """Evaluate tables that `out` does not hold yet; return all results of the law."""
     simulate = {"prior": from_prior, "outside": from_outside}[law]
 
     def said(row: dict[str, Any]) -> str:
         return (
-            f"{row['law']} {row['seed']}: {row['inside_90%']} of {row['cells']} in the 90% "
-            f"intervals, R-hat {row['r_hat']:.3f}, {row['seconds']:.0f} s"
+            f"{row['law']} {row['walk']} {row['seed']}: {row['inside_90%']} of {row['cells']} in "
+            f"the 90% intervals, R-hat {row['r_hat']:.3f}, {row['seconds']:.0f} s"
         )
 
     everything = resumed.rows(
-        simulate(tables), lambda table: evaluate(table, **options), out, said, ("law", "seed")
-    )
+        simulate(tables, walk=walk), lambda table: evaluate(table, **options), out, said,
+        ("law", "walk", "seed"),
+    )  # fmt: skip
+    everything = everything[everything["walk"] == walk]
     which = everything["law"] == "prior"
     return everything[(which if law == "prior" else ~which) & (everything["seed"] < tables)]
 
@@ -234,13 +261,19 @@ def main() -> None:
     parser.add_argument("--tables", type=int, default=20, help="tables of each law (20)")
     parser.add_argument("--out", type=Path, required=True, help="CSV file that results go to")
     parser.add_argument("--law", choices=["prior", "outside", "both"], default="both")
+    parser.add_argument("--walk", nargs="+", choices=WALKS, default=[APART], help="by lanes")
     for name in ("chains", "warmup", "draws", "steps"):
-        parser.add_argument(f"--{name}", type=int, default=FIT[name])
+        parser.add_argument(f"--{name}", type=int, help="of each fit")
     given = vars(parser.parse_args())
-    tables, out, law = given.pop("tables"), given.pop("out"), given.pop("law")
-    laws = ("prior", "outside") if law == "both" else (law,)
-    results = pd.concat([study(name, tables, out, **given) for name in laws], ignore_index=True)
-    print(summarise(results).to_string(index=False, float_format="{:.3f}".format))
+    tables, out, law, walks = (given.pop(name) for name in ("tables", "out", "law", "walk"))
+    options = {name: value for name, value in given.items() if value is not None}
+    for walk in walks:
+        laws = ("prior", "outside") if law == "both" else (law,)
+        results = pd.concat(
+            [study(name, tables, out, walk, **options) for name in laws], ignore_index=True
+        )
+        print(f"walk: {walk}")
+        print(summarise(results).to_string(index=False, float_format="{:.3f}".format))
 
 
 if __name__ == "__main__":

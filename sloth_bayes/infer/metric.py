@@ -72,8 +72,11 @@ class Metric(NamedTuple):
         cls, mean: Any, scale: Any, vectors: Any, stretch: Any, blocks: Blocks | None = None
     ) -> Metric:
         """A metric in single precision."""
-        arrays = (mean, scale, vectors, np.asarray(vectors).T, stretch)
-        return cls(*(np.ascontiguousarray(a, np.float32) for a in arrays), blocks)
+        rows = (mean, scale, vectors, np.asarray(vectors).T, stretch)
+        mean, scale, vectors, transposed, stretch = (
+            np.ascontiguousarray(a, np.float32) for a in rows
+        )
+        return cls(mean, scale, vectors, transposed, stretch, blocks)
 
     @classmethod
     def identity(cls, size: int, rank: int = 0, width: int = 1) -> Metric:

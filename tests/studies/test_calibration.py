@@ -163,7 +163,8 @@ def test_what_is_ranked_is_in_a_panel_and_complete():
     names, _ = calibration.quantities(post, table.held_out)
     assert len(set(names)) == len(names)
     group = pd.Series([calibration.group_of(n) for n in names]).value_counts()
-    assert set(group.index) == set(calibration.GROUPS)  # none is empty, none is "other"
+    told = set(calibration.GROUPS) - {"walk x loading"}
+    assert set(group.index) == told  # none is empty, none is "other"
     assert group["floor"] == group["bias"] == group["noise"] == 6
     assert group["loading x loading"] == 21
     assert group["slope x loading"] == 18
@@ -173,6 +174,17 @@ def test_what_is_ranked_is_in_a_panel_and_complete():
         cells = [n[len(kind) + 1 : -1].split(", ") for n in names if n.startswith(f"{kind}[")]
         assert [f for f, _ in cells] == post.families
         assert [b for _, b in cells] == [simulation.NAMES[i % 6] for i in range(8)]
+
+
+@pytest.mark.long
+def test_a_walk_is_ranked_wherever_it_is_not_known():
+    table = next(simulation.from_prior(1, 0, calibration.LAYOUT, "compute"))
+    post = calibration.fit(table.data, "prior", 5, {"draws": 40, "walk": "compute"})
+    names, _ = calibration.quantities(post, table.held_out)
+    group = pd.Series([calibration.group_of(n) for n in names]).value_counts()
+    assert group["walk x loading"] == len(table.data) - len(post.families)
+    assert "walk_scale" in names
+    assert len(names) == 150 + 1 + group["walk x loading"]
 
 
 @pytest.mark.long

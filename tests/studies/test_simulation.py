@@ -82,8 +82,8 @@ def test_a_study_goes_on_where_it_was_cut_off(tmp_path, monkeypatch):
 
     def evaluate(table, **options):
         seen.append(table.seed)
-        return {"law": table.law, "seed": table.seed, "cells": 4, "mae": 0.0, "r_hat": 1.0,
-                "seconds": 1.0, "inside_50%": 2, "inside_90%": 4, "width_50%": 0.1,
+        return {"law": table.law, "walk": table.walk, "seed": table.seed, "cells": 4, "mae": 0.0,
+                "r_hat": 1.0, "seconds": 1.0, "inside_50%": 2, "inside_90%": 4, "width_50%": 0.1,
                 "width_90%": 0.2}  # fmt: skip
 
     monkeypatch.setattr(simulation, "evaluate", evaluate)
