@@ -67,7 +67,7 @@ class Sloth(Spec):
         method
             ``"nuts"`` or ``"svi"``.
         **options
-            ``chains``, ``draws``, ``warmup``, ``steps``, ``seed``, ``progress``, ...
+            ``chains``, ``draws``, ``warmup``, ``thin``, ``steps``, ``seed``, ``progress``, ...
 
         Returns
         -------

@@ -26,7 +26,8 @@ class Changes:
     method: Annotated[str | None, "nuts|svi", "Inference."] = None
     chains: Annotated[int | None, "NUTS chains."] = None
     draws: Annotated[int | None, "Draws a chain."] = None
-    warmup: Annotated[int | None, "Warm-up iterations a chain."] = None
+    warmup: Annotated[int | None, "Draws of warm-up a chain."] = None
+    thin: Annotated[int | None, "Iterations of NUTS a draw."] = None
     steps: Steps = None
     moves: Moves = None
     seed: Annotated[int | None, "Same seed, same numbers."] = None
@@ -78,8 +79,9 @@ def fit(
     check_folder(target)
 
     options = dataclasses.replace(plan.fit, **changes)
-    if options.method == "svi" and "warmup" in changes:
-        raise DataError("--warmup goes with --method nuts: variational inference has none.")
+    for name in ("warmup", "thin"):
+        if options.method == "svi" and name in changes:
+            raise DataError(f"--{name} goes with --method nuts: variational inference has none.")
     if options.method == "nuts" and changes.get("moves"):
         raise DataError("--moves goes with --method svi: it carries draws of its guide on.")
     options.checked()
@@ -95,6 +97,7 @@ def fit(
         )
     effort = (
         f"{options.chains} chains x {options.draws} draws after {options.warmup}"
+        + (f", {options.thin} iterations a draw" if options.thin > 1 else "")
         if options.method == "nuts"
         else f"{options.steps} steps"
     )

@@ -541,7 +541,7 @@ def _settings(post: PosteriorDraws) -> dict[str, Any]:
     attrs = post.attrs
     chains = post.tree["posterior"].sizes["chain"]
     draws = int(attrs.get("slimmed_from", post.n_draws)) // chains
-    kept = ("method", "seed", "warmup", "max_tree_depth", "steps", "rank", "moves")
+    kept = ("method", "seed", "warmup", "thin", "max_tree_depth", "steps", "rank", "moves")
     return {name: attrs[name] for name in kept if name in attrs} | {
         "chains": chains,
         "draws": draws,

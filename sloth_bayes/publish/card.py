@@ -94,6 +94,8 @@ def _fitted(post: PosteriorDraws, seconds: float, kept: int | None) -> str:
     gone, versions = about["left_out"], about["versions"]
     sizes = post.data_tree["posterior"].sizes
     method = f"{post.method.upper()}, {sizes['chain']} chain(s) x {sizes['draw']} draws"
+    if about.get("thin", 1) > 1:
+        method += f" of {int(about['thin'])} iterations"
     if "warmup" in about:
         method += f" after {int(about['warmup'])} of warm-up"
     rows = {

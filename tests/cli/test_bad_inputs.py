@@ -77,6 +77,7 @@ CASES = [
     # options that do not go together, or say nothing
     (f"{FIT} --method nuts --moves 3", "--moves goes with --method svi"),
     (f"{FIT} --method svi --warmup 30", "--warmup goes with --method nuts"),
+    (f"{FIT} --method svi --thin 2", "--thin goes with --method nuts"),
     (f"{FORECAST} --benchmarks ,", "--benchmarks is empty"),
     (f"{FORECAST} --benchmarks AIME", "did you mean 'AIME (Swallow)'?"),
     (f"{FORECAST} --total nan", "--total (in billions of parameters) takes plain numbers"),

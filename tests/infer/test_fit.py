@@ -95,6 +95,23 @@ def test_only_observed_cells_are_in_the_likelihood(tiny_svi, tiny_table):
     np.testing.assert_array_equal(data["score"], want)
 
 
+@pytest.mark.long
+def test_iterations_between_draws(tiny_spec, tiny_table):
+    """Steps of all of them count, and the draws are of the same posterior."""
+    options = {"chains": 2, "warmup": 60, "steps": 100, "seed": 3, "progress": False}
+    every, third = (
+        tiny_spec.fit(tiny_table, draws=draws, thin=thin, **options)
+        for draws, thin in ((600, 1), (200, 3))
+    )
+    assert (every.attrs["thin"], third.attrs["thin"]) == (1, 3)
+    stats = third.data_tree["sample_stats"].to_dataset()
+    most = 2 ** stats["tree_depth"] - 1
+    assert (stats["n_steps"] <= 3 * most).all()
+    assert (stats["n_steps"] >= (most + 1) // 2 + 2).all()
+    means = [p.forecast("alder", 9.0, 1.0).frame["mean"] for p in (every, third)]
+    np.testing.assert_allclose(*means, atol=0.03)
+
+
 # -- every published law is a setting ----------------------------------------------------
 
 SHARED = {"residual": "none", "model_effect": "none", "slopes": "shared"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -273,3 +274,18 @@ def test_rounds_of_warm_up_add_up():
         lengths = nuts.schedule(warmup)
         assert sum(lengths) == warmup
         assert min(lengths) >= 1
+
+
+def test_a_step_leaves_the_turn():
+    """No tree of 2^k - 1 steps ends within a tenth of half a period; most steps stay."""
+    steps = np.geomspace(0.01, 1, 500)
+    for longer in (True, False):
+        found = np.array([nuts.off_turn(step, longer) for step in steps])
+        steps_to_half = math.pi / found
+        off = steps_to_half / 2 ** np.round(np.log2(steps_to_half))
+        assert (np.abs(off - 1) > 0.06).all()
+        assert (found / steps).max() <= 1.25
+        assert (found / steps).min() >= 0.8
+        assert (found == steps).mean() > 0.5
+    assert nuts.off_turn(1.01 * math.pi / 32) == pytest.approx(1.25 * math.pi / 32)
+    assert nuts.off_turn(1.01 * math.pi / 32, longer=False) == pytest.approx(0.93 * math.pi / 32)
