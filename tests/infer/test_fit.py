@@ -108,7 +108,8 @@ def test_iterations_between_draws(tiny_spec, tiny_table):
     most = 2 ** stats["tree_depth"] - 1
     assert (stats["n_steps"] <= 3 * most).all()
     assert (stats["n_steps"] >= (most + 1) // 2 + 2).all()
-    means = [p.forecast("alder", 9.0, 1.0).frame["mean"] for p in (every, third)]
+    one = sb.candidates(family="alder", params_b=9.0, tokens_t=1.0)
+    means = [post.forecast(one).frame["mean"] for post in (every, third)]
     np.testing.assert_allclose(*means, atol=0.03)
 
 
