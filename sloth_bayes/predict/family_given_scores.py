@@ -43,7 +43,7 @@ _POINTS, _ROUNDS = 256, 3  # points of a round; each but the last adapts the pro
 _BLOCK = 120  # draws that one call of the compiled function takes
 _AT_ONCE = 20  # draws evaluated side by side
 _IN_CACHE = 32_000  # nodes of grids likewise, of one draw, where each point has grids of its own
-_FEW = 4  # benchmarks with scores: such a program runs for less than optimising it takes
+_FEW = 2000  # scores times draws: such a program runs for less than optimising it takes
 
 
 class Block(NamedTuple):
@@ -180,7 +180,7 @@ def condition(kind: Kind, draws: Draws, scores: Scores, seed: int) -> Own:
         some = jax.tree.map(lambda a: a[rows], draws)
         return program(kind, uniform[rows], some, scores, points)
 
-    program = _program(kind, scores)
+    program = _program(kind, draws, scores)
     own = importance.in_blocks(block, count, _BLOCK)
     residual = np.zeros(everything.bias.shape, np.float32)
     if kind.residual:
@@ -236,10 +236,10 @@ def _block(kind: Kind, uniform: Any, draws: Draws, scores: Scores, points: Any) 
 _programs = {level: Program(_block, level=level, short=True, static=1) for level in (0, 1)}
 
 
-def _program(kind: Kind, scores: Scores) -> Program:
+def _program(kind: Kind, draws: Draws, scores: Scores) -> Program:
     """The program, optimised as far as it is worth it."""
-    models, benchmarks = scores.score.shape
-    return _programs[0 if _by_mean(kind, scores) and models * benchmarks <= _FEW else 1]
+    few = len(draws.bias) * scores.score.size <= _FEW
+    return _programs[0 if few and _by_mean(kind, scores) else 1]
 
 
 def _by_mean(kind: Kind, scores: Scores) -> bool:
@@ -257,7 +257,9 @@ def _compile(kind: Kind, draws: Draws, scores: Scores) -> None:
 
     points = jax.ShapeDtypeStruct((_POINTS, sum(_lengths(kind)) + importance.TAIL), np.float32)
     of_draws = jax.tree.map(lambda a: block(*a.shape[1:]), draws)
-    _program(kind, scores).ready(kind, block(_uniforms(kind, scores)), of_draws, scores, points)
+    _program(kind, draws, scores).ready(
+        kind, block(_uniforms(kind, scores)), of_draws, scores, points
+    )
 
 
 def _uniforms(kind: Kind, scores: Scores) -> int:

@@ -44,18 +44,19 @@ def options(level: int | None = None, short: bool = False) -> dict[str, Any]:
     """
     wanted = (_SHORT if short else {}) | ({} if level is None else {_LEVEL: level})
     flags = os.environ.get("XLA_FLAGS", "")  # which win
-    return {
-        name: value for name, value in wanted.items() if name not in flags and _known(name, value)
-    }
+    wanted = {name: value for name, value in wanted.items() if name not in flags}
+    if _known(*wanted.items()):
+        return wanted
+    return {name: value for name, value in wanted.items() if _known((name, value))}
 
 
 @functools.cache
-def _known(name: str, value: Any) -> bool:
-    """Whether this XLA has an option, which it loses as freely as it gets it."""
+def _known(*wanted: tuple[str, Any]) -> bool:
+    """Whether this XLA has options, which it loses as freely as it gets them."""
     import jax
 
     try:
-        jax.jit(lambda: 0).lower().compile(compiler_options={name: value})
+        jax.jit(lambda: 0).lower().compile(compiler_options=dict(wanted))
     except (RuntimeError, ValueError, TypeError):
         return False
     return True
