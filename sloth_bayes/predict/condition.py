@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import threading
 import warnings
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -132,8 +131,6 @@ def condition(
     rows = rows[rows.filter(items=post.benchmarks).notna().any(axis=1)]
     if rows.empty:
         return _marked(post, post.tree.copy(), rows, {"k_hat": None, "ess": post.n_draws}, seed)
-    # What smooths weights is slow to import: while XLA compiles, which leaves Python alone.
-    threading.Thread(target=pareto.smoothed, args=(np.zeros(1),), daemon=True).start()
     from .state import State  # needs JAX, which reading and forecasting do not
 
     check_devices()

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -167,10 +166,8 @@ def condition(kind: Kind, draws: Draws, scores: Scores, seed: int) -> Own:
         rounded=bool((rounding[seen] > 0).any()),
         edges=bool((np.abs(scores.score - 0.5) + 0.5 * rounding >= 0.5 - 1e-6)[seen].any()),
     )
-    with ThreadPoolExecutor(1) as pool:
-        making = pool.submit(importance.points, sum(_lengths(kind)), _POINTS)
-        _compile(kind, draws, scores)  # meanwhile, since what makes points is slow to import
-    points = making.result()
+    _compile(kind, draws, scores)
+    points = importance.points(sum(_lengths(kind)), _POINTS)
 
     count = len(draws.bias)
     # made here, because a program that makes them takes half a second longer to compile

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from arviz_stats.base import array_stats
 
 import sloth_bayes as sb
 from sloth_bayes.api import Posterior
-from sloth_bayes.posterior import diagnostics
+from sloth_bayes.posterior import diagnostics, pareto
 from tests.conftest import NAMES, QUICK
 
 COLUMNS = ["quantity", "r_hat", "ess_bulk", "ess_tail", "mcse"]
@@ -354,3 +355,25 @@ def test_starts_in_other_modes_are_reported(tiny_svi, elbos, words):
     text = diagnostics.starts_in_words(with_starts(tiny_svi, elbos))
     for word in words:
         assert word in text
+
+
+@pytest.mark.parametrize("count", [25, 30, 225, 226, 480, 6000])
+def test_weights_are_smoothed_as_by_arviz(count):
+    rng = np.random.default_rng(count)
+    for log_weights in (
+        rng.normal(size=count),
+        3 * rng.standard_t(3, size=count),
+        -5 * rng.exponential(size=count),
+        np.where(rng.random(count) < 0.5, -800.0, rng.normal(size=count)),
+    ):
+        found, k_hat = pareto.smoothed(log_weights)
+        theirs, their_k_hat = array_stats.psislw(-log_weights)
+        np.testing.assert_allclose(found, theirs, rtol=1e-9, atol=1e-9)
+        assert k_hat == pytest.approx(float(their_k_hat), rel=1e-9)
+        assert np.exp(found).sum() == pytest.approx(1)
+
+
+def test_one_weight_of_all_has_no_tail():
+    found, k_hat = pareto.smoothed(np.r_[np.zeros(99), 50.0])
+    assert k_hat == np.inf
+    assert np.exp(found[-1]) == pytest.approx(1)
