@@ -162,7 +162,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "thinking on benchmarks": {"terms": ("thought",)},
     "3 skills": {"n_skills": 3},
 }
-BETWEEN, DONE = "noise in between", 1  # and how many steps of its rule have been run
+BETWEEN, DONE = "noise in between", 2  # and how many steps of its rule have been run
 BESIDES: dict[str, dict[str, Any]] = {
     "no kind": {"instruct": "none"},
 }

@@ -272,14 +272,14 @@ def _card(
             "scores are a DataFrame with a row a model, or a mapping from benchmarks to scores"
         )
     rows = as_pandas(given).reset_index(drop=True).copy()
+    for column in rows:
+        if column not in post.benchmarks and column not in _ABOUT:
+            raise unknown("benchmark", str(column), post.benchmarks)
     if not any(b in rows and rows[b].notna().any() for b in post.benchmarks):
         raise DataError(
             "there is no score of a benchmark of the posterior; it has "
             f"{', '.join(post.benchmarks[:8])}, ..."
         )
-    for column in rows:
-        if column not in post.benchmarks and column not in _ABOUT:
-            raise unknown("benchmark", str(column), post.benchmarks)
     about, notes = post.model_table(), []
     if "model" not in rows:
         if len(rows) > 1:
