@@ -1,6 +1,7 @@
 """What a fit costs: seconds and memory against models, benchmarks, skills and draws.
 
-    python -m studies.scale --out DIR [--only svi] [--quick] [--longest SECONDS]
+    python -m studies.scale --out DIR [--only svi] [--vary models] [--quick] [--longest SECONDS]
+    python -m studies.scale --out ANOTHER --walk compute
 
 One factor at a time is varied around a centre of 300 models, 12 benchmarks, 3 skills and 1,000
 draws, by SVI and by NUTS. Tables are drawn from the prior of the specification that is fitted,
@@ -26,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +81,9 @@ def layout(models: int, seed: int = 0) -> pd.DataFrame:
     raise AssertionError
 
 
-def simulate(models: int, benchmarks: int, skills: int, seed: int = 0) -> sb.Leaderboard:
+def simulate(
+    models: int, benchmarks: int, skills: int, walk: str = "none", seed: int = 0
+) -> sb.Leaderboard:
     """A table of any size, drawn from the prior."""
     rng = np.random.default_rng([seed, models, benchmarks])
     chances = itertools.cycle((0.25, 0.0, 0.25, 0.5, 0.1, 0.0))
@@ -94,7 +98,7 @@ def simulate(models: int, benchmarks: int, skills: int, seed: int = 0) -> sb.Lea
     frame = layout(models, seed)
     frame[names] = np.where(missing, np.nan, 0.5)
     data = sb.Leaderboard.from_frame(frame, benchmarks=meta, name="simulated")
-    prior = sb.Sloth(n_skills=skills).prior(data, draws=1, seed=seed)
+    prior = sb.Sloth(n_skills=skills, walk=walk).prior(data, draws=1, seed=seed)
     drawn = prior.data_tree["posterior_predictive"]["score"]
     score = pd.Series(
         drawn.values.ravel(), [drawn["obs_model"].values, drawn["obs_benchmark"].values]
@@ -103,7 +107,9 @@ def simulate(models: int, benchmarks: int, skills: int, seed: int = 0) -> sb.Lea
     return sb.Leaderboard.from_frame(frame, benchmarks=meta, name="simulated")
 
 
-def measure(method: str, table: Path, skills: int, draws: int) -> dict[str, Any]:
+def measure(
+    method: str, table: Path, skills: int, draws: int, walk: str = "none"
+) -> dict[str, Any]:
     """Fit one table: seconds, those of compilation, memory.
 
     ``first_s`` is a fit with nothing compiled, ``again_s`` the same fit in the same process:
@@ -121,7 +127,7 @@ def measure(method: str, table: Path, skills: int, draws: int) -> dict[str, Any]
     jax.monitoring.register_event_duration_secs_listener(listen)
     meta = [sb.Benchmark(**b) for b in json.loads(table.with_suffix(".json").read_text())]
     data = sb.Leaderboard.from_csv(table, benchmarks=meta)
-    spec = sb.Sloth(n_skills=skills)
+    spec = sb.Sloth(n_skills=skills, walk=walk)
     out: dict[str, Any] = {"start_mb": _peak_mb()}
 
     def fit(draws: int) -> tuple[sb.Posterior, float]:
@@ -156,13 +162,17 @@ def _peak_mb() -> float:
     return peak / 1024 if sys.platform != "darwin" else peak / 1024**2
 
 
-def points(only: str | None = None, quick: bool = False) -> list[dict[str, Any]]:
+def points(
+    only: str | None = None, quick: bool = False, vary: Collection[str] = tuple(CENTRE)
+) -> list[dict[str, Any]]:
     """All points, the cheap ones of each factor first; the centre once a method."""
     out: list[dict[str, Any]] = []
     for method, factors in VARIED.items():
         if only not in (None, method):
             continue
         for factor, values in factors.items():
+            if factor not in vary:
+                continue
             for value in values[:2] if quick else values:
                 point = {"method": method, **CENTRE, factor: value}
                 if point not in out:
@@ -186,14 +196,19 @@ def predicted(point: dict[str, Any], done: pd.DataFrame) -> float:
 
 
 def study(
-    out: Path, only: str | None = None, quick: bool = False, longest: float = LONGEST
+    out: Path,
+    only: str | None = None,
+    quick: bool = False,
+    longest: float = LONGEST,
+    vary: Collection[str] = tuple(CENTRE),
+    walk: str = "none",
 ) -> pd.DataFrame:
-    """Measure the points that ``out/cost.csv`` does not hold yet."""
+    """Measure the points that ``out/cost.csv`` does not hold yet; a folder is of one law."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / "cost.csv"
     environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "0"}
     with tempfile.TemporaryDirectory() as tables:
-        for point in points(only, quick):
+        for point in points(only, quick, vary):
             done = kept(path)
             done = pd.DataFrame(columns=["method", "status"]) if done is None else done
             if "predicted_s" in done:  # not run, for want of time
@@ -205,7 +220,7 @@ def study(
             if guess > longest:
                 row |= {"status": "not run", "predicted_s": round(guess)}
             else:
-                row |= _in_processes(point, environment, Path(tables))
+                row |= _in_processes(point | {"walk": walk}, environment, Path(tables))
             done = pd.concat([done, pd.DataFrame([row])], ignore_index=True)
             keep(path, done)
             print({k: v for k, v in row.items() if v == v}, file=sys.stderr, flush=True)
@@ -240,7 +255,7 @@ def _in_processes(
 def _point(table: Path, point: dict[str, Any]) -> None:
     """What a process of one point does."""
     if point["stage"] == "simulate":
-        data = simulate(point["models"], point["benchmarks"], point["skills"])
+        data = simulate(point["models"], point["benchmarks"], point["skills"], point["walk"])
         data.frame.to_csv(table, index=False)
         meta = [
             {"name": b.name, "chance": b.chance, "n_questions": b.n_questions}
@@ -248,7 +263,8 @@ def _point(table: Path, point: dict[str, Any]) -> None:
         ]
         table.with_suffix(".json").write_text(json.dumps(meta))
     else:
-        print(json.dumps(measure(point["method"], table, point["skills"], point["draws"])))
+        found = measure(point["method"], table, point["skills"], point["draws"], point["walk"])
+        print(json.dumps(found))
 
 
 def plot(cost: pd.DataFrame, path: Path) -> None:
@@ -312,6 +328,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m studies.scale", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of cost.csv and cost.png")
     parser.add_argument("--only", choices=list(VARIED), help="one method")
+    parser.add_argument("--vary", nargs="+", choices=list(CENTRE), default=list(CENTRE))
+    parser.add_argument("--walk", default="none", choices=["none", "compute"])
     parser.add_argument("--quick", action="store_true", help="the two smallest of each factor")
     parser.add_argument(
         "--longest", type=float, default=LONGEST, metavar="SECONDS",
@@ -322,7 +340,7 @@ def main() -> None:
     if given.point:
         _point(given.out, given.point)
         return
-    cost = study(given.out, given.only, given.quick, given.longest)
+    cost = study(given.out, given.only, given.quick, given.longest, given.vary, given.walk)
     plot(cost, given.out / "cost.png")
     print(cost.to_string(index=False))
 
