@@ -2,8 +2,8 @@
 
     python -m studies.modes --law "walk of compute, sourced ceilings" --month 2023-09 --out DIR
 
-Fits what the month shows, by the chains of :mod:`studies.rehearsals` and as long (``--times 2``:
-twice that), and keeps the posterior in DIR. Prints, by kind of quantity, the largest R-hat of those
+Fits what the month shows, by eight chains of 500 draws after 400 that step together (``--times 2``:
+twice as long), and keeps the posterior in DIR. Prints, by kind of quantity, the largest R-hat of those
 that no rotation of skills changes, and the means by chain of those that disagree the most.
 """
 
@@ -21,6 +21,7 @@ from sloth_bayes.evaluate.cross_validate import masked
 from sloth_bayes.model.arrays import design_of
 from studies import fits, rehearsals
 
+FIT = {"chains": 8, "warmup": 400, "draws": 500, "steps": 3000}
 SHOWN = 3  # quantities of a kind whose means by chain are printed
 
 
@@ -61,7 +62,7 @@ def main() -> None:
         )
         spec = rehearsals.law(given.law)
         laid_out = design_of(spec, data)
-        fit = rehearsals.FIT | {k: given.times * rehearsals.FIT[k] for k in ("warmup", "draws")}
+        fit = FIT | {k: given.times * FIT[k] for k in ("warmup", "draws")}
         post, _ = fits.by_lanes(spec, laid_out, masked(laid_out, fold.hidden), given.seed, **fit)
         post.save(path)
     rows = table(post)

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..errors import DataError, SpecError
 from ..infer.compiled import COMPILING, SCORES, Functions, Target, functions_of
-from ..infer.lanes import sample
+from ..infer import lanes, nuts
 from ..infer.settings import LEAST_WARMUP, RANK
-from ..infer.variational import NOT_FINITE, moved, oriented, refined, start
+from ..infer.variational import NOT_FINITE, moved, oriented, refined, start, starts
 from ..law.spec import Spec
 from ..model.arrays import Arrays
 from ..model.loadings import Sizes
@@ -21,12 +21,12 @@ _HIDDEN: dict[str, dict[str, Any]] = {
     "svi": {"steps": 1000, "starts": 1, "rank": RANK, "draws": 1000, "moves": 0},
     "nuts": {
         "steps": 1000, "chains": 8, "warmup": 100, "draws": 125, "target_accept": 0.8,
-        "max_tree_depth": 10,
+        "max_tree_depth": 10, "lanes": 1, "starts": 1, "thin": 1,
     },
 }  # fmt: skip
 MOST_R_HAT, LEAST_ESS = 1.05, 200  # where a fold by NUTS has converged
 _REFITS = 2  # of a fold that has not, at most
-_LEAST = {"warmup": LEAST_WARMUP, "moves": 0}
+_LEAST = {"warmup": LEAST_WARMUP, "moves": 0, "lanes": 0}
 
 
 def defaults(method: str) -> dict[str, Any]:
@@ -46,7 +46,11 @@ def hidden_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
             options[name] = whole(name, value, _LEAST.get(name, 1))
         elif not 0 < value < 1:
             raise SpecError(f"{name} must lie between 0 and 1, not {value!r}")
-    return known | options
+    found = known | options
+    for name in ("starts", "thin"):
+        if found.get("lanes") and found[name] > 1:
+            raise SpecError(f"{name} is of chains that step by themselves: it needs lanes=0")
+    return found
 
 
 def common_coordinates(
@@ -62,10 +66,10 @@ def common_coordinates(
 
 
 def _functions(spec: Spec, n: Sizes, o: dict[str, Any], which: Target) -> Functions:
-    named = {"depth": "max_tree_depth", "accept": "target_accept"}
-    nuts = {name: o[option] for name, option in named.items() if option in o}
+    named = {"depth": "max_tree_depth", "accept": "target_accept", "thin": "thin"}
+    chosen = {name: o[option] for name, option in named.items() if option in o}
     with COMPILING:
-        return functions_of(spec, n, target=which, **nuts)
+        return functions_of(spec, n, target=which, **chosen)
 
 
 def forecast_hidden(
@@ -100,7 +104,9 @@ def forecast_hidden(
         ``rank`` of the guide, ``draws`` in all, ``moves`` that carry each of them on (see
         ``sloth_bayes.infer.variational.moved``). ``"nuts"``: ``steps``, ``chains`` (lanes of
         one program: see ``sloth_bayes.infer.lanes``), ``warmup``, ``draws`` of each chain,
-        ``target_accept``, ``max_tree_depth``.
+        ``target_accept``, ``max_tree_depth``. With ``lanes=0`` chains step by themselves, in
+        threads and in coordinates with blocks, as those of ``Sloth.fit`` do, from the best of
+        ``starts``, with ``thin`` iterations a draw: for few folds of a large table.
 
     Returns
     -------
@@ -171,11 +177,16 @@ def _sampled(
     """A fit by NUTS that is `times` as long as asked for, its forecasts, and how it mixed."""
     from arviz_stats.base import array_stats
 
-    [(guide, _)] = start(p, arrays, [rng], o["steps"])
     chains, warmup, draws = o["chains"], times * o["warmup"], times * o["draws"]
-    arrays, x, diverged = sample(
-        p, guide, arrays, rng, chains, warmup, draws, o["target_accept"], o["max_tree_depth"]
-    )
+    if o["lanes"]:
+        [(guide, _)] = start(p, arrays, [rng], o["steps"])
+        arrays, x, diverged = lanes.sample(
+            p, guide, arrays, rng, chains, warmup, draws, o["target_accept"], o["max_tree_depth"]
+        )
+    else:
+        arrays, guide, _ = starts(p, arrays, rng, o["starts"], o["steps"], False)
+        arrays, found = nuts.sample(p, guide, arrays, rng, chains, warmup, draws, False)
+        x, diverged = found[0], float(found[3].mean())
     mu, sd = _forecast(p, arrays, x.reshape(-1, p.size), rows, rng)
     shaped = mu.reshape(chains, draws, -1)
     r_hat = float(np.nanmax(array_stats.rhat(shaped, chain_axis=0, draw_axis=1)))

@@ -153,7 +153,7 @@ _CHOICES: dict[str, Collection[str]] = {
     "progress": ("date", "none"),
     "trend": ("benchmarks", "none"),
     "lower": ("estimated", "chance"),
-    "upper": ("estimated", "sourced", "one"),
+    "upper": ("estimated", "sourced", "questions", "one"),
     "link": equations.LINKS,
     "noise": likelihood.NOISE,
     "likelihood": likelihood.LIKELIHOODS,
@@ -222,9 +222,10 @@ class Spec:
         skills, linearly in the date of a model (``inputs="date"``); ``"none"``.
     lower, upper
         Asymptotes: ``lower`` fixed at ``"chance"`` or ``"estimated"``; ``upper`` fixed at
-        ``"one"``, ``"estimated"`` with one prior for all benchmarks, or ``"sourced"``: with that
+        ``"one"``, ``"estimated"`` with one prior for all benchmarks, ``"sourced"``: with that
         which the table expects of a benchmark, where it says so
-        (:class:`~sloth_bayes.Benchmark`).
+        (:class:`~sloth_bayes.Benchmark`), or ``"questions"``: likewise, and one for all
+        benchmarks that ask the same questions.
     link
         ``"logistic"``, or ``"richards"``: monotone with a trained asymmetry per benchmark.
     noise

@@ -45,6 +45,7 @@ class Sizes(NamedTuple):
     lineages: int
     cells: int  # pairs of family and benchmark with a score
     groups: int  # pairs of lineage and benchmark with one
+    questions: int  # sets of questions
     inputs: int
     skills: int
     # Whether any score is rounded, touches 0, touches 1 (see likelihood.log_likelihood).
@@ -72,6 +73,7 @@ def sizes(spec: Spec, arrays: Arrays) -> Sizes:
         lineages=int(arrays.lineage_of_family.max()) + 1,
         cells=arrays.cell_family.shape[0],
         groups=int(arrays.cell_group.max()) + 1,
+        questions=int(arrays.questions.max()) + 1,
         inputs=arrays.inputs.shape[1],
         skills=n_skills(spec, benchmarks),
         touched=touched,

@@ -6,8 +6,9 @@ coordinates, in which the posterior is round. Each term knows its own.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
@@ -76,11 +77,14 @@ def log_prior(post: Draws) -> xr.Dataset:
     columns = {name: post.constant(name).astype(float) for name in terms.columns_of(spec)}
     family = post.constant("family_of_model").astype(str)
     chance = post.constant("chance").astype(float)
-    try:
-        shortfall = post.constant("shortfall").astype(float)
-    except KeyError:  # of a version that had none
-        shortfall = np.zeros_like(chance)
-    given = terms.Given(v, spec, members, chance, shortfall, _level(post), family, columns)
+    told: dict[str, Any] = {"shortfall": np.zeros_like(chance), "questions": np.arange(len(chance))}
+    for name in told:
+        with contextlib.suppress(KeyError):  # of a version that had none
+            told[name] = post.constant(name)
+    told["shortfall"] = told["shortfall"].astype(float)
+    given = terms.Given(
+        v, spec, members, chance, **told, level=_level(post), family=family, columns=columns
+    )
     out: dict[str, np.ndarray] = {}
     if spec.loadings == "free":
         out["loading"] = densities.total(densities.normal(v["loading"], spec.priors.loading))

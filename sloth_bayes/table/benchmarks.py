@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import math
 import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -44,6 +43,9 @@ class Benchmark:
         Share of the range above chance that no model is expected to reach, for known reasons
         (questions with wrong answers, a metric that understates), in (0, 1); None if nothing is
         known. A law with ``upper="sourced"`` takes it for the prior mean.
+    questions
+        Name of the set of questions it asks; None for a set of its own, of its name. A law with
+        ``upper="questions"`` has one ceiling for a set, however it is asked.
 
     Raises
     ------
@@ -62,6 +64,7 @@ class Benchmark:
     leaderboard: str | None = None
     rounding: float = 0.0
     shortfall: float | None = None
+    questions: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
@@ -77,6 +80,13 @@ class Benchmark:
         if self.shortfall is not None:
             share = "a share of the range above chance, in (0, 1), or None if unknown"
             self._check("shortfall", float, lambda v: 0 < v < 1, share)
+        if self.questions is not None and not (
+            isinstance(self.questions, str) and self.questions.strip()
+        ):
+            raise DataError(
+                f"questions of benchmark {self.name!r} is {self.questions!r}: it is the name of a "
+                "set of questions, or None for one of its own."
+            )
 
     def _check(
         self, name: str, kind: type, in_range: Callable[[float], bool], meaning: str
@@ -96,9 +106,10 @@ def read_benchmarks(name: str) -> tuple[Benchmark, ...]:
     table["n_questions"] = [int(n) if n else None for n in table["n_questions"]]
     columns = [field.name for field in fields(Benchmark) if field.name in table]
     rows = table[columns].to_dict("records")
-    short = [float(row.pop("shortfall", "") or "nan") for row in rows]
-    known = [None if math.isnan(value) else value for value in short]
-    return tuple(Benchmark(**row, shortfall=value) for row, value in zip(rows, known))
+    for row in rows:
+        row["shortfall"] = float(row.get("shortfall") or 0) or None
+        row["questions"] = row.get("questions") or None
+    return tuple(Benchmark(**row) for row in rows)
 
 
 def settings(name: str) -> dict[str, str]:

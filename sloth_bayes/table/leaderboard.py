@@ -608,9 +608,11 @@ def _asked(kind: str, wanted: str | Iterable[str], known: Sequence[str]) -> list
 
 
 def _described(benchmark: Benchmark) -> tuple[Any, ...]:
-    """Its metadata; without a shortfall as before there was one, so that fingerprints stay."""
-    *rest, shortfall = astuple(benchmark)
-    return tuple(rest) if shortfall is None else (*rest, shortfall)
+    """Its metadata; without what earlier versions did not know, so that fingerprints stay."""
+    told = list(astuple(benchmark))
+    while len(told) > 5 and told[-1] is None:  # a shortfall, then a set of questions
+        told.pop()
+    return tuple(told)
 
 
 def _canonical(value: Any) -> object:

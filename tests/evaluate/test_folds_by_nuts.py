@@ -105,6 +105,29 @@ def test_hidden_scores_reach_no_fold(found, tiny_table, folds):
 
 
 @pytest.mark.long
+def test_chains_by_themselves_forecast_what_lanes_do(tiny_table, folds):
+    """The same posterior by another sampler: medians agree within what they are uncertain by."""
+    both = [
+        sb.cross_validate(LAW, tiny_table, folds[:1], **SHORT | options).frame
+        for options in (
+            {"warmup": 100, "draws": 400},
+            {"chains": 4, "warmup": 200, "draws": 300, "lanes": 0, "starts": 2, "thin": 2},
+        )
+    ]
+    lanes, apart = both
+    assert (apart["r_hat"] < 1.05).all()
+    gap = (lanes["median"] - apart["median"]).abs()
+    assert (gap < 5 * lanes["sd"] / np.sqrt(lanes["ess"].clip(upper=apart["ess"]))).all()
+    ratio = (apart["upper"] - apart["lower"]) / (lanes["upper"] - lanes["lower"])
+    assert ratio.between(0.75, 1.33).all()
+
+
+def test_lanes_are_told_what_only_other_chains_have(tiny_table, folds):
+    with pytest.raises(sb.SpecError, match="thin is of chains that step by themselves"):
+        sb.cross_validate(LAW, tiny_table, folds, **SHORT, thin=2)
+
+
+@pytest.mark.long
 def test_neither_the_executor_nor_the_order_changes_a_number(found, tiny_table, folds):
     with ThreadPoolExecutor(1) as pool:
         again = sb.cross_validate(LAW, tiny_table, folds[::-1], executor=pool, **SHORT)

@@ -90,6 +90,26 @@ def test_ceilings_are_where_the_table_expects_them(tiny_table):
         assert abs(density.mean() + entropy) < 5 * density.std() / np.sqrt(len(room))
 
 
+@pytest.mark.long
+def test_benchmarks_that_ask_the_same_questions_have_one_ceiling(tiny_table):
+    """As a share of the range above chance; what is known of one holds for both."""
+    first, second, *rest = tiny_table.benchmarks
+    same = [replace(first, shortfall=0.4), replace(second, questions=first.name), *rest]
+    told = sb.Leaderboard.from_frame(tiny_table.frame, same)
+    post = sb.Sloth(n_skills=2, upper="questions").prior(told, draws=2000, seed=1)
+    v = post.merged
+    room = 1 - v["lower"].astype(float)
+    shortfall = (1 - v["upper"]) / room
+    np.testing.assert_allclose(shortfall[:, 0], shortfall[:, 1], rtol=1e-3, atol=1e-6)
+    want = np.array([0.4, 0.4, 0.05, 0.05])
+    error = shortfall.std(0) / np.sqrt(len(room))
+    assert (np.abs(shortfall.mean(0) - want) < 5 * error).all()
+    # one density for the two
+    density = log_prior(post)["upper"].values.ravel() + np.log(room)[:, [0, 2, 3]].sum(1)
+    entropy = sum(stats.beta(1, 1 / m - 1).entropy() for m in want[1:])
+    assert abs(density.mean() + entropy) < 5 * density.std() / np.sqrt(len(room))
+
+
 def test_marginal_densities_of_scales_integrate_to_one():
     def density(tau):
         return float(np.exp(log_density_of_scales(np.array([[tau]]), 0.3))[0])

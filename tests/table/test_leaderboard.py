@@ -182,6 +182,8 @@ def test_absent_benchmark_names_the_near_ones():
         ({"rounding": "0.01"}, "rounding"),
         ({"shortfall": 0.0}, "shortfall"),
         ({"shortfall": 1.0}, "shortfall"),
+        ({"questions": " "}, "questions"),
+        ({"questions": 3}, "questions"),
     ],
 )
 def test_benchmark_refuses(options, word):

@@ -40,16 +40,26 @@ class Response(Term):
             lower = at.above_zero("lower_raw", lower, p.lower, "benchmark")
         upper = shape = at.xp.ones(at.n.benchmarks)
         if spec.upper != "one":
-            mean = self.shortfall(spec, at.arrays.shortfall, at.xp)
-            upper = 1 - (1 - lower) * at.shortfall("ceiling_raw", mean, "benchmark")
+            of = at.xp.asarray(at.arrays.questions)
+            mean = self.shortfall(spec, at.arrays.shortfall, of, at.xp)
+            if spec.upper == "questions":
+                mean = at.xp.zeros(at.n.questions).at[of].set(mean)
+                short = at.shortfall("ceiling_raw", mean, ("questions", at.n.questions))[of]
+            else:
+                short = at.shortfall("ceiling_raw", mean, "benchmark")
+            upper = 1 - (1 - lower) * short
         if LINKS[spec.link].trained:
             shape = at.xp.exp(p.link_shape * at.normal("link_shape_raw", "benchmark"))
         return {"level": level, "lower": lower, "upper": upper, "link_shape": shape}
 
-    def shortfall(self, spec: Any, expected: Array, xp: Any) -> Array:
+    def shortfall(self, spec: Any, expected: Array, of: Array, xp: Any) -> Array:
         """Prior means of what ceilings fall short by: the table's where it says, and asked."""
         common = spec.priors.ceiling
-        return xp.where(expected > 0, expected, common) if spec.upper == "sourced" else common
+        if spec.upper == "questions":  # what is known of one is known of all that ask the same
+            expected = xp.where(of[:, None] == of[None, :], expected, 0.0).max(1)
+        elif spec.upper != "sourced":
+            return common
+        return xp.where(expected > 0, expected, common)
 
     def log_prior(self, given: Given) -> dict[str, np.ndarray]:
         """``bias`` stands for the level, from which it follows."""
@@ -59,10 +69,13 @@ class Response(Term):
             above = densities.normal(v["lower"], p.lower, given.chance)
             out["lower"] = densities.total(above - scipy.special.log_ndtr(given.chance / p.lower))
         if spec.upper != "one":
-            room, mean = 1 - v["lower"], self.shortfall(spec, given.shortfall, np)
+            room = 1 - v["lower"]
+            mean = self.shortfall(spec, given.shortfall, given.questions, np)
             shortfall = np.clip((1 - v["upper"]) / room, 0.0, 1 - 1e-6)
-            density = densities.beta(shortfall, 1, 1 / mean - 1)
-            out["upper"] = densities.total(density - np.log(room))
+            density = densities.beta(shortfall, 1, 1 / mean - 1) - np.log(room)
+            if spec.upper == "questions":  # of those that ask the same, the first tells all
+                density = density[:, np.unique(given.questions, return_index=True)[1]]
+            out["upper"] = densities.total(density)
         if LINKS[spec.link].trained:
             shape = np.log(v["link_shape"])
             out["link_shape"] = densities.total(densities.normal(shape, p.link_shape) - shape)
