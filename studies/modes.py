@@ -2,9 +2,9 @@
 
     python -m studies.modes --law "walk of compute, sourced ceilings" --month 2023-09 --out DIR
 
-Fits what the month shows, by eight chains of 500 draws after 400 that step together (``--times 2``:
-twice as long), and keeps the posterior in DIR. Prints, by kind of quantity, the largest R-hat of those
-that no rotation of skills changes, and the means by chain of those that disagree the most.
+Fits what the month shows, by eight chains of 500 draws after 400 that step together (``--times
+2``: twice as long), and keeps the posterior in DIR. Prints, by kind of quantity, the largest R-hat
+of those that no rotation of skills changes, and the means by chain of those that disagree the most.
 """
 
 from __future__ import annotations

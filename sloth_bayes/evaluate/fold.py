@@ -8,8 +8,8 @@ import jax
 import numpy as np
 
 from ..errors import DataError, SpecError
-from ..infer.compiled import COMPILING, SCORES, Functions, Target, functions_of
 from ..infer import lanes, nuts
+from ..infer.compiled import COMPILING, SCORES, Functions, Target, functions_of
 from ..infer.settings import LEAST_WARMUP, RANK
 from ..infer.variational import NOT_FINITE, moved, oriented, refined, start, starts
 from ..law.spec import Spec

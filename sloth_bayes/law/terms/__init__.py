@@ -87,8 +87,8 @@ TERMS: dict[str, Term] = {
 
 _RESERVED = frozenset(
     ("params_b", "tokens_t", "inputs", "family_of_model", "lineage_of_model", "chance",
-     "inverse_n", "rounding", "shortfall", "questions", "centre", "instruct", "kind", "total_params_b",
-     "compute", "years", "model", "family", "lineage", "benchmark")
+     "inverse_n", "rounding", "shortfall", "questions", "centre", "instruct", "kind",
+     "total_params_b", "compute", "years", "model", "family", "lineage", "benchmark")
 )  # fmt: skip
 
 
