@@ -52,8 +52,9 @@ rehearsal), and if neither its log score nor its CRPS is worse than that of toda
 two standard errors (paired, over families, every rehearsal counting once). Of those that stand, the
 one goes first whose 90% intervals hold best where they hold worst: the least of the shares inside
 in the four bins of distance, all rehearsals together. Of laws whose least shares are within a
-point, the one with the higher log score. Fits are by chains that step by themselves, in coordinates with
-blocks, which take a tenth of the time. The default of ``Sloth`` is no matter of this rule.
+point, the one with the higher log score. Fits are by chains that step by themselves, in
+coordinates with blocks, which take a tenth of the time. The default of ``Sloth`` is no matter of
+this rule.
 Seen before it, by lanes: everything in docs/evidence.md, which is most of the laws without ceilings
 by questions (one ceiling for all benchmarks that ask the same questions), on these months; of that
 ceiling, of the walk with progress and slopes of tuned models, and of the fan with progress no
