@@ -5,10 +5,9 @@
 *lineages*: Llama 3.1, Qwen2.5 and Gemma 2 leave the table, with everything that was made of them
 (tuned, coder, distilled, continued), but for the smallest base and the smallest tuned model of
 each. Larger ones are forecast, by laws on the joint table, and by the recommended law on the
-former table with those smallest models added. ``models/open`` came first. Slopes of tuned models,
-and progress with them, were added after its forecasts had been looked at, and choose nothing:
-with the walk, which has not converged with them (R-hat of a first fit 1.24), and without it, as
-the rehearsals have them.
+former table with those smallest models added. Laws other than that of ``models/open`` are named by
+their parts, as :mod:`studies.rehearsals` names them; they were added after forecasts by it had been
+looked at, and choose nothing.
 
 *shared*: of every third lineage, in alphabetical order, with a score on leaderboard v2, all models
 but the smallest of each family have their scores on it hidden. They are forecast from the joint
@@ -18,8 +17,9 @@ table, and from the leaderboards' own columns alone; the difference is paired by
 0.7, and as their active parameters; mixtures that are hidden (all but the smallest of each lineage
 that has no dense models) are forecast by each.
 
-A fit is a fold of :func:`sloth_bayes.cross_validate`, by NUTS: it is made again by itself, longer,
-where the forecasts asked for have not converged, and is kept in the folder.
+A fit is a fold of :func:`sloth_bayes.cross_validate`, by NUTS with the chains of the rehearsals: it
+is made again by itself, longer, where the forecasts asked for have not converged, and is kept in
+the folder.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from __future__ import annotations
 import argparse
 import warnings
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 import sloth_bayes as sb
 from sloth_bayes.evaluate import scores
 from sloth_bayes.infer import recipes
+from studies import rehearsals
 from studies.fits import table_of
 
 LINEAGES = ("llama-3.1", "qwen2.5", "gemma-2")
@@ -49,16 +49,7 @@ TARGETS = (
     *("llama-3.1-70b", "llama-3.1-70b-instruct", "gemma-2-27b", "gemma-2-27b-it"),
     *("qwen2.5-32b", "qwen2.5-72b", "qwen2.5-32b-instruct", "qwen2.5-72b-instruct"),
 )
-PLAIN = {"walk": "none", "upper": "estimated"}  # as the rehearsals' laws without a walk
-LAWS: dict[str, dict[str, Any]] = {
-    "models/open": {},
-    "without a walk": {"walk": "none"},
-    "slopes of tuned models": {"slopes": "tuned"},
-    "progress, slopes of tuned models": {"slopes": "tuned", "progress": "date"},
-    "no walk, slopes of tuned models": PLAIN | {"slopes": "tuned"},
-    "no walk, progress, slopes of tuned models": PLAIN | {"slopes": "tuned", "progress": "date"},
-}
-FIT = {"chains": 8, "warmup": 300, "draws": 250, "steps": 3000}
+OPEN = "models/open"
 AWAY = " (on leaderboard v2)"  # a model's scores that are hidden, as a row of their own
 
 
@@ -79,7 +70,7 @@ def forecast(
     fold = sb.Fold("held out", 1, label, test, tuple(frame["model"][seen]), test, tuple(names), ())
     found = sb.cross_validate(
         spec, table, [fold], method="nuts", label=label,
-        out=keep / label.replace("/", "-").replace(", ", "-").replace(" ", "-"), **FIT,
+        out=keep / label.replace("/", "-").replace(", ", "-").replace(" ", "-"), **rehearsals.FIT,
     )  # fmt: skip
     one = found.frame.iloc[0]
     print(
@@ -110,7 +101,7 @@ def lineages(keep: Path, laws: list[str]) -> None:
     months, targets = rows["family"].map(joint.releases), pd.Series(TARGETS)
     found = {}
     for name in laws:
-        spec = law().replace(**LAWS[name])
+        spec = law() if name == OPEN else rehearsals.law(name)
         of = rows.assign(released=months) if spec.progress == "date" else rows
         found[name] = forecast(spec, table_of(of, joint), targets, f"lineages, {name}", keep)
     former = sb.load_dataset("open_llm_leaderboard")
@@ -225,9 +216,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, required=True, help="folder of the fits")
     parts = {"lineages": lineages, "shared": shared, "weight": weight}
     parser.add_argument("--only", nargs="*", choices=list(parts), default=list(parts))
-    parser.add_argument(
-        "--laws", nargs="*", choices=list(LAWS), default=["models/open"], help="of lineages"
-    )
+    parser.add_argument("--laws", nargs="*", default=[OPEN], help="of lineages")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     options.keep.mkdir(parents=True, exist_ok=True)
