@@ -145,7 +145,7 @@ _CHOICES: dict[str, Collection[str]] = {
     "intercept": ("lineage", "family", "shared"),
     "instruct": ("shared", "kinds", "none"),
     "mixtures": ("active", "effective"),
-    "slopes": ("pooled", "shared", "fan", "tuned", "family"),
+    "slopes": ("pooled", "shared", "fan", "tuned", "fan-tuned", "family"),
     "loadings": ("free", "identity"),
     "residual": ("family", "curve", "none"),
     "model_effect": ("pooled", "none"),
@@ -196,7 +196,7 @@ class Spec:
         ``"shared"`` (Sloth; the default: deviations described the table better and
         forecast larger models worse), ``"fan"`` (efficient families gain more from a doubling,
         or less: two numbers for all), ``"tuned"`` (tuned models gain more, or less, than base
-        ones), ``"pooled"`` (lineages deviate, partially pooled) or
+        ones), ``"fan-tuned"`` (both), ``"pooled"`` (lineages deviate, partially pooled) or
         ``"family"`` (every family its own, independent deviation from the shared slope,
         with wide priors the law of Ruan et al., 2024).
     loadings

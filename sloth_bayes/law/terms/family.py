@@ -37,7 +37,7 @@ class Family(Nested):
 
     def common(self, spec: Any) -> bool:
         """Unless it fans out (:class:`~sloth_bayes.law.terms.fan.Fan`)."""
-        return bool(spec.slopes != "fan")
+        return bool(spec.slopes not in ("fan", "fan-tuned"))
 
     def prior(self, at: Any) -> dict[str, Array]:
         """A joint block: families of one lineage are correlated."""

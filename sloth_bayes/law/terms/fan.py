@@ -22,7 +22,7 @@ class Fan(Term):
 
     def used(self, spec: Any) -> bool:
         """If slopes fan out."""
-        return bool(spec.slopes == "fan")
+        return bool(spec.slopes in ("fan", "fan-tuned"))
 
     def prior(self, at: Any) -> dict[str, Array]:
         """Of each input in proportion to the prior of its own effect."""

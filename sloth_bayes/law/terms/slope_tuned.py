@@ -23,7 +23,7 @@ class SlopeOfTuned(Term):
 
     def used(self, spec: Any) -> bool:
         """If slopes depend on the kind."""
-        return bool(spec.slopes == "tuned")
+        return bool(spec.slopes in ("tuned", "fan-tuned"))
 
     def scale(self, values: Mapping[str, Array], spec: Any) -> Array:
         """``(1, P, 1)``."""
