@@ -40,6 +40,24 @@ def test_an_efficient_family_gains_by_its_effect(prior):
     np.testing.assert_allclose(gained, want, atol=2e-4)
 
 
+@pytest.mark.long
+def test_slopes_of_tuned_models_go_with_it():
+    """Both at once: each adds what it adds by itself."""
+    rng = np.random.default_rng(0)
+    data = leaderboard(rng.uniform(0.3, 0.7, (len(layout()), 4)))
+    post = SPEC.replace(slopes="fan-tuned").prior(data, draws=50, seed=4)
+    rows = pd.DataFrame(
+        {"model": list("ab"), "family": "cedar", "lineage": "cedar", "instruct": 1.0,
+         "params_b": [1.0, 4.0], "tokens_t": 6.0}
+    )  # fmt: skip
+    v, who = post.merged, effects_of(post, rows, 1)
+    gained = np.diff(terms.skills(v, who), axis=1)[:, 0]
+    moved = np.diff(who.inputs, axis=0)[0]
+    alpha = v["family_effect"][:, post.families.index("cedar")]
+    want = moved @ (v["slope"] + v["slope_tuned"]) + alpha * (v["fan"] @ moved)[:, None]
+    np.testing.assert_allclose(gained, want, atol=2e-4)
+
+
 @pytest.mark.slow
 def test_conditioning_draws_it_too(prior):
     mine = pd.DataFrame(

@@ -20,7 +20,7 @@ CHOICES = {
     "inputs": st.sampled_from(sorted(name for name, of in equations.INPUTS.items() if of)),
     "intercept": st.sampled_from(["lineage", "family", "shared"]),
     "instruct": st.sampled_from(["shared", "kinds", "none"]),
-    "slopes": st.sampled_from(["pooled", "shared", "fan", "tuned", "family"]),
+    "slopes": st.sampled_from(["pooled", "shared", "fan", "tuned", "fan-tuned", "family"]),
     "loadings": st.sampled_from(["free", "identity"]),
     "residual": st.sampled_from(["family", "none"]),
     "model_effect": st.sampled_from(["pooled", "none"]),
