@@ -57,9 +57,7 @@ def main() -> None:
     if path.exists():
         post = sb.load(path)
     else:
-        data, fold = rehearsals.rehearsal(
-            rehearsals.dated(sb.load_dataset("open_models")), given.month
-        )
+        data, fold = rehearsals.rehearsal(rehearsals.joint(), given.month)
         spec = rehearsals.law(given.law)
         laid_out = design_of(spec, data)
         fit = FIT | {k: given.times * FIT[k] for k in ("warmup", "draws")}

@@ -44,8 +44,9 @@ class Benchmark:
         (questions with wrong answers, a metric that understates), in (0, 1); None if nothing is
         known. A law with ``upper="sourced"`` takes it for the prior mean.
     questions
-        Name of the set of questions it asks; None for a set of its own, of its name. A law with
-        ``upper="questions"`` has one ceiling for a set, however it is asked.
+        Name of the set of questions it asks, where others ask the same ones in the same way;
+        None for a set of its own, of its name. A law with ``upper="questions"`` has one ceiling
+        for a set.
 
     Raises
     ------
