@@ -108,7 +108,7 @@ def read_benchmarks(name: str) -> tuple[Benchmark, ...]:
     columns = [field.name for field in fields(Benchmark) if field.name in table]
     rows = table[columns].to_dict("records")
     for row in rows:
-        row["shortfall"] = float(row.get("shortfall") or 0) or None
+        row["shortfall"] = float(row["shortfall"]) if row.get("shortfall") else None
         row["questions"] = row.get("questions") or None
     return tuple(Benchmark(**row) for row in rows)
 
