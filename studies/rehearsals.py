@@ -107,6 +107,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "fan": {"slopes": "fan"},
     "fan and slopes of tuned models": {"slopes": "fan-tuned"},
     "progress": {"progress": "date"},
+    "tuning by benchmark": {"tuning": "benchmarks"},
     "model effects": {"model_effect": "pooled"},
     "two skills": {"n_skills": 2},
     "four skills": {"n_skills": 4},

@@ -43,6 +43,10 @@ class Priors:
     instruct
         Standard deviation of what instruction tuning adds to a skill, and of what reasoning
         adds to that, in units of skill.
+    tuning
+        Half-normal scale of the standard deviation, over benchmarks, of what tuning (and of what
+        reasoning) adds on one beyond what it adds to skills, in logits. 0.5, so that a benchmark
+        gains up to an eighth of its range; set before any fit.
     mixture_weight
         Prior mean of the weight of the total parameters in the size of a mixture of experts;
         its Beta prior has concentration 4.
@@ -108,6 +112,7 @@ class Priors:
     family: float = 1.0
     lineage_share: float = 0.5
     instruct: float = 1.0
+    tuning: float = 0.5
     mixture_weight: float = 0.5
     doubling: float = 0.3
     year: float = 1.0
@@ -144,6 +149,7 @@ _CHOICES: dict[str, Collection[str]] = {
     "inputs": tuple(equations.INPUTS),
     "intercept": ("lineage", "family", "shared"),
     "instruct": ("shared", "kinds", "none"),
+    "tuning": ("benchmarks", "skills"),
     "mixtures": ("active", "effective"),
     "slopes": ("pooled", "shared", "fan", "tuned", "fan-tuned", "family"),
     "loadings": ("free", "identity"),
@@ -257,6 +263,7 @@ class Spec:
     inputs: str = "translog"
     intercept: str = "lineage"
     instruct: str = "shared"
+    tuning: str = "skills"
     mixtures: str = "active"
     slopes: str = "shared"
     loadings: str = "free"

@@ -28,6 +28,7 @@ from .slope_family import SlopeOfFamily
 from .slope_lineage import SlopeOfLineage
 from .slope_tuned import SlopeOfTuned
 from .trend import Trend
+from .tuning import Tuning, TuningToReason
 from .unknown_inputs import UnknownInputs
 from .walk import Walk
 from .year import Year
@@ -74,6 +75,8 @@ TERMS: dict[str, Term] = {
         Residual(),
         Drift(),
         Trend(),
+        Tuning(),
+        TuningToReason(),
         MixtureWeight(),
         SizeExponent(),
         TokensExponent(),
