@@ -67,8 +67,24 @@ than tests/studies/test_widths.py lets them. The next in order, with slopes of t
 fan, does not converge on the whole table (R-hat 1.28). So the walk with ceilings by questions and
 progress was added, after all others had been scored, to be taken if it stood here, converged there
 and kept its widths. Its ceiling of HellaSwag did not, and with fewer common ceilings chains sit in
-several places: docs/evidence.md has all fits. So ``models/open`` stayed as it was. Sets of
-questions are of this study; tables that ship have none.
+several places: docs/evidence.md has all fits. So ``models/open`` stayed as it was.
+
+**The third rule**, written before any of its rehearsals was run: the second, of laws that can ship.
+A law stands if it does by the second rule; the order is that of the second rule. In that order each
+is fitted to the whole table as ``models/open`` is made, with seed 0, until one has converged by the
+package's bar (R-hat at most 1.02, 1.01 for 99% of the quantities, 400 effective draws, no
+divergence) within ten minutes on two cores and tests/studies/test_widths.py passes. That one is ``models/open``. It is also the law
+that is evaluated on the published folds and on what came after March 2024, as it is.
+Candidates are those with tuning by benchmark: on the whole table chains had ended in two places,
+and what set these apart was what tuning does to the skills. Fifteen benchmarks there are of tuned
+models only, which say nothing of it, and three skills had to be both what tuned models differ in
+and what tuning adds. HellaSwag has left the sets of questions: choosing an ending by likelihood and
+answering in text are different measures of it, and its ceilings are not the same.
+Seen before this rule: all of the above; of tuning by benchmark, that the walk with ceilings by
+questions and progress, a third as long as the fit that ships, has its chains in one place there
+(no score of it). On what came after March 2024 in the leaderboard's own table, by NUTS: today's
+law (error 4.6 points), the walk (4.3), progress with slopes of tuned models (4.4) and all three
+(4.0); the published folds of the three together were being run, and not seen.
 
 Beside the rule, and without a say in it: ``lineages``, the table of the Open LLM Leaderboard with
 its lineages left out in ten random groups, larger models of their families forecast from the
@@ -112,34 +128,25 @@ PARTS: dict[str, dict[str, Any]] = {
     "two skills": {"n_skills": 2},
     "four skills": {"n_skills": 4},
 }
-SAME = {  # benchmarks that ask the questions of another, or a part of them, whatever the metric
+SAME = {  # benchmarks that ask the questions of another, or a part of them
     "MMLU (Swallow)": "MMLU",
     "GSM8K (Swallow)": "GSM8K",
     "MMLU-Pro (Swallow)": "MMLU-PRO",
     "BBH (Swallow)": "BBH",
-    "HellaSwag 0-shot (Swallow)": "HellaSwag",
     "MATH-500 (Swallow)": "MATH (Swallow)",
 }
+WALK = "walk of compute, ceilings by questions"
 LAWS = (  # each the parts that it has beside today's law
     "today",
+    f"{WALK}, progress, tuning by benchmark",
+    f"{WALK}, progress, slopes of tuned models, tuning by benchmark",
+    f"{WALK}, fan and slopes of tuned models, progress, tuning by benchmark",
+    f"{WALK}, fan, progress, tuning by benchmark",
+    "progress, slopes of tuned models, tuning by benchmark",
+    f"{WALK}, tuning by benchmark",
+    f"{WALK}, progress, slopes of tuned models",
+    f"{WALK}, progress, slopes of tuned models, tuning by benchmark, four skills",
     "walk of compute, sourced ceilings",
-    "walk of compute, sourced ceilings, progress, slopes of tuned models",
-    "walk of compute, ceilings by questions",
-    "walk of compute, ceilings by questions, progress, slopes of tuned models",
-    "progress, slopes of tuned models",
-    "walk, ceilings by questions, progress, slopes of tuned models",
-    "ceilings by questions, progress, slopes of tuned models",
-    "walk of compute, ceilings by questions, progress",
-    "walk of compute, ceilings by questions, fan, progress",
-    "walk of compute, ceilings by questions, fan and slopes of tuned models, progress",
-    "progress",
-    "slopes of tuned models",
-    "walk of compute, sourced ceilings, progress",
-    "fan, progress",
-    "walk, sourced ceilings",
-    "slopes by lineage",
-    "model effects",
-    "four skills",
 )
 LINEAGES = "lineages"
 GROUPS = 10
@@ -187,6 +194,7 @@ def law(name: str) -> sb.Sloth:
     spec = sb.Sloth.from_toml(recipes.load("open").spec.to_toml())
     # what models/open was when this began
     spec = spec.replace(walk="none", upper="estimated", slopes="shared", progress="none")
+    spec = spec.replace(tuning="skills")
     for part in name.split(", "):
         if part not in PARTS:
             raise SystemExit(f"{part!r} is no part of a law here; they are {', '.join(PARTS)}")
