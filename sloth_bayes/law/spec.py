@@ -194,6 +194,10 @@ class Spec:
         ``"shared"``: instruction tuning shifts every skill by a common amount; ``"kinds"``:
         so it does, and models that reason at length before they answer have another shift on
         top; ``"none"``.
+    tuning
+        ``"skills"``: kinds of models differ in their skills only; ``"benchmarks"``: being tuned,
+        and reasoning, add something to each benchmark by itself, too. Of benchmarks without base
+        models only the prior tells what, so that a base model's forecast there is wide.
     mixtures
         Which size a mixture of experts counts as: that of its ``"active"`` parameters, or an
         ``"effective"`` one, active^(1 - w) total^w with w a parameter, whose prior is around
