@@ -75,8 +75,8 @@ is fitted to the whole table as ``models/open`` is made, with seed 0, until one 
 package's bar (R-hat at most 1.02, 1.01 for 99% of the quantities, 400 effective draws, no
 divergence) within ten minutes on two cores and tests/studies/test_widths.py passes. That one is
 ``models/open``. It is also the law that is evaluated on the published folds and on what came after
-March 2024, as it is. Candidates are those with tuning by benchmark: on the whole table chains had ended in two places,
-and what set these apart was what tuning does to the skills. Fifteen benchmarks there are of tuned
+March 2024, as it is. Candidates are those with tuning by benchmark: on the whole table chains had
+ended in two places, and what set these apart was what tuning does to the skills. Fifteen benchmarks there are of tuned
 models only, which say nothing of it, and three skills had to be both what tuned models differ in
 and what tuning adds. HellaSwag has left the sets of questions: choosing an ending by likelihood and
 answering in text are different measures of it, and its ceilings are not the same.
