@@ -76,15 +76,15 @@ package's bar (R-hat at most 1.02, 1.01 for 99% of the quantities, 400 effective
 divergence) within ten minutes on two cores and tests/studies/test_widths.py passes. That one is
 ``models/open``. It is also the law that is evaluated on the published folds and on what came after
 March 2024, as it is. Candidates are those with tuning by benchmark: on the whole table chains had
-ended in two places, and what set these apart was what tuning does to the skills. Fifteen benchmarks there are of tuned
-models only, which say nothing of it, and three skills had to be both what tuned models differ in
-and what tuning adds. HellaSwag has left the sets of questions: choosing an ending by likelihood and
-answering in text are different measures of it, and its ceilings are not the same.
+ended in two places, and what set these apart was what tuning does to the skills. Fifteen benchmarks
+there are of tuned models only, which say nothing of it, and three skills had to be both what tuned
+models differ in and what tuning adds. HellaSwag has left the sets of questions: choosing an ending
+by likelihood and answering in text are different measures of it, and its ceilings are not the same.
 Seen before this rule: all of the above; of tuning by benchmark, that the walk with ceilings by
-questions and progress, a third as long as the fit that ships, has its chains in one place there
-(no score of it). On what came after March 2024 in the leaderboard's own table, by NUTS: today's
-law (error 4.6 points), the walk (4.3), progress with slopes of tuned models (4.4) and all three
-(4.0); the published folds of the three together were being run, and not seen.
+questions and progress, a third as long as the fit that ships, has its chains in one place there (no
+score of it). On what came after March 2024 in the leaderboard's own table, by NUTS: today's law
+(error 4.6 points), the walk (4.3), progress with slopes of tuned models (4.4) and all three (4.0);
+the published folds of the three together were being run, and not seen.
 
 Beside the rule, and without a say in it: ``lineages``, the table of the Open LLM Leaderboard with
 its lineages left out in ten random groups, larger models of their families forecast from the
