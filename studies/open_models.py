@@ -58,6 +58,13 @@ def law() -> sb.Sloth:
     return sb.Sloth.from_toml(recipes.load("open").spec.to_toml())
 
 
+def joint_table() -> tuple[sb.Leaderboard, pd.DataFrame]:
+    """The joint table, and its models with the months of their families."""
+    joint = sb.load_dataset("open_models")
+    frame = joint.described
+    return joint, frame.assign(released=frame["family"].map(joint.releases))
+
+
 def forecast(
     spec: sb.Sloth, table: sb.Leaderboard, test: pd.Series, label: str, keep: Path
 ) -> sb.Evaluation:
@@ -92,18 +99,16 @@ def summary(found: dict[str, sb.Evaluation], by: list[str]) -> pd.DataFrame:
 
 def lineages(keep: Path, laws: list[str]) -> None:
     """The first part."""
-    joint = sb.load_dataset("open_models")
-    frame = joint.described
+    joint, frame = joint_table()
     ours = frame["lineage"].isin(LINEAGES)
     of_family = frame[frame["family"].isin(FAMILIES)]
     smallest = of_family.loc[of_family.groupby("family")["params_b"].idxmin(), "model"]
     rows = frame[~ours | frame["model"].isin([*smallest, *TARGETS])]
-    months, targets = rows["family"].map(joint.releases), pd.Series(TARGETS)
+    targets = pd.Series(TARGETS)
     found = {}
     for name in laws:
         spec = law() if name == OPEN else rehearsals.law(name)
-        of = rows.assign(released=months) if spec.progress == "date" else rows
-        found[name] = forecast(spec, table_of(of, joint), targets, f"lineages, {name}", keep)
+        found[name] = forecast(spec, table_of(rows, joint), targets, f"lineages, {name}", keep)
     former = sb.load_dataset("open_llm_leaderboard")
     names, about = list(former.benchmark_names), list(former.frame.columns[:7])
     rest = former.frame[~former.frame["lineage"].isin(LINEAGES)]
@@ -139,8 +144,7 @@ def within_reach(rows: pd.DataFrame) -> str:
 
 def shared(keep: Path, laws: list[str]) -> None:
     """The second part."""
-    joint = sb.load_dataset("open_models")
-    frame = joint.described
+    joint, frame = joint_table()
     boards = {b.name: b.leaderboard for b in joint.benchmarks}
     v2 = [b for b, board in boards.items() if board == "v2"]
     own = [b for b, board in boards.items() if board in ("v1", "v2")]
@@ -189,8 +193,7 @@ def shared(keep: Path, laws: list[str]) -> None:
 
 def weight(keep: Path, laws: list[str]) -> None:
     """The third part."""
-    joint = sb.load_dataset("open_models")
-    frame = joint.described
+    joint, frame = joint_table()
     mixture = (frame["total_params_b"] > frame["params_b"]) & frame["tokens_t"].notna()
     of = frame[mixture]
     smallest = of.loc[of.groupby("lineage")["params_b"].idxmin(), "model"]

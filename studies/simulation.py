@@ -1,7 +1,7 @@
 """Coverage study: simulated tables with known truth, fitted, and forecast beyond.
 
     python -m studies.simulation --tables 20 --out coverage.csv [--law prior|outside|both]
-    python -m studies.simulation --tables 40 --out coverage.csv --walk none compute
+    python -m studies.simulation --tables 40 --out coverage.csv --walk none compute open
 
 One row a table is appended to the file, so that a study goes on where it was cut off. Every
 table has the same layout (40 models in 9 families of 6 lineages, 6 benchmarks, a fixed pattern
@@ -15,8 +15,9 @@ larger than any of their family: never in the table, their expected scores known
     probit link, a skill that saturates with size, and efficiency of families with heavy tails;
     all with normal noise of constant size, no effect of single models and no residuals.
 
-With ``--walk`` the law has none, or that walk, and is fitted by eight chains that step together
-(:mod:`studies.fits`): tables from outside are the same for both.
+With ``--walk`` the law has none, or that walk, or is that of ``models/open`` with two skills
+(families then have the months of ``MONTHS``), and is fitted by eight chains that step together
+(:mod:`studies.fits`): tables from outside are the same for all.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ import pandas as pd
 from scipy.special import ndtr
 
 import sloth_bayes as sb
+from sloth_bayes.infer import recipes
 from sloth_bayes.model.arrays import design_of
 from studies import fits, resumed
 
@@ -59,10 +61,15 @@ LAYOUT: Layout = (
     ("yew", "yew", False, 15.0, (1.0, 3.0, 8.0), (70.0, 405.0)),
     ("box", "box", False, 3.0, (0.2, 0.4, 0.6, 1.1, 1.7, 3.0, 4.0, 7.0, 9.0, 11.0, 20.0), (40.0,)),
 )
+MONTHS = {  # of lineages
+    "box": "2022-06", "ash": "2022-12", "elm": "2023-02", "fir": "2023-07", "oak": "2024-09",
+    "yew": "2024-04",
+}  # fmt: skip
 SPEC = sb.Sloth(n_skills=2)
 FIT = {"chains": 2, "warmup": 400, "draws": 400, "steps": 1500, "starts": 2, "max_tree_depth": 8}
 LANES = {"chains": 8, "warmup": 200, "draws": 125, "steps": 1000}
-WALKS = ("none", "compute", "pooled")
+OPEN = "open"  # the law of models/open
+WALKS = ("none", "compute", "pooled", OPEN)
 APART = "none, chains apart"  # no walk, fitted by chains of their own
 OUTSIDE = ("cloglog", "probit", "saturating", "heavy families")
 
@@ -89,6 +96,7 @@ def _rows(which: int, layout: Layout = LAYOUT) -> pd.DataFrame:
                 "instruct": f[2],
                 "params_b": size,
                 "tokens_t": f[3],
+                "released": MONTHS[f[1]],
             }
             for f in layout
             for size in f[which]
@@ -111,6 +119,12 @@ def _leaderboard(score: np.ndarray, layout: Layout = LAYOUT) -> sb.Leaderboard:
 
 def law_with(walk: str) -> sb.Sloth:
     """The specification that is fitted."""
+    if walk == OPEN:
+        # of what these tables have: no reasoning models, no mixtures, nothing unknown
+        return recipes.load("open").spec.replace(
+            n_skills=SPEC.n_skills, instruct="shared", mixtures="active", unknown_inputs="drop",
+            upper="estimated",
+        )  # fmt: skip
     return SPEC.replace(walk="none" if walk == APART else walk)
 
 
