@@ -98,7 +98,6 @@ Each law's folds are kept in the folder, and a study goes on where it was cut of
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import itertools
 from pathlib import Path
 from typing import Any
@@ -127,13 +126,6 @@ PARTS: dict[str, dict[str, Any]] = {
     "model effects": {"model_effect": "pooled"},
     "two skills": {"n_skills": 2},
     "four skills": {"n_skills": 4},
-}
-SAME = {  # benchmarks that ask the questions of another, or a part of them
-    "MMLU (Swallow)": "MMLU",
-    "GSM8K (Swallow)": "GSM8K",
-    "MMLU-Pro (Swallow)": "MMLU-PRO",
-    "BBH (Swallow)": "BBH",
-    "MATH-500 (Swallow)": "MATH (Swallow)",
 }
 WALK = "walk of compute, ceilings by questions"
 LAWS = (  # each the parts that it has beside today's law
@@ -176,11 +168,12 @@ def in_groups(data: sb.Leaderboard) -> tuple[sb.Fold, ...]:
 
 
 def joint() -> sb.Leaderboard:
-    """The joint table, with its sets of questions and the families whose months are known."""
+    """The joint table, of the families whose months are known."""
     data = sb.load_dataset("open_models")
-    about = [dataclasses.replace(b, questions=SAME.get(b.name)) for b in data.benchmarks]
     months = data.frame["family"].map(data.releases)
-    return dated(sb.Leaderboard.from_frame(data.frame.assign(released=months), about, data.name))
+    return dated(
+        sb.Leaderboard.from_frame(data.frame.assign(released=months), data.benchmarks, data.name)
+    )
 
 
 def dated(data: sb.Leaderboard) -> sb.Leaderboard:
