@@ -4,7 +4,7 @@
     python -m studies.calibration --method svi --replications 300 --out calibration
     python -m studies.calibration --method svi --moves 40 --draws 64 --replications 300 --out DIR
     python -m studies.calibration --method lanes --walk compute --replications 200 --out DIR
-    python -m studies.calibration --method lanes --walk open --replications 128 --out DIR
+    python -m studies.calibration --method lanes --walk far --replications 128 --out DIR
 
 Parameters are drawn from the prior, a table from the parameters, and the specification is
 fitted to the table. If the computation is right, the rank of a true value among L independent
@@ -87,12 +87,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "scale of residuals": ("residual_scale",),
     "scalars, log likelihood": (
         "lineage_share", "residual_share", "sampling_fraction", "walk_scale", "log_likelihood",
-        "tuning_scale", "fan",
     ),
     "loading x loading": ("loading",),
     "slope x loading": ("slope",),
     "tuning x loading": ("instruct",),
-    "tuning of a benchmark": ("tuning",),
     "tuned slope x loading": ("slope_tuned",),
     "month x loading": ("progress",),
     "family x loading": ("family_effect",),

@@ -1,7 +1,7 @@
 """Coverage study: simulated tables with known truth, fitted, and forecast beyond.
 
     python -m studies.simulation --tables 20 --out coverage.csv [--law prior|outside|both]
-    python -m studies.simulation --tables 40 --out coverage.csv --walk none compute open
+    python -m studies.simulation --tables 40 --out coverage.csv --walk none compute far
 
 One row a table is appended to the file, so that a study goes on where it was cut off. Every
 table has the same layout (40 models in 9 families of 6 lineages, 6 benchmarks, a fixed pattern
@@ -15,8 +15,8 @@ larger than any of their family: never in the table, their expected scores known
     probit link, a skill that saturates with size, and efficiency of families with heavy tails;
     all with normal noise of constant size, no effect of single models and no residuals.
 
-With ``--walk`` the law has none, or that walk, or is that of ``models/open`` with two skills
-(families then have the months of ``MONTHS``), and is fitted by eight chains that step together
+With ``--walk`` the law has none, or that walk, or is that of ``models/far`` with two skills
+(families have the months of ``MONTHS``), and is fitted by eight chains that step together
 (:mod:`studies.fits`): tables from outside are the same for all.
 """
 
@@ -68,8 +68,8 @@ MONTHS = {  # of lineages
 SPEC = sb.Sloth(n_skills=2)
 FIT = {"chains": 2, "warmup": 400, "draws": 400, "steps": 1500, "starts": 2, "max_tree_depth": 8}
 LANES = {"chains": 8, "warmup": 200, "draws": 125, "steps": 1000}
-OPEN = "open"  # the law of models/open
-WALKS = ("none", "compute", "pooled", OPEN)
+FAR = "far"  # the law of models/far
+WALKS = ("none", "compute", "pooled", FAR)
 APART = "none, chains apart"  # no walk, fitted by chains of their own
 OUTSIDE = ("cloglog", "probit", "saturating", "heavy families")
 
@@ -119,12 +119,8 @@ def _leaderboard(score: np.ndarray, layout: Layout = LAYOUT) -> sb.Leaderboard:
 
 def law_with(walk: str) -> sb.Sloth:
     """The specification that is fitted."""
-    if walk == OPEN:
-        # of what these tables have: no reasoning models, no mixtures, nothing unknown
-        return recipes.load("open").spec.replace(
-            n_skills=SPEC.n_skills, instruct="shared", mixtures="active", unknown_inputs="drop",
-            upper="estimated",
-        )  # fmt: skip
+    if walk == FAR:
+        return recipes.load("far").spec.replace(n_skills=SPEC.n_skills)
     return SPEC.replace(walk="none" if walk == APART else walk)
 
 

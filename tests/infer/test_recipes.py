@@ -43,6 +43,11 @@ def test_the_leaderboard_recipe_is_the_default_written_out():
     assert recipe.fit.slim_draws >= 1000
 
 
+def test_the_law_that_reaches_far_is_the_default_and_three_choices():
+    far = sb.Sloth().replace(walk="compute", progress="date", slopes="tuned")
+    assert recipes.load("far").spec == far
+
+
 @pytest.mark.parametrize("name", [n for n in LAWS if n != "leaderboard"])
 def test_published_laws_share_nothing_that_they_did_not_share(name):
     spec = recipes.load(name).spec
