@@ -120,7 +120,8 @@ def _leaderboard(score: np.ndarray, layout: Layout = LAYOUT) -> sb.Leaderboard:
 def law_with(walk: str) -> sb.Sloth:
     """The specification that is fitted."""
     if walk == FAR:
-        return recipes.load("far").spec.replace(n_skills=SPEC.n_skills)
+        far = sb.Sloth.from_toml(recipes.load("far").spec.to_toml())
+        return far.replace(n_skills=SPEC.n_skills)
     return SPEC.replace(walk="none" if walk == APART else walk)
 
 
