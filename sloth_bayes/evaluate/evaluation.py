@@ -359,9 +359,9 @@ def load_evaluation(name: str | Path = "leaderboard", part: str = "strict") -> E
         separator).
     part
         Of a model that ships: ``"strict"`` (the published protocol), ``"nuts"`` and
-        ``"nuts-walk"`` (the same by NUTS, and with ``walk="compute"``; others are by SVI),
-        ``"loose"`` (tuned twins visible), ``"lineages"``, ``"since-2023-09"`` or
-        ``"since-2024-03"``.
+        ``"nuts-far"`` (the same by NUTS, and by the law of ``models/far``; others are by SVI),
+        ``"loose"`` (tuned twins visible), ``"lineages"``, ``"since-2023-09"``,
+        ``"since-2024-03"`` or ``"nuts-far-since-2024-03"``.
 
     Raises
     ------
