@@ -53,8 +53,10 @@ OPEN = "models/open"
 AWAY = " (on leaderboard v2)"  # a model's scores that are hidden, as a row of their own
 
 
-def law() -> sb.Sloth:
-    """That of ``models/open``."""
+def law(name: str) -> sb.Sloth:
+    """That of ``models/open``, or one by its parts."""
+    if name != OPEN:
+        return rehearsals.law(name)
     return sb.Sloth.from_toml(recipes.load("open").spec.to_toml())
 
 
@@ -107,8 +109,7 @@ def lineages(keep: Path, laws: list[str]) -> None:
     targets = pd.Series(TARGETS)
     found = {}
     for name in laws:
-        spec = law() if name == OPEN else rehearsals.law(name)
-        found[name] = forecast(spec, table_of(rows, joint), targets, f"lineages, {name}", keep)
+        found[name] = forecast(law(name), table_of(rows, joint), targets, f"lineages, {name}", keep)
     former = sb.load_dataset("open_llm_leaderboard")
     names, about = list(former.benchmark_names), list(former.frame.columns[:7])
     rest = former.frame[~former.frame["lineage"].isin(LINEAGES)]
@@ -167,7 +168,7 @@ def shared(keep: Path, laws: list[str]) -> None:
     }
     test = away.loc[away["family"].isin(known), "model"]
     found = {
-        name: forecast(law(), table, test, f"shared, {name}", keep)
+        name: forecast(law(laws[0]), table, test, f"shared, {name}", keep)
         for name, table in tables.items()
     }
     elsewhere = frame.loc[out.index, [b for b in boards if b not in own]].notna().any(axis=1)
@@ -204,7 +205,7 @@ def weight(keep: Path, laws: list[str]) -> None:
     weights = {"w estimated": None, "w = 0": 0.0, "w = 0.3": 0.3, "w = 0.7": 0.7}
     found = {}
     for name, w in weights.items():
-        spec, rows = law(), frame
+        spec, rows = law(laws[0]), frame
         if w is not None:
             size = rows["params_b"] ** (1 - w) * rows["total_params_b"] ** w
             spec, rows = spec.replace(mixtures="active"), rows.assign(params_b=size)
@@ -219,7 +220,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, required=True, help="folder of the fits")
     parts = {"lineages": lineages, "shared": shared, "weight": weight}
     parser.add_argument("--only", nargs="*", choices=list(parts), default=list(parts))
-    parser.add_argument("--laws", nargs="*", default=[OPEN], help="of lineages")
+    parser.add_argument("--laws", nargs="+", default=[OPEN], help="of lineages; the first of all")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     options.keep.mkdir(parents=True, exist_ok=True)
