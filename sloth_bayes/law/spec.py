@@ -300,6 +300,11 @@ class Spec:
             )
         if not equations.INPUTS[self.inputs]:
             self._refuse_sizes()
+        if self.tuning == "benchmarks" and self.instruct == "none":
+            raise SpecError(
+                "tuning='benchmarks' is of tuned models, which instruct='none' does not tell from "
+                "base ones: take instruct='shared' or 'kinds'"
+            )
         if self.progress == "date" and self.inputs == "date":
             raise SpecError(
                 "progress='date' moves families by their months, and inputs='date' models by their "

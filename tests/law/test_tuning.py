@@ -88,10 +88,11 @@ def test_a_law_without_kinds_has_none(prior, tmp_path):
     assert kept.merged["tuning"].shape == (100, 5)
     for spec, names in (
         (SPEC.replace(instruct="shared"), {"tuning"}),
-        (SPEC.replace(instruct="none"), set()),
         (SPEC.replace(tuning="skills"), set()),
     ):
         assert {t.name for t in terms.of(spec)} & {"tuning", "tuning_to_reason"} == names
+    with pytest.raises(sb.SpecError, match="instruct='shared' or 'kinds'"):
+        SPEC.replace(instruct="none")
 
 
 @pytest.mark.slow

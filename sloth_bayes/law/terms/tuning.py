@@ -27,7 +27,7 @@ class Tuning(Term):
 
     def used(self, spec: Any) -> bool:
         """If benchmarks gain by themselves."""
-        return bool(spec.tuning == "benchmarks" and spec.instruct != "none")
+        return bool(spec.tuning == "benchmarks")
 
     def prior(self, at: Any) -> dict[str, Array]:
         """Around none, by a scale in common."""
