@@ -163,7 +163,8 @@ def test_what_is_ranked_is_in_a_panel_and_complete():
     names, _ = calibration.quantities(post, table.held_out)
     assert len(set(names)) == len(names)
     group = pd.Series([calibration.group_of(n) for n in names]).value_counts()
-    told = set(calibration.GROUPS) - {"walk x loading"}
+    far = {"walk x loading", "tuned slope x loading", "month x loading"}
+    told = set(calibration.GROUPS) - far
     assert set(group.index) == told  # none is empty, none is "other"
     assert group["floor"] == group["bias"] == group["noise"] == 6
     assert group["loading x loading"] == 21
@@ -185,6 +186,17 @@ def test_a_walk_is_ranked_wherever_it_is_not_known():
     assert group["walk x loading"] == len(table.data) - len(post.families)
     assert "walk_scale" in names
     assert len(names) == 150 + 1 + group["walk x loading"]
+
+
+@pytest.mark.long
+def test_what_the_law_that_reaches_far_adds_is_ranked_too():
+    table = next(simulation.from_prior(1, 0, calibration.LAYOUT, "far"))
+    post = calibration.fit(table.data, "prior", 5, {"draws": 40, "walk": "far"})
+    names, _ = calibration.quantities(post, table.held_out)
+    group = pd.Series([calibration.group_of(n) for n in names]).value_counts()
+    assert set(group.index) == set(calibration.GROUPS)
+    assert group["tuned slope x loading"] == 18  # inputs times benchmarks
+    assert group["month x loading"] == 6
 
 
 @pytest.mark.long
