@@ -177,23 +177,25 @@ def test_what_is_ranked_is_in_a_panel_and_complete():
         assert [b for _, b in cells] == [simulation.NAMES[i % 6] for i in range(8)]
 
 
+def ranked_with(walk: str) -> tuple[list[str], pd.Series, sb.Leaderboard]:
+    """What is ranked of a law with a walk, how many of each panel, and the table."""
+    table = next(simulation.from_prior(1, 0, calibration.LAYOUT, walk))
+    post = calibration.fit(table.data, "prior", 5, {"draws": 40, "walk": walk})
+    names, _ = calibration.quantities(post, table.held_out)
+    return names, pd.Series([calibration.group_of(n) for n in names]).value_counts(), table.data
+
+
 @pytest.mark.long
 def test_a_walk_is_ranked_wherever_it_is_not_known():
-    table = next(simulation.from_prior(1, 0, calibration.LAYOUT, "compute"))
-    post = calibration.fit(table.data, "prior", 5, {"draws": 40, "walk": "compute"})
-    names, _ = calibration.quantities(post, table.held_out)
-    group = pd.Series([calibration.group_of(n) for n in names]).value_counts()
-    assert group["walk x loading"] == len(table.data) - len(post.families)
+    names, group, data = ranked_with("compute")
+    assert group["walk x loading"] == len(data) - data.frame["family"].nunique()
     assert "walk_scale" in names
     assert len(names) == 150 + 1 + group["walk x loading"]
 
 
 @pytest.mark.long
 def test_what_the_law_that_reaches_far_adds_is_ranked_too():
-    table = next(simulation.from_prior(1, 0, calibration.LAYOUT, "far"))
-    post = calibration.fit(table.data, "prior", 5, {"draws": 40, "walk": "far"})
-    names, _ = calibration.quantities(post, table.held_out)
-    group = pd.Series([calibration.group_of(n) for n in names]).value_counts()
+    _, group, _ = ranked_with("far")
     assert set(group.index) == set(calibration.GROUPS)
     assert group["tuned slope x loading"] == 18  # inputs times benchmarks
     assert group["month x loading"] == 6
