@@ -14,8 +14,11 @@ family's interval of the score reaches at 100 times.
 
 What to expect of a posterior that is right: near a floor a score tells that the predictor is low,
 not how low, so that of a larger model, nearer to where the benchmark discriminates, more is known;
-and expected scores take the predictor's width times the link's slope, which falls from the middle
-on. Elsewhere narrower intervals would be wrong.
+a line is known best in the middle of what it was fitted to, so that a family from below it, which
+nears as it grows the models that have a score on the benchmark, may be known better there; and
+expected scores take the predictor's width times the link's slope, which falls from the middle on.
+Elsewhere narrower intervals would be wrong. So pairs are told apart by whether the median before
+the step is below that of half of the benchmark's own models ("towards") or not ("away").
 """
 
 from __future__ import annotations
@@ -57,6 +60,7 @@ def ratios(post: sb.Posterior, candidates: pd.DataFrame) -> pd.DataFrame:
     mu, fraction = post.expected(who)
     way, found = np.median(fraction, axis=0).reshape(shape), []
     kinds = {"predictor": (post.predictor(who), way[:-1]), "expected score": (mu, way[1:])}
+    away = way[:-1] >= middle(post)
     for of, (values, there) in kinds.items():
         width = np.subtract(*np.quantile(values, ENDS[::-1], axis=0)).reshape(shape)
         spread = values.std(0).reshape(shape)
@@ -67,7 +71,8 @@ def ratios(post: sb.Posterior, candidates: pd.DataFrame) -> pd.DataFrame:
                     "of": of, "times": np.take(TIMES[1:], step.ravel()),
                     "family": candidates["family"].to_numpy()[family.ravel()],
                     "benchmark": np.take(post.benchmarks, benchmark.ravel()),
-                    "way": there.ravel(), "width": (width[1:] / width[:-1]).ravel(),
+                    "way": there.ravel(), "away": away.ravel(),
+                    "width": (width[1:] / width[:-1]).ravel(),
                     "spread": (spread[1:] / spread[:-1]).ravel(),
                 }
             )
@@ -75,11 +80,22 @@ def ratios(post: sb.Posterior, candidates: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
+def middle(post: sb.Posterior) -> np.ndarray:
+    """Of each benchmark, how far on the way half of the models are that have a score there."""
+    way = pd.DataFrame(np.median(post.expected(post.known_effects())[1], axis=0), post.models)
+    data = post.tree["observed_data"].to_dataset()
+    models, benchmarks = (data[f"obs_{of}"].values.astype(str) for of in ("model", "benchmark"))
+    way.columns = post.benchmarks
+    scored = pd.Series(1, [models, benchmarks]).unstack().reindex_like(way)
+    return np.asarray(way.where(scored.notna()).median())
+
+
 def table(found: pd.DataFrame) -> pd.DataFrame:
-    """A row each kind of interval, part of the way to the ceiling, and step."""
+    """A row each kind of interval, direction, part of the way to the ceiling, and step."""
+    to = found["away"].map({True: "away", False: "towards"}).rename("from the middle")
     way = pd.cut(found["way"], [-np.inf, *WAYS.values()], labels=list(WAYS), right=False)
     narrower = (found[["width", "spread"]] < LEAST).add_prefix("narrower by ")
-    by = found.assign(way=way).join(narrower).groupby(["of", "way", "times"], observed=True)
+    by = found.assign(way=way).join(narrower).groupby(["of", to, "way", "times"], observed=True)
     return by.agg(
         pairs=("width", "size"), by_width=("narrower by width", "sum"),
         by_spread=("narrower by spread", "sum"), least=("spread", "min"),

@@ -26,28 +26,30 @@ def test_steps_are_of_every_family_of_known_size_and_every_benchmark(post, found
     assert study.table(found)["pairs"].sum() == len(found)
 
 
-def test_the_predictor_spreads_no_less_from_a_quarter_of_the_way_on(found):
-    """Nearer to the floor it may: a score there says that the predictor is low, not how low.
+def test_the_predictor_spreads_no_less_away_from_what_is_known(found):
+    """Away from the family, and from the middle of the models that have scores there.
 
-    But for one pair in ten thousand, of 480 draws.
+    Nearer to the floor it may: a score there says that the predictor is low, not how low. On the
+    way to that middle it may: there the benchmark's line is known best. Of 480 draws, one pair in
+    ten thousand may.
     """
     predictor = found[found["of"] == "predictor"]
-    known = predictor["way"] >= 0.25
-    assert known.sum() > 15_000
-    assert (predictor.loc[known, "spread"] < study.LEAST).sum() <= 2
-    assert (predictor.loc[known, "spread"] >= 0.985).all()
+    known = predictor[(predictor["way"] >= 0.25) & predictor["away"]]
+    assert len(known) > 10_000
+    assert (known["spread"] < study.LEAST).sum() <= 1
+    assert (known["spread"] >= 0.985).all()
+    assert (known["width"] < study.LEAST).mean() < 0.01
     assert (predictor["spread"] >= 0.85).all()
-    assert (predictor["width"] < study.LEAST).mean() < 0.04
 
 
 def test_nor_does_an_expected_score_up_to_the_middle(found):
     """From there the link's slope falls, faster than the predictor's width grows."""
     expected = found[found["of"] == "expected score"]
-    below = expected["way"] < 0.5
-    assert below.sum() > 7_000
-    assert (expected.loc[below, "spread"] < study.LEAST).sum() <= 1
-    assert (expected.loc[below, "spread"] >= 0.985).all()
-    assert np.median(expected.loc[below, "spread"]) > 1.1
+    below = expected[(expected["way"] < 0.5) & expected["away"]]
+    assert len(below) > 1_500
+    assert (below["spread"] < study.LEAST).sum() <= 1
+    assert (below["spread"] >= 0.985).all()
+    assert np.median(below["spread"]) > 1.1
 
 
 def test_a_hundred_times_larger_the_best_score_is_within_reach(post):
