@@ -53,6 +53,9 @@ class Candidates:
     lineage: Annotated[Strings, "Base family, if the family is new but its base is not."] = None
     instruct: Tuned = None
     kind: Kinds = None
+    released: Annotated[
+        Strings, "Month of release of a new family, YYYY-MM (by default the latest of the fit)."
+    ] = None
     new_family: NewFamily = False
 
     def rows(self, what: str, example: str, crossed: bool = True) -> pd.DataFrame:
@@ -77,21 +80,23 @@ class Candidates:
             "--family": split(self.family), "--params": sizes("--params", self.params),
             "--tokens": amounts("--tokens", self.tokens), "--lineage": split(self.lineage),
             "--kind": split(self.kind), "--total": sizes("--total", self.total),
+            "--released": split(self.released),
         }  # fmt: skip
         lengths = {name: len(values) for name, values in columns.items() if len(values) > 1}
         if len(set(lengths.values())) > 1 and not self.grid:
             counted = " and ".join(f"{name} has {n} values" for name, n in lengths.items())
             cross = "; add --grid to cross them" if crossed else ""
             raise DataError(f"{counted}: lists must pair up{cross}.")
-        families, params_b, tokens_t, lineages, kinds, totals = columns.values()
+        families, params_b, tokens_t, lineages, kinds, totals, months = columns.values()
         return candidates(
             families, params_b, tokens_t, lineage=lineages or None, instruct=self.instruct,
-            kind=kinds or None, total_params_b=totals or None, grid=self.grid,
+            kind=kinds or None, total_params_b=totals or None, released=months or None,
+            grid=self.grid,
         )  # fmt: skip
 
     def given(self) -> list[str]:
         """The options that a table of candidates replaces."""
-        options = ("family", "params", "total", "tokens", "lineage", "kind", "grid")
+        options = ("family", "params", "total", "tokens", "lineage", "kind", "released", "grid")
         found = [f"--{name}" for name in options if getattr(self, name)]
         return found + ["--instruct/--base"] * (self.instruct is not None)
 
@@ -112,7 +117,7 @@ class Files:
         Path | None,
         "CSV",
         "A table instead of the flags: family, params_b, tokens_t; optional: model, lineage, "
-        "instruct, kind, total_params_b.",
+        "instruct, kind, total_params_b, released.",
     ] = None
     observed: Annotated[
         list[Path] | None,

@@ -10,6 +10,7 @@ import pandas as pd
 from ..errors import DataError, near, spelled_alike, unknown
 from ..law.equations import INPUTS, doublings_of_compute
 from ..law.terms import Term, read, reading
+from ..law.terms.year import REFERENCE
 from ..posterior.core import PosteriorDraws
 from ..support.checks import check_text
 from ..support.frames import as_pandas, is_frame
@@ -17,11 +18,13 @@ from ..support.spelling import other_unit, plain_number, what_to_write
 from ..support.types import checked
 from ..support.words import counted, listed
 from ..table.columns import AMOUNTS, KINDS
+from ..table.columns import released as released_in
 
 _COLUMNS = [
     *("model", "family", "lineage", "instruct", "kind"),
     *("params_b", "total_params_b", "tokens_t"),
 ]
+_SAID = [*_COLUMNS, "released"]
 _LINKED = 5  # models that two leaderboards share, or more
 _UNITS = {"params_b": "billions of parameters", "tokens_t": "trillions of tokens"}
 
@@ -36,6 +39,7 @@ def candidates(
     instruct: bool | list[bool] | None = None,
     kind: str | list[str] | None = None,
     total_params_b: float | list[float] | None = None,
+    released: str | list[str] | None = None,
     model: str | list[str] | None = None,
     grid: bool = False,
 ) -> pd.DataFrame:
@@ -56,6 +60,9 @@ def candidates(
     total_params_b
         All parameters of a mixture of experts, in billions; by default the model is dense, or
         like the mixtures of its family.
+    released
+        Month of release of a family, ``"YYYY-MM"``, which a law with ``progress`` reads; by
+        default the family's, and of a new one the latest of the fit.
     model
         Names; by default ``family-sizeB-tokensT``.
     grid
@@ -83,7 +90,7 @@ def candidates(
     columns: dict[str, Any] = {"family": family, "params_b": params_b, "tokens_t": tokens_t}
     optional = {
         "lineage": lineage, "instruct": instruct, "kind": kind, "total_params_b": total_params_b,
-        "model": None if grid else model,
+        "released": released, "model": None if grid else model,
     }  # fmt: skip
     columns |= {name: value for name, value in optional.items() if value is not None}
     arrays = {k: np.atleast_1d(np.asarray(v)) for k, v in columns.items()}
@@ -114,7 +121,7 @@ def candidates(
         if "total_params_b" in frame and frame["total_params_b"].nunique() > 1:
             names = [f"{n}-of-{t:g}B" for n, t in zip(names, frame["total_params_b"])]
         frame["model"] = names
-    return frame.filter(items=_COLUMNS)
+    return frame.filter(items=_SAID)
 
 
 def default_names(frame: pd.DataFrame) -> list[str]:
@@ -185,6 +192,7 @@ def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd
             f"candidate {name!r} is there twice: give each candidate a name of its own in the "
             "column 'model'"
         )
+    released_in(frame, rows["model"], rows["family"])  # what is no month is refused
     for term in reading(post.spec):
         if term.reads != "instruct":
             given = frame.reset_index(drop=True).assign(**rows[_COLUMNS])
@@ -385,6 +393,7 @@ def never_seen(post: PosteriorDraws, rows: pd.DataFrame) -> list[str]:
             else "the population of lineages"
             + (f", as its lineage {of!r} is new{_hint(of, post.lineages)}" if of != family else "")
         )
+        + _as_of(post, rows[rows["family"] == family])
         for family, of in lineage_of.items()
         if family not in post.families
     ]
@@ -406,6 +415,16 @@ def of_another_kind(post: PosteriorDraws, rows: pd.DataFrame) -> list[str]:
     return notes if post.spec.instruct != "none" else []
 
 
+def _as_of(post: PosteriorDraws, rows: pd.DataFrame) -> str:
+    """Of which month a new family is, where the law asks."""
+    if "years" not in post.constant_data or not INPUTS[post.spec.inputs]:
+        return ""
+    year = float(rows["years"].iloc[0])
+    month = f", as of {REFERENCE + pd.Timedelta(days=365.25 * year):%Y-%m}"
+    latest = year == float(post.constant("years").max())
+    return month + " (the latest month of the fit; 'released' says another)" * latest
+
+
 def _resembles(family: str, known: list[str]) -> str:
     like = spelled_alike(family, known)
     return f" (it is spelled like {like!r}, which was)" if like else ""
@@ -418,9 +437,9 @@ def _hint(lineage: str, known: list[str]) -> str:
 
 def _check_near_columns(frame: pd.DataFrame) -> None:
     """No column is nearly one that is left out, and would go unread."""
-    missing = [c for c in _COLUMNS if c not in frame]
+    missing = [c for c in _SAID if c not in frame]
     for column in map(str, frame.columns):
-        if column not in _COLUMNS and (like := near(column, missing, 1, cutoff=0.85)):
+        if column not in _SAID and (like := near(column, missing, 1, cutoff=0.85)):
             raise DataError(
                 f"the candidates have a column {column!r}, which nobody reads: rename it to "
                 f"{like[0]!r} if it is meant, or leave it out"

@@ -213,12 +213,19 @@ def _day(cell: Any) -> pd.Timestamp:
     return pd.Timestamp(text if text.isdigit() else cell).tz_localize(None)
 
 
+def _month(cell: Any) -> pd.Period:
+    """A month; a bare number is none."""
+    if re.fullmatch(r"[+-]?[\d.]+", str(cell).strip()):
+        raise ValueError("a year, or what else a number may count")
+    return pd.Period(cell, freq="M")
+
+
 def released(df: pd.DataFrame, model: Sequence[str], family: Sequence[str]) -> dict[str, pd.Period]:
     """Release month of each family: the earliest that one of its rows gives."""
     months: dict[str, pd.Period] = {}
     cells = df.get("released", ())
     problem = ": write it as year-month."
-    read = _read(cells, "released", model, lambda c: pd.Period(c, freq="M"), pd.NaT, problem)
+    read = _read(cells, "released", model, _month, pd.NaT, problem)
     for month, f in zip(read, family):
         if month is not pd.NaT:
             months[f] = min(month, months.get(f, month))

@@ -71,6 +71,27 @@ def test_the_month_of_a_candidate(prior, more, said, want):
     assert larger["years"].tolist() == [pytest.approx(want)]
 
 
+def test_a_month_can_be_said_and_is_told(prior):
+    new = candidates(family=["new", "old"], released=["2025-07", "2023-07"])
+    rows = completed(prior, new, True)
+    assert rows["years"].tolist() == [
+        pytest.approx(year_of(month)) for month in ("2025-07", "2023-07")
+    ]
+    with pytest.warns(sb.ExtrapolationWarning, match="years after the last"):
+        notes = prior.forecast(new, new_family=True).warnings
+    of = "was never seen: drawn from the population of lineages, as of"
+    assert f"family 'old' {of} 2023-07" in notes
+    latest = prior.forecast(candidates(family="new"), new_family=True).warnings
+    assert f"family 'new' {of} 2024-07 (the latest month of the fit; 'released' says another)" in (
+        latest
+    )
+    for month in ("2025-13", "2025", "soon"):
+        with pytest.raises(sb.DataError, match=rf"'{month}'.*write it as year-month"):
+            prior.forecast(candidates(family="new", released=month), new_family=True)
+    crossed = candidates(family=["a", "b"], released=["2023-07", "2025-07"], grid=True)
+    assert crossed["released"].tolist() == ["2023-07", "2025-07"] * 2
+
+
 def test_a_year_adds_its_coefficient_and_nothing_else(prior):
     given = candidates(family="new", model=["a", "b"]).assign(released=["2023-03", "2025-03"])
     rows = completed(prior, given, True).assign(model="a")
