@@ -67,8 +67,7 @@ than tests/studies/test_widths.py lets them. The next in order, with slopes of t
 fan, does not converge on the whole table (R-hat 1.28). So the walk with ceilings by questions and
 progress was added, after all others had been scored, to be taken if it stood here, converged there
 and kept its widths. Its ceiling of HellaSwag did not, and with fewer common ceilings chains sit in
-several places: docs/evidence.md has all fits. So ``models/open`` stayed as it was. Sets of
-questions are of this study; tables that ship have none.
+several places: docs/evidence.md has all fits. So ``models/open`` stayed as it was.
 
 **The third rule**, written before any of its rehearsals was run: the second, of laws that can ship.
 A law stands if it does by the second rule; the order is that of the second rule. In that order each
@@ -112,6 +111,18 @@ Llama 3.1, Qwen2.5 and Gemma 2 (``python -m studies.open_models --only lineages`
 it in CRPS, nor in the share inside (of the walk with ceilings by questions, progress and tuning by
 benchmark they were seen: 3.68 points and 86%, against 3.7 and 83%).
 
+**The fifth rule**, written before the rehearsals of the law that it adds. The law that the fourth
+comes to, the walk with ceilings by questions, progress and tuning by benchmark, keeps its widths
+(as it was: none of 11,513 predictors narrows), and with 3,300 draws it has not converged (R-hat
+1.015, 347 and 266 effective draws; twice as many iterations a draw gave 161): its chains cross
+between two floors of MMLU, chance and 20%, the latter with a twentieth of the draws. A model that
+knows nothing scores on letters as often as those that it prefers are right, which is within a
+point or two of chance; so ``lower="sourced"`` takes the spread of a floor from the table, 1% where
+options are letters (MMLU, MMLU of Swallow, MMLU-PRO, GPQA), and 3% elsewhere, as before. Seen of
+it: that its chains are in one place on the whole table (1.010; 787 and 1,113), no score. It takes
+the place of that law if it stands by the second rule and, by its rehearsals, is not worse than it
+in log score or CRPS by two standard errors; all that the fourth rule asks is then asked of it.
+
 Of the first six laws with tuning by benchmark the first three were rehearsed, then the third rule
 had refused what it came to, and the others were not run. ``models/far`` is the second rule's next
 after laws with a fan, without sets of questions or sourced ceilings, which the leaderboards' own
@@ -131,7 +142,6 @@ Each law's folds are kept in the folder, and a study goes on where it was cut of
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import itertools
 from pathlib import Path
 from typing import Any
@@ -151,6 +161,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "walk of compute": {"walk": "compute"},
     "sourced ceilings": {"upper": "sourced"},
     "ceilings by questions": {"upper": "questions"},
+    "sourced floors": {"lower": "sourced"},
     "slopes by lineage": {"slopes": "pooled"},
     "slopes of tuned models": {"slopes": "tuned"},
     "fan": {"slopes": "fan"},
@@ -162,16 +173,10 @@ PARTS: dict[str, dict[str, Any]] = {
     "four skills": {"n_skills": 4},
 }
 WALK = "walk of compute, ceilings by questions"
-SAME = {  # benchmarks that ask the questions of another, or a part of them
-    "MMLU (Swallow)": "MMLU",
-    "GSM8K (Swallow)": "GSM8K",
-    "MMLU-Pro (Swallow)": "MMLU-PRO",
-    "BBH (Swallow)": "BBH",
-    "MATH-500 (Swallow)": "MATH (Swallow)",
-}
 FAR = "walk of compute, progress, slopes of tuned models"  # models/far, of a table without kinds
 LAWS = (  # each the parts that it has beside today's law
     "today",
+    f"{WALK}, progress, tuning by benchmark, sourced floors",
     f"{WALK}, progress, tuning by benchmark",
     f"{WALK}, progress, slopes of tuned models, tuning by benchmark",
     f"{WALK}, fan and slopes of tuned models, progress, tuning by benchmark",
@@ -213,11 +218,12 @@ def in_groups(data: sb.Leaderboard) -> tuple[sb.Fold, ...]:
 
 
 def joint() -> sb.Leaderboard:
-    """The joint table, with its sets of questions and the families whose months are known."""
+    """The joint table, of the families whose months are known."""
     data = sb.load_dataset("open_models")
-    about = [dataclasses.replace(b, questions=SAME.get(b.name)) for b in data.benchmarks]
     months = data.frame["family"].map(data.releases)
-    return dated(sb.Leaderboard.from_frame(data.frame.assign(released=months), about, data.name))
+    return dated(
+        sb.Leaderboard.from_frame(data.frame.assign(released=months), data.benchmarks, data.name)
+    )
 
 
 def dated(data: sb.Leaderboard) -> sb.Leaderboard:
@@ -231,7 +237,7 @@ def law(name: str) -> sb.Sloth:
     spec = sb.Sloth.from_toml(recipes.load("open").spec.to_toml())
     # what models/open was when this began
     spec = spec.replace(walk="none", upper="estimated", slopes="shared", progress="none")
-    spec = spec.replace(tuning="skills")
+    spec = spec.replace(tuning="skills", lower="estimated")
     for part in name.split(", "):
         if part not in PARTS:
             raise SystemExit(f"{part!r} is no part of a law here; they are {', '.join(PARTS)}")

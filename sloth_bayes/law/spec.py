@@ -158,7 +158,7 @@ _CHOICES: dict[str, Collection[str]] = {
     "walk": ("pooled", "compute", "none"),
     "progress": ("date", "none"),
     "trend": ("benchmarks", "none"),
-    "lower": ("estimated", "chance"),
+    "lower": ("estimated", "sourced", "chance"),
     "upper": ("estimated", "sourced", "questions", "one"),
     "link": equations.LINKS,
     "noise": likelihood.NOISE,
@@ -231,9 +231,10 @@ class Spec:
         ``"benchmarks"``: a year adds something to each benchmark by itself, around what it adds to
         skills, linearly in the date of a model (``inputs="date"``); ``"none"``.
     lower, upper
-        Asymptotes: ``lower`` fixed at ``"chance"`` or ``"estimated"``; ``upper`` fixed at
-        ``"one"``, ``"estimated"`` with one prior for all benchmarks, ``"sourced"``: with that
-        which the table expects of a benchmark, where it says so
+        Asymptotes: ``lower`` fixed at ``"chance"``, ``"estimated"`` with one prior for all
+        benchmarks, or ``"sourced"``: with the spread that the table gives a benchmark, where it
+        does; ``upper`` fixed at ``"one"``, ``"estimated"`` with one prior for all benchmarks,
+        ``"sourced"``: with that which the table expects of a benchmark, where it says so
         (:class:`~sloth_bayes.Benchmark`), or ``"questions"``: likewise, and one for all
         benchmarks that ask the same questions.
     link

@@ -61,6 +61,7 @@ class Arrays(NamedTuple):
     inverse_n: Any  # (J,) 1 / number of questions, 0 if unknown
     rounding: Any  # (J,) step of the published scores, 0 if not rounded
     shortfall: Any  # (J,) of the ceiling, as the table expects it; 0 where it does not say
+    chance_sd: Any  # (J,) of floors around chance, as the table has it; 0 where it does not say
     questions: Any  # (J,) number of the set of questions that each asks
     anchor: Any  # (J, J) orthogonal: the coordinates that skills are sampled in (scores.py)
     information: Any  # (J,) how much a score tells of a residual, its prior being 1 (scores.py)
@@ -181,6 +182,7 @@ def design(
         inverse_n=np.array([1 / b.n_questions if b.n_questions else 0.0 for b in meta]),
         rounding=np.array([b.rounding for b in meta]),
         shortfall=np.array([b.shortfall or 0.0 for b in meta]),
+        chance_sd=np.array([b.chance_sd or 0.0 for b in meta]),
         questions=np.unique([b.questions or b.name for b in meta], return_inverse=True)[1],
         anchor=np.eye(len(meta)),
         information=np.ones(len(meta)),

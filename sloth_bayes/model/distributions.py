@@ -228,7 +228,7 @@ class NestedResiduals(dist.Distribution):
 
 
 @slopes.with_slopes
-def above_zero(z: Any, loc: Any, scale: float, xp: Any) -> tuple[Any, slopes.Slopes]:
+def above_zero(z: Any, loc: Any, scale: Any, xp: Any) -> tuple[Any, slopes.Slopes]:
     """Normal(loc, scale) truncated to positive values, from standard normal `z`."""
     positive = ndtr(loc / scale)
     above = positive * ndtr(-z)

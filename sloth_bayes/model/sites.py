@@ -102,7 +102,7 @@ class Sites:
         """
         return self.sample(site, Rows(self.unit.times(scale), spread), *dims)
 
-    def above_zero(self, site: str, loc: Any, scale: float, *dims: str) -> Any:
+    def above_zero(self, site: str, loc: Any, scale: Any, *dims: str) -> Any:
         """Normal truncated to positive values, through a standard normal site."""
         return above_zero(self.normal(site, *dims), loc, scale, jnp)
 

@@ -82,6 +82,7 @@ def build(
             "inverse_n": ("benchmark", np.asarray(a.inverse_n)),
             "rounding": ("benchmark", np.asarray(a.rounding)),
             "shortfall": ("benchmark", np.asarray(a.shortfall)),
+            "chance_sd": ("benchmark", np.asarray(a.chance_sd)),
             "questions": ("benchmark", np.asarray(a.questions)),
             "centre": ("centre_of", np.asarray(design.centre, float)),
         },

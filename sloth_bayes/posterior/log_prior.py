@@ -77,11 +77,15 @@ def log_prior(post: Draws) -> xr.Dataset:
     columns = {name: post.constant(name).astype(float) for name in terms.columns_of(spec)}
     family = post.constant("family_of_model").astype(str)
     chance = post.constant("chance").astype(float)
-    told: dict[str, Any] = {"shortfall": np.zeros_like(chance), "questions": np.arange(len(chance))}
+    none = np.zeros_like(chance)
+    told: dict[str, Any] = {
+        "shortfall": none, "chance_sd": none, "questions": np.arange(len(chance))
+    }  # fmt: skip
     for name in told:
         with contextlib.suppress(KeyError):  # of a version that had none
             told[name] = post.constant(name)
-    told["shortfall"] = told["shortfall"].astype(float)
+    for name in ("shortfall", "chance_sd"):
+        told[name] = told[name].astype(float)
     given = terms.Given(
         v, spec, members, chance, **told, level=_level(post), family=family, columns=columns
     )

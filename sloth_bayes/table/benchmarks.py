@@ -47,6 +47,11 @@ class Benchmark:
         Name of the set of questions it asks, where others ask the same ones in the same way;
         None for a set of its own, of its name. A law with ``upper="questions"`` has one ceiling
         for a set.
+    chance_sd
+        How far from `chance` a model that knows nothing may score, as a standard deviation, in
+        (0, 0.5), where that is known (options that are letters: it scores as often as those that
+        it prefers are right); None otherwise. A law with ``lower="sourced"`` takes it for the
+        prior of the floor.
 
     Raises
     ------
@@ -66,6 +71,7 @@ class Benchmark:
     rounding: float = 0.0
     shortfall: float | None = None
     questions: str | None = None
+    chance_sd: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
@@ -88,6 +94,9 @@ class Benchmark:
                 f"questions of benchmark {self.name!r} is {self.questions!r}: it is the name of a "
                 "set of questions, or None for one of its own."
             )
+        if self.chance_sd is not None:
+            spread = "a standard deviation around chance, in (0, 0.5), or None if unknown"
+            self._check("chance_sd", float, lambda v: 0 < v < 0.5, spread)
 
     def _check(
         self, name: str, kind: type, in_range: Callable[[float], bool], meaning: str
@@ -108,7 +117,8 @@ def read_benchmarks(name: str) -> tuple[Benchmark, ...]:
     columns = [field.name for field in fields(Benchmark) if field.name in table]
     rows = table[columns].to_dict("records")
     for row in rows:
-        row["shortfall"] = float(row["shortfall"]) if row.get("shortfall") else None
+        for name in ("shortfall", "chance_sd"):
+            row[name] = float(row[name]) if row.get(name) else None
         row["questions"] = row.get("questions") or None
     return tuple(Benchmark(**row) for row in rows)
 

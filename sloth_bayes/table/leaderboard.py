@@ -610,7 +610,7 @@ def _asked(kind: str, wanted: str | Iterable[str], known: Sequence[str]) -> list
 def _described(benchmark: Benchmark) -> tuple[Any, ...]:
     """Its metadata; without what earlier versions did not know, so that fingerprints stay."""
     told = list(astuple(benchmark))
-    while told[-1] is None:  # a set of questions, a shortfall; the rounding is always known
+    while told[-1] is None:  # later fields; the rounding is always known
         told.pop()
     return tuple(told)
 

@@ -90,7 +90,7 @@ TERMS: dict[str, Term] = {
 
 _RESERVED = frozenset(
     ("params_b", "tokens_t", "inputs", "family_of_model", "lineage_of_model", "chance",
-     "inverse_n", "rounding", "shortfall", "questions", "centre", "instruct", "kind",
+     "inverse_n", "rounding", "shortfall", "chance_sd", "questions", "centre", "instruct", "kind",
      "total_params_b", "compute", "years", "model", "family", "lineage", "benchmark")
 )  # fmt: skip
 

@@ -75,6 +75,7 @@ class Given(NamedTuple):
     members: np.ndarray  # (F,) place of each family's lineage
     chance: np.ndarray  # (J,)
     shortfall: np.ndarray  # (J,) as the table expects it; 0 where it does not say
+    chance_sd: np.ndarray  # (J,) of floors, as the table has it; 0 where it does not say
     questions: np.ndarray  # (J,) number of the set of questions that each asks
     level: np.ndarray  # (S, J) average predictor of a benchmark's observed scores
     family: np.ndarray  # (M,) of each model

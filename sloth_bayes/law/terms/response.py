@@ -36,8 +36,9 @@ class Response(Term):
         p, spec = at.spec.priors, at.spec
         level = p.level * at.normal("level_raw", "benchmark")
         lower = at.xp.asarray(at.arrays.chance)
-        if spec.lower == "estimated":
-            lower = at.above_zero("lower_raw", lower, p.lower, "benchmark")
+        if spec.lower != "chance":
+            spread = self.spread(spec, at.arrays.chance_sd, at.xp)
+            lower = at.above_zero("lower_raw", lower, spread, "benchmark")
         upper = shape = at.xp.ones(at.n.benchmarks)
         if spec.upper != "one":
             of = at.xp.asarray(at.arrays.questions)
@@ -52,6 +53,12 @@ class Response(Term):
             shape = at.xp.exp(p.link_shape * at.normal("link_shape_raw", "benchmark"))
         return {"level": level, "lower": lower, "upper": upper, "link_shape": shape}
 
+    def spread(self, spec: Any, known: Array, xp: Any) -> Array:
+        """Prior standard deviations of floors: the table's where it says, and asked."""
+        if spec.lower != "sourced":
+            return spec.priors.lower
+        return xp.where(known > 0, known, spec.priors.lower)
+
     def shortfall(self, spec: Any, expected: Array, of: Array, xp: Any) -> Array:
         """Prior means of what ceilings fall short by: the table's where it says, and asked."""
         common = spec.priors.ceiling
@@ -65,9 +72,10 @@ class Response(Term):
         """``bias`` stands for the level, from which it follows."""
         v, spec, p = given.values, given.spec, given.spec.priors
         out = {"bias": densities.total(densities.normal(given.level, p.level))}
-        if spec.lower == "estimated":
-            above = densities.normal(v["lower"], p.lower, given.chance)
-            out["lower"] = densities.total(above - scipy.special.log_ndtr(given.chance / p.lower))
+        if spec.lower != "chance":
+            spread = self.spread(spec, given.chance_sd, np)
+            above = densities.normal(v["lower"], spread, given.chance)
+            out["lower"] = densities.total(above - scipy.special.log_ndtr(given.chance / spread))
         if spec.upper != "one":
             room = 1 - v["lower"]
             mean = self.shortfall(spec, given.shortfall, given.questions, np)
