@@ -91,6 +91,26 @@ def test_ceilings_are_where_the_table_expects_them(tiny_table):
 
 
 @pytest.mark.long
+def test_floors_are_as_near_to_chance_as_the_table_says(tiny_table):
+    """Where it says so, and the law asks; and their density is that of what was drawn."""
+    first, *rest = tiny_table.benchmarks
+    told = sb.Leaderboard.from_frame(tiny_table.frame, [replace(first, chance_sd=0.005), *rest])
+    assert told.fingerprint != tiny_table.fingerprint
+    chance = np.array([b.chance for b in told.benchmarks])
+    for lower, first_sd in (("sourced", 0.005), ("estimated", 0.03)):
+        post = sb.Sloth(n_skills=2, lower=lower).prior(told, draws=2000, seed=1)
+        want = stats.truncnorm(
+            -chance / (sd := np.array([first_sd, *[0.03] * 3])), np.inf, chance, sd
+        )
+        found = post.merged["lower"].astype(float)
+        np.testing.assert_allclose(found.mean(0), want.mean(), atol=5 * 0.03 / np.sqrt(2000))
+        np.testing.assert_allclose(found.std(0), want.std(), rtol=0.08)
+        density = log_prior(post)["lower"].values.ravel()
+        error = density.std() / np.sqrt(len(density))
+        assert abs(density.mean() + want.entropy().sum()) < 5 * error + 1e-3
+
+
+@pytest.mark.long
 def test_benchmarks_that_ask_the_same_questions_have_one_ceiling(tiny_table):
     """As a share of the range above chance; what is known of one holds for both."""
     first, second, *rest = tiny_table.benchmarks

@@ -187,6 +187,21 @@ def test_every_benchmark_is_described_and_above_its_chance(data):
     assert all(said.values())
 
 
+def test_what_asks_the_same_questions_and_whose_options_are_letters(data):
+    about = {b.name: b for b in data.benchmarks}
+    sets = {name: b.questions for name, b in about.items() if b.questions}
+    assert sets == {
+        "MMLU (Swallow)": "MMLU",
+        "GSM8K (Swallow)": "GSM8K",
+        "BBH (Swallow)": "BBH",
+        "MMLU-Pro (Swallow)": "MMLU-PRO",
+        "MATH-500 (Swallow)": "MATH (Swallow)",
+    }
+    letters = {name for name, b in about.items() if b.chance_sd}
+    assert letters == {"MMLU", "MMLU (Swallow)", "MMLU-PRO", "GPQA"}
+    assert all(about[name].chance_sd < about[name].chance / 5 for name in letters)
+
+
 def test_scores_are_steps_of_what_is_said(models):
     for name, count in {
         "OpenBookQA (Swallow)": 500,
