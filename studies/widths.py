@@ -38,6 +38,7 @@ TOP = 0.8  # of the way, beyond which an expected score's may be narrower
 LEAST = 0.99  # of the width before, below which an interval is narrower
 WAYS = {"under 25%": 0.25, "25-50%": 0.5, "50-80%": TOP, "over 80%": np.inf}
 ENDS = (0.05, 0.95)
+REPEATS = 4  # of the steps ahead: by themselves they would be most of the noise of a ratio
 
 
 def larger(post: sb.Posterior) -> pd.DataFrame:
@@ -54,12 +55,16 @@ def larger(post: sb.Posterior) -> pd.DataFrame:
 
 
 def ratios(post: sb.Posterior, candidates: pd.DataFrame) -> pd.DataFrame:
-    """Ratio of widths of each step, a row each pair, step and kind of interval."""
-    who = effects_of(post, candidates, seed=0, alike=True)
+    """Ratio of widths of each step, a row each pair, step and kind of interval.
+
+    Where walks go beyond what is known is drawn `REPEATS` times a draw of the posterior.
+    """
+    each = [effects_of(post, candidates, seed=k, alike=True) for k in range(REPEATS)]
     shape = len(TIMES), len(candidates) // len(TIMES), len(post.benchmarks)
-    mu, fraction = post.expected(who)
+    mu, fraction = (np.concatenate(of) for of in zip(*map(post.expected, each)))
+    predictor = np.concatenate([post.predictor(who) for who in each])
     way, found = np.median(fraction, axis=0).reshape(shape), []
-    kinds = {"predictor": (post.predictor(who), way[:-1]), "expected score": (mu, way[1:])}
+    kinds = {"predictor": (predictor, way[:-1]), "expected score": (mu, way[1:])}
     away = way[:-1] >= middle(post)
     for of, (values, there) in kinds.items():
         width = np.subtract(*np.quantile(values, ENDS[::-1], axis=0)).reshape(shape)
