@@ -30,8 +30,8 @@ def test_the_predictor_spreads_no_less_away_from_what_is_known(found):
     """Away from the family, and from the middle of the models that have scores there.
 
     Nearer to the floor it may: a score there says that the predictor is low, not how low. On the
-    way to that middle it may: there the benchmark's line is known best. Of 480 draws, one pair in
-    ten thousand may.
+    way to that middle it may: there the benchmark's line is known best. Of some hundred draws, one
+    pair in ten thousand may.
     """
     predictor = found[found["of"] == "predictor"]
     known = predictor[(predictor["way"] >= 0.25) & predictor["away"]]
