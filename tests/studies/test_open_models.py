@@ -16,7 +16,8 @@ def post() -> sb.Posterior:
 def test_the_model_that_an_earlier_fit_had_ruled_out_is_inside(post):
     """Llama 3.1 405B: 84.9 on MMLU, by the public re-evaluation of ObsScaling."""
     who = sb.candidates(family="llama-3.1", params_b=405, tokens_t=15)
-    row = post.forecast(who, benchmarks=["MMLU"]).frame.iloc[0]
+    with pytest.warns(sb.ExtrapolationWarning, match="2.25 times the largest"):
+        row = post.forecast(who, benchmarks=["MMLU"]).frame.iloc[0]
     assert row["lower"] < 0.849 < row["upper"]
     assert row["upper"] - row["lower"] < 0.1
 
@@ -25,8 +26,8 @@ def test_the_same_questions_have_one_ceiling_and_letters_a_floor_near_chance(pos
     upper, lower = (post.merged[name] for name in ("upper", "lower"))
     at = post.benchmarks.index
     v1, swallow = at("MMLU"), at("MMLU (Swallow)")
-    share = (1 - upper) / (1 - lower)  # of the range, as the sets are
-    np.testing.assert_allclose(share[:, v1], share[:, swallow], atol=0.002)
+    share = (1 - upper) / (1 - lower)  # files keep eight bits
+    np.testing.assert_allclose(share[:, v1], share[:, swallow], atol=0.005)
     for name in ("MMLU", "MMLU-PRO", "GPQA"):
         floor, chance = lower[:, at(name)], post.constant("chance")[at(name)]
         assert np.abs(floor - chance).max() < 0.05
