@@ -51,6 +51,9 @@ Total = Annotated[
     Billions, "All parameters of a mixture of experts (by default dense, or as the family is)."
 ]
 NewFamily = Annotated[bool, "Accept a family that nobody has seen."]
+Released = Annotated[
+    Strings, "Month of release of a new family, YYYY-MM (by default the latest of the fit)."
+]
 Params = Annotated[
     Billions, "Size in billions of parameters (of a mixture of experts, the active ones)."
 ]

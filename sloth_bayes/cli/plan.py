@@ -18,6 +18,7 @@ from .options import (
     NewFamily,
     Params,
     Probs,
+    Released,
     Span,
     Strings,
     Tokens,
@@ -164,6 +165,7 @@ def compare(
     tokens: Tokens = None,
     lineage: Annotated[Strings, "Base families, likewise."] = None,
     kind: Annotated[Strings, "base|instruct|reasoning", "Kinds, likewise."] = None,
+    released: Released = None,
     new_family: NewFamily = False,
     benchmarks: Benchmarks = None,
     weights: Annotated[
@@ -182,7 +184,9 @@ def compare(
     Example: [bold]sloth-bayes plan compare --family qwen2,yi --params 72,34 --tokens 7,3[/bold]
     """
     post = output.load()
-    models = Candidates(family, params, total, tokens, lineage=lineage, kind=kind)
+    models = Candidates(
+        family, params, total, tokens, lineage=lineage, kind=kind, released=released
+    )
     rows = models.rows("a comparison", _COMPARISON, crossed=False)
     if len(rows) < 2:
         raise DataError("a comparison needs two models or more: give lists, such as --params 7,70")

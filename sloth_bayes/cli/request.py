@@ -20,6 +20,7 @@ from .options import (
     NewFamily,
     Params,
     Prob,
+    Released,
     Strings,
     Tokens,
     Total,
@@ -53,9 +54,7 @@ class Candidates:
     lineage: Annotated[Strings, "Base family, if the family is new but its base is not."] = None
     instruct: Tuned = None
     kind: Kinds = None
-    released: Annotated[
-        Strings, "Month of release of a new family, YYYY-MM (by default the latest of the fit)."
-    ] = None
+    released: Released = None
     new_family: NewFamily = False
 
     def rows(self, what: str, example: str, crossed: bool = True) -> pd.DataFrame:
@@ -237,6 +236,8 @@ def _targets(paths: list[Path], who: Candidates, files: Files) -> tuple[Observed
         if not value:
             raise DataError(f"--observed needs {name}: which model of the family to forecast?")
     found = read_observed(paths, **options)
+    if month := one("--released", who.released):
+        found.frame["released"] = month
     for row in found.frame.itertuples():
         size, tokens = (row.params_b, "size"), (row.tokens_t, "number of tokens")
         for option, (value, what) in {"--params": size, "--tokens": tokens}.items():

@@ -18,7 +18,7 @@ from ..support.spelling import other_unit, plain_number, what_to_write
 from ..support.types import checked
 from ..support.words import counted, listed
 from ..table.columns import AMOUNTS, KINDS
-from ..table.columns import released as released_in
+from ..table.columns import released as months_in
 
 _COLUMNS = [
     *("model", "family", "lineage", "instruct", "kind"),
@@ -120,6 +120,8 @@ def candidates(
             names = [n if k == "base" else f"{n}-{k}" for n, k in zip(names, frame["kind"])]
         if "total_params_b" in frame and frame["total_params_b"].nunique() > 1:
             names = [f"{n}-of-{t:g}B" for n, t in zip(names, frame["total_params_b"])]
+        if "released" in frame and frame["released"].nunique() > 1:
+            names = [f"{n}-{month}" for n, month in zip(names, frame["released"])]
         frame["model"] = names
     return frame.filter(items=_SAID)
 
@@ -192,7 +194,7 @@ def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd
             f"candidate {name!r} is there twice: give each candidate a name of its own in the "
             "column 'model'"
         )
-    released_in(frame, rows["model"], rows["family"])  # what is no month is refused
+    _check_months(post, frame, rows)
     for term in reading(post.spec):
         if term.reads != "instruct":
             given = frame.reset_index(drop=True).assign(**rows[_COLUMNS])
@@ -205,6 +207,28 @@ def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd
             "belongs to one lineage"
         )
     return rows
+
+
+def _check_months(post: PosteriorDraws, frame: pd.DataFrame, rows: pd.DataFrame) -> None:
+    """What is no month is refused, and, where the law asks for it, another than the family's."""
+    months_in(frame, rows["model"], rows["family"])
+    if "released" not in frame or not any(term.of_families for term in reading(post.spec)):
+        return
+    known = pd.Series(post.constant("years")).groupby(post.constant("family_of_model")).mean()
+    said = pd.Series(pd.PeriodIndex(frame["released"], freq="M"), rows.index)
+    month_of: dict[str, pd.Period] = {f: _month(year) for f, year in known.items()}
+    for family, month in zip(rows["family"][said.notna()], said.dropna()):
+        there = month_of.setdefault(family, month)
+        if month != there:
+            raise DataError(
+                f"family {family!r} is of {there}, and {month} is said of it: leave 'released' "
+                "out, or forecast what is released then as another family, of the same lineage"
+            )
+
+
+def _month(years: float) -> pd.Period:
+    """The month in which a number of years from the reference ends."""
+    return (REFERENCE + pd.Timedelta(days=365.25 * years)).to_period("M")
 
 
 def moved(
@@ -304,13 +328,17 @@ def extrapolation(post: PosteriorDraws, rows: pd.DataFrame) -> list[str]:
     """One sentence for each input that leaves the range of the fit."""
     notes = []
     if "years" in post.constant_data:
-        last = float(post.constant("years").max())
-        notes += [
-            f"{model}: released {year - last:.2g} years after the last model in the data: the "
-            "interval relies on the law"
-            for model, year in zip(rows["model"], rows["years"])
-            if year > last + 1e-3
-        ]
+        years = post.constant("years")
+        first, last = float(years.min()), float(years.max())
+        for model, year in zip(rows["model"], rows["years"]):
+            if first - 1e-3 <= year <= last + 1e-3:
+                continue
+            when = f"{year - last:.2g} years after the last"
+            if year < first:
+                when = f"{first - year:.2g} years before the first"
+            notes.append(
+                f"{model}: released {when} model in the data: the interval relies on the law"
+            )
     if not INPUTS[post.spec.inputs]:
         return notes
     for column, what, unit in (("params_b", "size", "B"), ("tokens_t", "tokens", "T")):
@@ -420,9 +448,18 @@ def _as_of(post: PosteriorDraws, rows: pd.DataFrame) -> str:
     if "years" not in post.constant_data or not INPUTS[post.spec.inputs]:
         return ""
     year = float(rows["years"].iloc[0])
-    month = f", as of {REFERENCE + pd.Timedelta(days=365.25 * year):%Y-%m}"
     latest = year == float(post.constant("years").max())
-    return month + " (the latest month of the fit; 'released' says another)" * latest
+    return f", as of {_month(year)}" + ", the latest month of the fit" * latest
+
+
+def unread(post: PosteriorDraws, frame: pd.DataFrame) -> list[str]:
+    """A sentence if months are said and the law has no use for them."""
+    given = as_pandas(frame)
+    if "released" not in given or given["released"].isna().all():
+        return []
+    if "years" in post.constant_data or post.spec.terms:  # a term of one's own may read it
+        return []
+    return ["months of release ('released') change nothing: this law does not read them"]
 
 
 def _resembles(family: str, known: list[str]) -> str:
@@ -439,6 +476,11 @@ def _check_near_columns(frame: pd.DataFrame) -> None:
     """No column is nearly one that is left out, and would go unread."""
     missing = [c for c in _SAID if c not in frame]
     for column in map(str, frame.columns):
+        if column in ("release_date", "release_month", "release"):
+            raise DataError(
+                f"the candidates have a column {column!r}, which nobody reads: rename it to "
+                "'released' (year-month) if it is meant, or leave it out"
+            )
         if column not in _SAID and (like := near(column, missing, 1, cutoff=0.85)):
             raise DataError(
                 f"the candidates have a column {column!r}, which nobody reads: rename it to "

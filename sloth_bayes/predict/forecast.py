@@ -37,6 +37,7 @@ from .candidates import (
     never_seen,
     of_another_kind,
     unfounded,
+    unread,
 )
 from .new_effects import Known, effects_of, identity, key_of, rng_of
 
@@ -420,6 +421,7 @@ def forecast(
     if post.known_verdict is False:
         warnings.warn(post.cautions[0], ConvergenceWarning, stacklevel=3)
     notes = [*post.cautions, *notes, *of_another_kind(post, rows), *never_seen(post, rows)]
+    notes += unread(post, candidates)
     return Forecast(post, rows, benchmarks, prob, seed, notes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -214,9 +215,10 @@ def _day(cell: Any) -> pd.Timestamp:
 
 
 def _month(cell: Any) -> pd.Period:
-    """A month; a bare number is none."""
-    if re.fullmatch(r"[+-]?[\d.]+", str(cell).strip()):
-        raise ValueError("a year, or what else a number may count")
+    """A month, of text that says a year and a month, or of what has both."""
+    dated = isinstance(cell, pd.Period | datetime.date | np.datetime64)
+    if not dated and not re.fullmatch(r"(19|20)\d\d-\d\d(-\d\d)?", str(cell).strip()):
+        raise ValueError("a year alone, or what else it may be")
     return pd.Period(cell, freq="M")
 
 
@@ -224,7 +226,7 @@ def released(df: pd.DataFrame, model: Sequence[str], family: Sequence[str]) -> d
     """Release month of each family: the earliest that one of its rows gives."""
     months: dict[str, pd.Period] = {}
     cells = df.get("released", ())
-    problem = ": write it as year-month."
+    problem = ": write it as year-month (2025-07)."
     read = _read(cells, "released", model, _month, pd.NaT, problem)
     for month, f in zip(read, family):
         if month is not pd.NaT:

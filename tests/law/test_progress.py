@@ -58,7 +58,7 @@ def candidates(**more) -> pd.DataFrame:
     ("more", "said", "want"),
     [
         ({"family": "birch"}, {}, year_of("2023-01")),
-        ({"family": "birch"}, {"released": "2023-07"}, year_of("2023-07")),
+        ({"family": "birch"}, {"released": "2023-01"}, year_of("2023-01")),
         ({"family": "new"}, {}, year_of("2024-07")),  # the latest
         ({"family": "new"}, {"released": "2025-07"}, year_of("2025-07")),
         ({"family": "new"}, {"date": "2025-01-01"}, 0.0),
@@ -79,22 +79,45 @@ def test_a_month_can_be_said_and_is_told(prior):
     ]
     with pytest.warns(sb.ExtrapolationWarning, match="years after the last"):
         notes = prior.forecast(new, new_family=True).warnings
+    before = candidates(family="new", released="2019-07")
+    with pytest.warns(sb.ExtrapolationWarning, match="years before the first model in the data"):
+        prior.forecast(before, new_family=True)
     of = "was never seen: drawn from the population of lineages, as of"
     assert f"family 'old' {of} 2023-07" in notes
     latest = prior.forecast(candidates(family="new"), new_family=True).warnings
-    assert f"family 'new' {of} 2024-07 (the latest month of the fit; 'released' says another)" in (
-        latest
-    )
-    for month in ("2025-13", "2025", "soon"):
+    assert f"family 'new' {of} 2024-07, the latest month of the fit" in latest
+    for month in ("2025-13", "2025", "2025Q3", "July 2025", "0205-07", "soon"):
         with pytest.raises(sb.DataError, match=rf"'{month}'.*write it as year-month"):
             prior.forecast(candidates(family="new", released=month), new_family=True)
     crossed = candidates(family=["a", "b"], released=["2023-07", "2025-07"], grid=True)
     assert crossed["released"].tolist() == ["2023-07", "2025-07"] * 2
+    assert crossed["model"].is_unique
+
+
+def test_a_family_has_one_month(prior):
+    other = candidates(family="birch", released="2023-07")
+    with pytest.raises(sb.DataError, match="'birch' is of 2023-01, and 2023-07 is said of it"):
+        prior.forecast(other)
+    two = candidates(family="new", released=["2023-07", "2023-08"])
+    with pytest.raises(sb.DataError, match="'new' is of 2023-07, and 2023-08 is said"):
+        prior.forecast(two, new_family=True)
+    meant = candidates(family="birch").assign(release_date="2023-07")
+    with pytest.raises(sb.DataError, match=r"'release_date'.*rename it to 'released'"):
+        prior.forecast(meant)
+
+
+def test_a_law_without_months_says_that_it_does_not_read_them():
+    post = sb.load("leaderboard")
+    notes = post.forecast(sb.candidates("qwen2", 60, 7, released="2024-06")).warnings
+    assert any("months of release ('released') change nothing" in note for note in notes)
+    assert not any(
+        "released" in note for note in post.forecast(sb.candidates("qwen2", 60, 7)).warnings
+    )
 
 
 def test_a_year_adds_its_coefficient_and_nothing_else(prior):
-    given = candidates(family="new", model=["a", "b"]).assign(released=["2023-03", "2025-03"])
-    rows = completed(prior, given, True).assign(model="a")
+    each = [candidates(family="new", released=month) for month in ("2023-03", "2025-03")]
+    rows = pd.concat([completed(prior, one, True) for one in each]).assign(model="a")
     one, two = np.moveaxis(terms.skills(prior.merged, effects_of(prior, rows, 1)), 1, 0)
     years = np.diff(rows["years"])[0]
     np.testing.assert_allclose(two - one, years * prior.merged["progress"], atol=1e-3)

@@ -109,6 +109,9 @@ class Term:
         all of these are unknown, of all models. Otherwise every cell has to be known.
     inherited : bool
         Whether a candidate whose cell is not said has the mean of its family, if that is known.
+    of_families : bool
+        Whether its column says something of families: a candidate of a family that is known has
+        that of the family and no other.
     otherwise : float or None
         What a candidate of a new family has where its cell is not said; None if it has to be.
     """
@@ -122,6 +125,7 @@ class Term:
     key: ClassVar[str] = ""
     guesses: ClassVar[bool] = False
     inherited: ClassVar[bool] = True
+    of_families: ClassVar[bool] = False
     otherwise: ClassVar[float | None] = None
 
     def used(self, spec: Any) -> bool:

@@ -20,7 +20,7 @@ class Progress(Year):
 
     name = "progress"
     dims: ClassVar = {"progress": ("skill",)}
-    inherited, guesses = True, True
+    inherited, guesses, of_families = True, True, True
     site = "progress_raw"
 
     def used(self, spec: Any) -> bool:
