@@ -58,6 +58,9 @@ class Draws(Protocol):
         """Predictors of some models."""
 
 
+_DRAWS = 500  # in double precision at a time
+
+
 def log_prior(post: Draws) -> xr.Dataset:
     """Log density of the prior by quantity: dims chain and draw, summed over the rest.
 
@@ -71,8 +74,7 @@ def log_prior(post: Draws) -> xr.Dataset:
     >>> sorted(found.data_vars)[:3], dict(found.sizes)
     (['bias', 'family_effect', 'instruct'], {'chain': 4, 'draw': 375})
     """
-    spec = post.spec
-    v = {name: array.astype(float) for name, array in post.merged.items()}
+    spec, all_draws, level = post.spec, post.merged, _level(post)
     members = np.searchsorted(post.lineages, post.constant("lineage_of_family").astype(str))
     columns = {name: post.constant(name).astype(float) for name in terms.columns_of(spec)}
     family = post.constant("family_of_model").astype(str)
@@ -86,15 +88,20 @@ def log_prior(post: Draws) -> xr.Dataset:
             told[name] = post.constant(name)
     for name in ("shortfall", "chance_sd"):
         told[name] = told[name].astype(float)
-    given = terms.Given(
-        v, spec, members, chance, **told, level=_level(post), family=family, columns=columns
-    )
-    out: dict[str, np.ndarray] = {}
-    if spec.loadings == "free":
-        out["loading"] = densities.total(densities.normal(v["loading"], spec.priors.loading))
-    for term in terms.of(spec):
-        out |= term.log_prior(given)
-    variables = {name: ((), values) for name, values in out.items()}
+    parts: list[dict[str, np.ndarray]] = []
+    for first in range(0, post.n_draws, _DRAWS):
+        at = slice(first, first + _DRAWS)
+        v = {name: array[at].astype(float) for name, array in all_draws.items()}
+        given = terms.Given(
+            v, spec, members, chance, **told, level=level[at], family=family, columns=columns
+        )
+        out: dict[str, np.ndarray] = {}
+        if spec.loadings == "free":
+            out["loading"] = densities.total(densities.normal(v["loading"], spec.priors.loading))
+        for term in terms.of(spec):
+            out |= term.log_prior(given)
+        parts.append(out)
+    variables = {name: ((), np.concatenate([part[name] for part in parts])) for name in parts[0]}
     return in_chains(post.tree["posterior"].to_dataset(), variables)
 
 
