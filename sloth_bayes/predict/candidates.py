@@ -212,9 +212,11 @@ def completed(post: PosteriorDraws, frame: pd.DataFrame, new_family: bool) -> pd
 def _check_months(post: PosteriorDraws, frame: pd.DataFrame, rows: pd.DataFrame) -> None:
     """What is no month is refused, and, where the law asks for it, another than the family's."""
     months_in(frame, rows["model"], rows["family"])
-    if "released" not in frame or not any(term.of_families for term in reading(post.spec)):
+    of_families = [term for term in reading(post.spec) if term.of_families]
+    if "released" not in frame or not of_families:
         return
-    known = pd.Series(post.constant("years")).groupby(post.constant("family_of_model")).mean()
+    years = pd.Series(post.constant(of_families[0].reads))
+    known = years.groupby(post.constant("family_of_model")).mean()
     said = pd.Series(pd.PeriodIndex(frame["released"], freq="M"), rows.index)
     month_of: dict[str, pd.Period] = {f: _month(year) for f, year in known.items()}
     for family, month in zip(rows["family"][said.notna()], said.dropna()):
