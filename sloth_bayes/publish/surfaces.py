@@ -24,7 +24,7 @@ from ..predict.candidates import moved
 from ..predict.forecast import Forecast
 from ..support.threads import progress_bar
 
-ACROSS = 9  # nodes among the sizes of one compute
+ACROSS = 11  # nodes among the sizes of one compute
 _ALONG = 4, 1.0  # nodes between two bends, and more of them a doubling
 _BELOW, _ABOVE = 0.5, 2.0  # doublings beyond the data that are offered
 _LEFT_OUT = 0.001  # of a score, that parts left out may amount to at a node
