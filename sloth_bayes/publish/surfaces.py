@@ -27,8 +27,8 @@ from ..support.threads import progress_bar
 ACROSS = 11  # nodes among the sizes of one compute
 _ALONG = 4, 1.0  # nodes between two bends, and more of them a doubling
 _BELOW, _ABOVE = 0.5, 2.0  # doublings beyond the data that are offered
-_LEFT_OUT = 0.001  # of a score, that parts left out may amount to at a node
-_STEP = 0.0003  # of a score: what parts are rounded to, and by what a weight moves a node
+_LEFT_OUT = 0.0015  # of a score, that parts left out may amount to at a node
+_STEP = 0.0004  # of a score: what parts are rounded to, and by what a weight moves a node
 _MOST = 2**15 - 1  # of a whole number
 _CHECKED = 200  # points at which the loss is measured
 _APART = 0.02  # doublings between bends, below which they are one
