@@ -25,6 +25,8 @@ _COLUMNS = [
     *("params_b", "total_params_b", "tokens_t"),
 ]
 _SAID = [*_COLUMNS, "released"]
+# What spelling alone does not reveal
+_MEANT = dict.fromkeys(("release", "release_date", "release_month"), "released")
 _LINKED = 5  # models that two leaderboards share, or more
 _UNITS = {"params_b": "billions of parameters", "tokens_t": "trillions of tokens"}
 
@@ -478,12 +480,8 @@ def _check_near_columns(frame: pd.DataFrame) -> None:
     """No column is nearly one that is left out, and would go unread."""
     missing = [c for c in _SAID if c not in frame]
     for column in map(str, frame.columns):
-        if column in ("release_date", "release_month", "release"):
-            raise DataError(
-                f"the candidates have a column {column!r}, which nobody reads: rename it to "
-                "'released' (year-month) if it is meant, or leave it out"
-            )
-        if column not in _SAID and (like := near(column, missing, 1, cutoff=0.85)):
+        like = [_MEANT[column]] if column in _MEANT else near(column, missing, 1, cutoff=0.85)
+        if column not in _SAID and like:
             raise DataError(
                 f"the candidates have a column {column!r}, which nobody reads: rename it to "
                 f"{like[0]!r} if it is meant, or leave it out"

@@ -40,6 +40,9 @@ def test_the_predictor_spreads_no_less_away_from_what_is_known(found):
     assert (known["spread"] >= 0.985).all()
     assert (known["width"] < study.LEAST).mean() < 0.01
     assert (predictor["spread"] >= 0.85).all()
+    nearing = predictor[(predictor["way"] >= 0.25) & ~predictor["away"]]
+    assert (nearing["spread"] >= 0.95).all()
+    assert (nearing["spread"] < study.LEAST).mean() < 0.02
 
 
 def test_nor_does_an_expected_score_up_to_the_middle(found):
